@@ -1,0 +1,31 @@
+"""CrossMAE pretraining: images in, a trained backbone out.
+
+Names are imported on first use, so that command lines and the benchmark's controller start without loading torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crossmae.backbone import Backbone, BackboneSpec
+    from crossmae.convert.load import load_pretrained
+    from crossmae.errors import UserError
+    from crossmae.model.autoencoder import MaskedAutoencoder
+    from crossmae.model.config import MAEConfig
+
+__all__ = ["Backbone", "BackboneSpec", "MAEConfig", "MaskedAutoencoder", "UserError", "load_pretrained"]
+
+_HOMES = {
+    "Backbone": "crossmae.backbone",
+    "BackboneSpec": "crossmae.backbone",
+    "MAEConfig": "crossmae.model.config",
+    "MaskedAutoencoder": "crossmae.model.autoencoder",
+    "UserError": "crossmae.errors",
+    "load_pretrained": "crossmae.convert.load",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'crossmae' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,110 @@
+"""Recipes: YAML files of a few lines over a base, split into what decides the numbers and what does not.
+
+    base: paper_crossmae          # another recipe of the same folder, merged under this one
+    source: "CrossMAE Table 10"   # where the values come from
+    deviations: ["..."]           # from the paper's protocol, in plain words; bases' deviations add up
+    protocol: {...}               # decides the numbers: part of a run's identity
+    execution: {...}              # devices, per-device batch, workers, ...: recorded, not part of the identity
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from crossmae.errors import UserError
+
+_FIELDS = {"base", "source", "deviations", "protocol", "execution"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A resolved recipe. ``protocol`` and ``execution`` are plain nested dictionaries."""
+
+    name: str
+    source: str
+    deviations: tuple[str, ...]
+    protocol: dict[str, Any]
+    execution: dict[str, Any]
+
+    @property
+    def hash(self) -> str:
+        """Ten hex digits of the protocol values: the recipe's share of a run's identity."""
+        return digest_of(self.protocol)
+
+
+def digest_of(values: Any) -> str:
+    """Ten hex digits of the canonical JSON of ``values``."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def load_recipe(folder: Path, name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads ``folder/name.yaml`` (or the YAML file ``name``) over its bases and applies ``key=value`` overrides.
+
+    A key is looked up in ``protocol`` and then in ``execution``; ``model.depth=6`` reaches inside. A protocol value
+    that an override changes is added to the deviations.
+
+    Raises:
+        UserError: unknown recipe, unknown section or unknown override key, named in one line.
+    """
+    recipe = _read(folder, name)
+    for override in overrides:
+        recipe = _override(recipe, override)
+    return recipe
+
+
+def _read(folder: Path, name: str) -> Recipe:
+    path = Path(name) if name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
+        raise UserError(f"no recipe {name!r}; known recipes: {known}")
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if unknown := set(content) - _FIELDS:
+        raise UserError(f"{path}: unknown {', '.join(sorted(unknown))}; a recipe has {', '.join(sorted(_FIELDS))}")
+    base = _read(path.parent, content["base"]) if "base" in content else Recipe("", "", (), {}, {})
+    return Recipe(
+        name=path.stem,
+        source=content.get("source", base.source),
+        deviations=base.deviations + tuple(content.get("deviations", ())),
+        protocol=_merge(base.protocol, content.get("protocol", {})),
+        execution=_merge(base.execution, content.get("execution", {})),
+    )
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = OmegaConf.to_container(OmegaConf.merge(base, over), resolve=True)
+    assert isinstance(merged, dict)
+    return {str(key): value for key, value in merged.items()}
+
+
+def _override(recipe: Recipe, override: str) -> Recipe:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise UserError(f"override {override!r} is not of the form key=value")
+    for section in ("protocol", "execution"):
+        config = OmegaConf.create(getattr(recipe, section))
+        if not _has(config, key):
+            continue
+        before = OmegaConf.select(config, key)
+        value = yaml.safe_load(text)
+        OmegaConf.update(config, key, value)
+        changed = replace(recipe, **{section: OmegaConf.to_container(config)})
+        if section == "protocol" and before != value:
+            changed = replace(changed, deviations=(*recipe.deviations, f"{key}={value} (recipe: {before})"))
+        return changed
+    known = ", ".join([*recipe.protocol, *recipe.execution])
+    raise UserError(f"recipe {recipe.name} has no value {key!r}; it has {known}")
+
+
+def _has(config: DictConfig, key: str) -> bool:
+    parent, _, leaf = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    return isinstance(node, DictConfig) and leaf in node

@@ -1,0 +1,1 @@
+"""The benchmark: tasks that take a backbone and leave records, and the harness that runs them all."""
