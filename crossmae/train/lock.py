@@ -23,7 +23,8 @@ TOKEN_VARIABLE = "CROSSMAE_LOCK_TOKEN"
 
 @contextmanager
 def hold_folder(folder: Path, wait: float = 0.0) -> Iterator[None]:
-    """Holds ``folder`` for this run, waiting up to ``wait`` seconds for another run's processes to end.
+    """Holds ``folder`` for this run, waiting up to ``wait`` seconds (never less than a moment, since ``owner`` looks by
+    taking the lock for one) for another run's processes to end.
 
     A process that was started with the token of the folder's current run joins that run instead.
 
@@ -70,11 +71,11 @@ def _joins(descriptor: int, folder: Path) -> bool:
 
 
 def _found(descriptor: int, folder: Path, wait: float) -> None:
-    deadline = time.monotonic() + wait
+    deadline = time.monotonic() + max(wait, 0.5)
     while not _try(descriptor, fcntl.LOCK_EX):
         if time.monotonic() >= deadline:
             raise UserError(f"{folder} is in use by {_name(_read(descriptor))}; wait for it or stop it")
-        time.sleep(0.1)
+        time.sleep(0.05)
     token = f"{folder.resolve()}:{uuid4().hex}"
     content = {"pid": os.getpid(), "host": socket.gethostname(), "token": token}
     os.ftruncate(descriptor, 0)

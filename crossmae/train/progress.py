@@ -29,7 +29,7 @@ class ProgressFile:
                 line = json.loads(text)
             except json.JSONDecodeError:
                 continue
-            while lines and lines[-1]["step"] >= line["step"] > 0 and lines[-1].keys() == line.keys():
+            while lines and _repeats(line, lines[-1]):
                 lines.pop()
             lines.append(line)
         return lines
@@ -48,3 +48,8 @@ class ProgressFile:
             except json.JSONDecodeError:
                 continue
         return None
+
+
+def _repeats(line: dict[str, float], earlier: dict[str, float]) -> bool:
+    """Whether a resumed run wrote ``line`` in place of ``earlier``; two kinds of report may share a step."""
+    return earlier["step"] > line["step"] or (earlier["step"] == line["step"] and earlier.keys() == line.keys())
