@@ -1,7 +1,10 @@
 """The one schema of a result: what a finished run leaves behind, and what a failed try leaves beside it."""
 
-from dataclasses import asdict, dataclass, field, fields
+import math
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
+
+from results.checked import build
 
 SCHEMA_VERSION = 1
 
@@ -89,30 +92,18 @@ class Record:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Self:
+    def from_dict(cls, content: Any) -> Self:
         """The inverse of ``to_dict``, validated.
 
         Raises:
-            RecordError: missing or unknown field, wrong type, or a newer schema.
+            RecordError: missing or unknown field, wrong type, a metric that is no finite number, or another schema.
         """
-        version = content.get("schema_version")
-        if version != SCHEMA_VERSION:
-            raise RecordError(f"schema version {version} (this installation reads {SCHEMA_VERSION})")
-        nested = {
-            "task": TaskRef,
-            "backbone": BackboneRef,
-            "recipe": RecipeRef,
-            "cost": Cost,
-            "provenance": Provenance,
-        }
-        values = dict(content)
-        for name, kind in nested.items():
-            values[name] = _build(kind, values.get(name), name)
-        values["deviations"] = tuple(values.get("deviations", ()))
-        record = _build(cls, values, "record")
+        record: Self = _checked(cls, content, "record")
+        if record.status != "done":
+            raise RecordError(f"status is {record.status!r}; only finished runs leave records")
         for name, value in record.metrics.items():
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise RecordError(f"metric {name} is not a number")
+            if not math.isfinite(value):
+                raise RecordError(f"metric {name} is {value}")
         return record
 
 
@@ -132,14 +123,24 @@ class Attempt:
         """Plain JSON types."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, content: Any) -> Self:
+        """The inverse of ``to_dict``, validated.
 
-def _build(kind: Any, content: Any, name: str) -> Any:
-    if not isinstance(content, dict):
-        raise RecordError(f"{name} is missing or not a mapping")
-    known = {f.name for f in fields(kind)}
-    if unknown := set(content) - known:
-        raise RecordError(f"{name} has unknown {', '.join(sorted(unknown))}")
+        Raises:
+            RecordError: missing or unknown field, wrong type, or another schema.
+        """
+        attempt: Self = _checked(cls, content, "attempt")
+        return attempt
+
+
+def _checked(kind: type[Any], content: Any, name: str) -> Any:
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        newer = isinstance(version, int) and version > SCHEMA_VERSION
+        remedy = "; install a newer version of this software" if newer else ""
+        raise RecordError(f"schema version {version}, but this installation reads {SCHEMA_VERSION}{remedy}")
     try:
-        return kind(**content)
-    except TypeError as error:
-        raise RecordError(f"{name}: {error}") from error
+        return build(kind, content, name)
+    except ValueError as error:
+        raise RecordError(str(error)) from error
