@@ -1,0 +1,1 @@
+"""Image folders, lists and shards in, augmented batches out; the demo's generated scenes."""

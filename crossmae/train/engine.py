@@ -1,0 +1,54 @@
+"""``fit``: the one training loop, for pretraining and for classification."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from crossmae.train.plan import Execution, TrainPlan
+from crossmae.train.workload import Workload
+
+Progress = Callable[[int, int, Mapping[str, float]], None]
+"""Called with (update, total updates, metrics), as ``Context.progress`` of a task."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a finished training leaves."""
+
+    model: nn.Module
+    """With its final weights, unwrapped, on its device."""
+    step: int
+    """Updates made."""
+    metrics: dict[str, float]
+    """The evaluation at the end of the run."""
+    history: tuple[dict[str, float], ...]
+    """Every evaluation of the run, earlier starts included, each with its ``step`` and ``epoch``."""
+    images_per_second: float | None
+    """Over all processes, since this start and without evaluations; None if nothing was left to train."""
+    is_main: bool
+    """Whether this process is the one that writes files."""
+
+
+def fit(workload: Workload, plan: TrainPlan, folder: Path, progress: Progress, execution: Execution | None = None) -> Fitted:
+    """Trains ``workload`` after ``plan``, in as many processes as torchrun started (one without it).
+
+    Resumes from ``folder/state/`` if there is something to resume from, and says so in ``folder/log.txt``. To be called
+    in the main thread.
+
+    Args:
+        workload: model, data, loss, optimizer and evaluation.
+        plan: the values that decide what is learned.
+        folder: the run's folder; the caller holds its lock (``hold_folder``).
+        progress: called on the main process every ``execution.log_every`` updates with ``loss``, ``lr``, ``grad_norm``,
+            ``images_per_second``, ``waiting`` (share of time spent waiting for data), ``memory`` (bytes), and after an
+            evaluation with its metrics.
+        execution: how the run is carried out.
+
+    Raises:
+        Stopped: a signal came; the state is saved, and the same call goes on from there.
+        UserError: a changed recipe in the same folder, a full disk, a non-finite loss or gradient (weights, step and
+            the paths of the samples are kept in ``folder/nonfinite/``), no usable state; one line each.
+    """
+    raise NotImplementedError
