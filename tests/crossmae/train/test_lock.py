@@ -14,7 +14,7 @@ HOLD = "import sys, time, pathlib; from crossmae.train.lock import hold_folder\n
     "with hold_folder(pathlib.Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
 )
 HOLD_WITH_WORKER = "import os, sys, time, pathlib; from crossmae.train.lock import hold_folder\n" + (
-    "with hold_folder(pathlib.Path(sys.argv[1])):\n    os.fork(); print('held', flush=True); time.sleep(60)"
+    "with hold_folder(pathlib.Path(sys.argv[1])):\n    os.fork(); os.write(1, b'held\\n'); time.sleep(60)"
 )
 
 
