@@ -1,0 +1,60 @@
+"""One split of a classification data set: file names, labels, classes."""
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from os import listdir
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Image ``files`` relative to ``root`` (with /), their ``labels`` (N,), and the names of the ``classes``."""
+
+    root: Path
+    files: tuple[str, ...]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Ten hex digits of file names and labels: another list of images is another data set."""
+        digest = hashlib.sha256(self.labels.astype("<i8").tobytes())
+        for file in self.files:
+            digest.update(file.encode() + b"\0")
+        return digest.hexdigest()[:10]
+
+    def empty_classes(self) -> list[str]:
+        """Classes that have no image."""
+        counts = np.bincount(self.labels, minlength=len(self.classes))
+        return [name for name, count in zip(self.classes, counts, strict=True) if count == 0]
+
+    def missing(self) -> list[str]:
+        """Files that are not on disk; one listing per folder, so that millions are checked in seconds."""
+        folders: dict[str, list[str]] = defaultdict(list)
+        for file in self.files:
+            folder, _, name = file.rpartition("/")
+            folders[folder].append(name)
+        return [
+            f"{folder}/{name}".removeprefix("/")
+            for folder, names in sorted(folders.items())
+            for name in sorted(set(names) - _listing(self.root / folder))
+        ]
+
+
+def is_image(name: str) -> bool:
+    """Whether a file name is an image's; hidden files (``._x.JPEG`` of some archives) are not."""
+    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+
+
+def _listing(folder: Path) -> set[str]:
+    return set(listdir(folder)) if folder.is_dir() else set()
