@@ -1,0 +1,1 @@
+"""What a trained autoencoder does: attention, reconstructions, PSNR, cost."""

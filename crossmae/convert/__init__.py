@@ -1,0 +1,1 @@
+"""Weights in and out: our checkpoints, the released CrossMAE and MAE files, timm, Hugging Face."""

@@ -1,0 +1,103 @@
+"""Weight files: read without executing anything, written atomically."""
+
+import argparse
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from crossmae.errors import UserError
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """Weights as they are in the file, and what the file says about them."""
+
+    weights: Weights
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Options of the run that wrote the file: the ``args`` of a ``.pth``, the metadata of a ``.safetensors``."""
+
+
+def read_weights(path: Path) -> WeightFile:
+    """Reads a ``.safetensors`` or a PyTorch file (``.pth``, ``.pt``, ``.bin``).
+
+    Raises:
+        UserError: no such file, damaged, or a pickle that holds more than weights and an ``argparse.Namespace``.
+    """
+    if not path.is_file():
+        raise UserError(f"no weight file {path}")
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+
+
+def write_weights(weights: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Writes a ``.safetensors``, complete or not at all."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    write_atomically(path, lambda part: save_file(plain, part, metadata=dict(metadata or {})))
+
+
+def write_json(content: Mapping[str, Any], path: Path) -> None:
+    """Writes a JSON file, complete or not at all."""
+    write_atomically(path, lambda part: Path(part).write_text(json.dumps(content, indent=2) + "\n"))
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Lets ``write`` fill a file beside ``path``, which takes its place once it is on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(part)
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def digest_weights(weights: Mapping[str, Tensor]) -> str:
+    """Sixteen hex digits over names, shapes, types and values; the same wherever the weights lie."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def _read_safetensors(path: Path) -> WeightFile:
+    try:
+        with safe_open(path, framework="pt") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is not a complete .safetensors file: {error}") from error
+    return WeightFile(weights, dict(metadata))
+
+
+def _read_torch(path: Path) -> WeightFile:
+    try:
+        # Released files carry the options of their run as a Namespace: plain values, no code.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=None)
+    except pickle.UnpicklingError as error:
+        raise UserError(f"{path} refused: it holds Python objects beside weights, and nothing of it was run") from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise UserError(f"{path} is not a complete PyTorch weight file") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a {type(content).__name__}, not named weights")
+    weights = next((content[key] for key in ("model", "state_dict", "module") if key in content), content)
+    arguments = content.get("args")
+    return WeightFile(
+        {name: value for name, value in weights.items() if isinstance(value, Tensor)},
+        dict(vars(arguments)) if isinstance(arguments, argparse.Namespace) else {},
+    )
