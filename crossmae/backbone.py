@@ -1,0 +1,134 @@
+"""Backbone: what pretraining produces and every task consumes."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from torch import Tensor
+
+from crossmae.convert.files import Weights, digest_weights, write_json, write_weights
+from crossmae.errors import UserError
+from crossmae.model.resize import resize_patch_kernel, resize_pos_embed
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
+
+__all__ = ["Backbone", "BackboneSpec", "resize_patch_kernel", "resize_pos_embed"]
+
+FORMAT = "crossmae.backbone"
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """What a vision transformer is and where it comes from."""
+
+    arch: str | None
+    """Preset with these dimensions (``vit_b16``, ...), if there is one."""
+    embed_dim: int
+    depth: int
+    num_heads: int
+    patch_size: int
+    image_size: int
+    """Side in pixels of the images that the position embeddings are made for."""
+    mlp_ratio: float
+    class_token: bool
+    num_registers: int
+    final_norm: bool
+    """Whether there is a norm after the last block; CrossMAE's weights have none."""
+    layer_scale: bool
+    source: str
+    pretraining: dict[str, Any] = field(default_factory=dict)
+    """How the weights were made, as far as the source says."""
+    missing: tuple[str, ...] = ()
+    """timm names that the weights lack: the final norm of CrossMAE's."""
+
+    @property
+    def num_prefix(self) -> int:
+        """Tokens before the patches: class token and registers."""
+        return int(self.class_token) + self.num_registers
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side of ``image_size``."""
+        return self.image_size // self.patch_size
+
+
+class Backbone:
+    """Weights of a vision transformer under timm's names, with their specification.
+
+    The position embeddings always hold a row for every prefix token (class token, registers).
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor], spec: BackboneSpec) -> None:
+        self.spec = spec
+        self._weights: Weights = dict(weights)
+
+    @classmethod
+    def load(cls, source: str | Path, seed: int = 0) -> Self:
+        """Loads a backbone.
+
+        Args:
+            source: ``RUN/checkpoint`` or a folder that ``save`` wrote; a released CrossMAE or MAE ``.pth`` or
+                ``.safetensors``; ``timm:NAME`` (pretrained weights of timm) or ``timm:NAME@FILE``;
+                ``hf:FOLDER_OR_NAME`` (ViTMAE or ViT); ``random:PRESET`` (initial weights drawn with ``seed``).
+
+        Raises:
+            UserError: unknown source, unreadable, or no plain vision transformer: each in one line.
+        """
+        from crossmae.convert.sources import read_source
+
+        return cls(*read_source(str(source), seed))
+
+    @cached_property
+    def digest(self) -> str:
+        """Sixteen hex digits over all weights: equal for equal weights, wherever they come from."""
+        return digest_weights(self._weights)
+
+    def state_dict(self) -> Weights:
+        """The weights under timm's VisionTransformer names; the tensors are shared, not copied."""
+        return dict(self._weights)
+
+    def to_timm(
+        self,
+        num_classes: int,
+        image_size: int | None = None,
+        drop_path: float = 0.0,
+        global_pool: Literal["avg", "token"] = "avg",
+        expected_missing: Collection[str] = (),
+    ) -> "VisionTransformer":
+        """A timm VisionTransformer with these weights and a new head.
+
+        ``avg`` follows MAE's fine-tuning: patch tokens are averaged and then normalised by a new ``fc_norm``, and the
+        backbone's own final norm is left out. ``token`` classifies the normalised class token.
+
+        Args:
+            num_classes: outputs of the new head; 0 for no head.
+            image_size: side in pixels; position embeddings are resized if it differs from the specification's.
+            drop_path: rate at the last block, rising linearly from 0.
+            expected_missing: timm names that may keep their initial values although the weights lack them.
+
+        Raises:
+            UserError: a weight without a place or a place without a weight, listed in one line.
+        """
+        from crossmae.convert.timm import build_timm
+
+        return build_timm(self._weights, self.spec, num_classes, image_size, drop_path, global_pool, expected_missing)
+
+    def save(self, folder: Path) -> None:
+        """Writes ``model.safetensors`` and ``config.json``, each complete or not at all; ``load`` reads them back."""
+        write_weights(self._weights, folder / "model.safetensors")
+        write_json({"format": FORMAT, "backbone": asdict(self.spec)}, folder / "config.json")
+
+
+def spec_from_dict(values: Mapping[str, Any]) -> BackboneSpec:
+    """The specification that ``Backbone.save`` wrote.
+
+    Raises:
+        UserError: a field is missing or unknown.
+    """
+    known = {f.name for f in fields(BackboneSpec)}
+    if wrong := sorted(known ^ set(values)):
+        raise UserError(f"the backbone's config.json does not fit this version: {', '.join(wrong)}")
+    return BackboneSpec(**{**values, "missing": tuple(values["missing"])})
