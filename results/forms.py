@@ -1,0 +1,101 @@
+"""A laid-out table written as terminal text, Markdown, CSV, LaTeX and HTML."""
+
+import csv
+import io
+import textwrap
+from collections.abc import Iterator
+from functools import cache
+
+from jinja2 import Environment, PackageLoader
+from tabulate import tabulate
+
+from results.cells import State
+from results.markup import Html, Latex, Markdown, Markup
+from results.sheet import Grid, lay_out
+from results.table import Entry, Table
+
+_WIDTH = 110
+
+
+def terminal(table: Table) -> str:
+    """Plain text for the terminal."""
+    sheet = lay_out(table, Markup())
+    lines = [sheet.title, *textwrap.wrap(sheet.caption, _WIDTH), "", _grid(sheet.main, "simple"), ""]
+    for note in (*sheet.notes, *(f"[{mark}] {text}" for mark, text in sheet.legend)):
+        lines += textwrap.wrap(note, _WIDTH, subsequent_indent="    ")
+    if sheet.reference:
+        lines += ["", sheet.reference_title, _grid(sheet.reference, "simple")]
+    lines += [f"Published: {source}" for source in sheet.sources]
+    return _joined(lines)
+
+
+def markdown(table: Table) -> str:
+    """GitHub's Markdown."""
+    sheet = lay_out(table, Markdown())
+    lines = [f"### {sheet.title}", "", sheet.caption, "", _grid(sheet.main, "pipe"), ""]
+    lines += [f"- {note}" for note in sheet.notes]
+    lines += [f"- <sup>{mark}</sup> {text}" for mark, text in sheet.legend]
+    if sheet.reference:
+        lines += ["", f"**{sheet.reference_title}**", "", _grid(sheet.reference, "pipe"), ""]
+    lines += [f"- Published: {source}" for source in sheet.sources]
+    return _joined(lines)
+
+
+def latex(table: Table) -> str:
+    """A LaTeX table that needs the packages booktabs, makecell and hyperref."""
+    return _templates().get_template("table.tex.j2").render(sheet=lay_out(table, Latex()))
+
+
+def html(table: Table) -> str:
+    """A whole HTML page."""
+    return _templates().get_template("table_page.html.j2").render(sheet=lay_out(table, Html()))
+
+
+def html_part(table: Table) -> str:
+    """The table as a part of an HTML page."""
+    return _templates().get_template("table.html.j2").render(sheet=lay_out(table, Html()))
+
+
+def comma_separated(table: Table) -> str:
+    """Plain numbers, one line per row and column: for programs, not for eyes."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(
+        ["row", "column", "status", "mean", "standard_error", "seeds", "published", "difference", "deviations", "note"]
+    )
+    for row in (*table.rows, *table.reference):
+        for column, entry in zip(table.columns, row.entries, strict=True):
+            if entry.published or entry.ours.state is not State.EMPTY:
+                writer.writerow([row.name, column.name, *_plain(entry)])
+    return file.getvalue()
+
+
+def _plain(entry: Entry) -> Iterator[object]:
+    cell, published = entry.ours, entry.published
+    both = cell.mean is not None and published is not None
+    yield "published" if cell.state is State.EMPTY else cell.state
+    yield cell.mean
+    yield cell.standard_error
+    yield " ".join(str(seed) for seed, _ in cell.values)
+    yield published.value if published else None
+    yield cell.mean - published.value if both else None  # type: ignore[operator, union-attr]
+    yield "; ".join(cell.deviations)
+    yield "; ".join(filter(None, [cell.note, *(published.cautions if published else ())]))
+
+
+def _grid(grid: Grid, form: str) -> str:
+    align = ("left", *["right"] * (len(grid.header) - 1))
+    return tabulate(grid.rows, grid.header, tablefmt=form, colalign=align, disable_numparse=True)
+
+
+def _joined(lines: list[str]) -> str:
+    text = "\n".join(line.rstrip() for block in lines for line in block.split("\n"))
+    while "\n\n\n" in text:
+        text = text.replace("\n\n\n", "\n\n")
+    return text.strip() + "\n"
+
+
+@cache
+def _templates() -> Environment:
+    # The cells are escaped when they are laid out, each in its own form.
+    return Environment(loader=PackageLoader("results", "templates"), trim_blocks=True, lstrip_blocks=True)

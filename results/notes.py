@@ -1,0 +1,87 @@
+"""The notes under a table: what its marks mean."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from string import ascii_lowercase
+
+from results.cells import Cell, State
+from results.published import PublishedNumber
+from results.table import Entry, Table
+
+
+@dataclass(frozen=True)
+class Notes:
+    """Marks of a table: letters for deviations, digits for cautions, failures and other remarks.
+
+    Deviations that always occur together share a letter. Cautions about every published number of the table need no
+    mark: they are ``general``.
+    """
+
+    letters: Mapping[str, str]
+    digits: Mapping[str, str]
+    general: tuple[str, ...]
+    sources: tuple[tuple[str, str], ...]
+
+    def of_cell(self, cell: Cell) -> tuple[str, ...]:
+        """Marks of a number of ours."""
+        digits = [self.digits[cell.note]] if cell.note else []
+        return (*sorted({self.letters[text] for text in cell.deviations}, key=_rank), *digits)
+
+    def of_published(self, number: PublishedNumber) -> tuple[str, ...]:
+        """Marks of a published number."""
+        return tuple(self.digits[text] for text in number.cautions if text in self.digits)
+
+    def legend(self) -> Iterator[tuple[str, str]]:
+        """Each mark with its meaning."""
+        texts = defaultdict(list)
+        for text, letter in self.letters.items():
+            texts[letter].append(text)
+        for letter in sorted(texts, key=_rank):
+            yield letter, "; ".join(texts[letter])
+        for text, digit in self.digits.items():
+            yield digit, text
+
+
+def take_notes(table: Table) -> Notes:
+    """The notes that ``table`` needs."""
+    entries = [entry for row in (*table.rows, *table.reference) for entry in row.entries]
+    published = [entry.published for entry in entries if entry.published]
+    general = _common([number.cautions for number in published])
+    remarks = [text for entry in entries for text in _remarks(entry) if text not in general]
+    digits = {text: str(number) for number, text in enumerate(dict.fromkeys(remarks), start=1)}
+    sources = dict.fromkeys((f"{number.paper}, {number.table}", number.source) for number in published)
+    return Notes(_letters(entry.ours for entry in entries), digits, general, tuple(sources))
+
+
+def _remarks(entry: Entry) -> Iterator[str]:
+    if entry.published:
+        yield from entry.published.cautions
+    if entry.ours.note:
+        yield entry.ours.note
+
+
+def _common(cautions: list[tuple[str, ...]]) -> tuple[str, ...]:
+    if len(cautions) < 2:
+        return ()
+    return tuple(text for text in cautions[0] if all(text in others for others in cautions))
+
+
+def _letters(cells: Iterable[Cell]) -> dict[str, str]:
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, cell in enumerate(cells):
+        for text in cell.deviations if cell.state is not State.EMPTY else ():
+            places[text].append(place)
+    names = _names()
+    groups = {group: next(names) for group in dict.fromkeys(tuple(where) for where in places.values())}
+    return {text: groups[tuple(where)] for text, where in places.items()}
+
+
+def _names() -> Iterator[str]:
+    yield from ascii_lowercase
+    yield from (f"a{number}" for number in count(1))
+
+
+def _rank(letter: str) -> tuple[int, str]:
+    return len(letter), letter

@@ -1,0 +1,44 @@
+"""Tables written for people: in the terminal, and as Markdown, CSV, LaTeX and HTML files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from results import forms
+from results.store import Runs, find_runs
+from results.table import Table, fill_table
+from results.table_spec import load_table
+
+_FILES = {".md": forms.markdown, ".csv": forms.comma_separated, ".tex": forms.latex, ".html": forms.html}
+
+
+def write_tables(out: Path, names: Sequence[str], destination: Path) -> str:
+    """Fills the tables ``names`` from the runs below ``out`` and writes ``destination/<name>.{md,csv,tex,html}``.
+
+    A name is a built-in table (``results.table_spec.table_names``) or the path of a YAML file.
+
+    Returns:
+        The same tables as text for the terminal, followed by a line for each file that could not be trusted.
+
+    Raises:
+        TableError, PublishedError: an unknown or wrong table; nothing is written then.
+    """
+    runs = find_runs(out)
+    tables = fill_tables(names, runs)
+    destination.mkdir(parents=True, exist_ok=True)
+    for table in tables:
+        for suffix, write in _FILES.items():
+            (destination / f"{table.name}{suffix}").write_text(write(table))
+    return "\n\n".join([*(forms.terminal(table) for table in tables), *_warnings(runs)])
+
+
+def fill_tables(names: Sequence[str], runs: Runs) -> list[Table]:
+    """The tables ``names``, filled from ``runs``.
+
+    Raises:
+        TableError, PublishedError: an unknown or wrong table.
+    """
+    return [fill_table(load_table(name), runs) for name in names]
+
+
+def _warnings(runs: Runs) -> list[str]:
+    return ["\n".join(f"warning: {problem}" for problem in runs.problems)] if runs.problems else []
