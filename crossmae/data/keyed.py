@@ -16,11 +16,11 @@ class SampleKey(NamedTuple):
     """One use of one sample: item ``index`` of the data set in its ``epoch``-th pass, both from 0."""
 
     epoch: int
-    index: int
+    index: int  # type: ignore[assignment]  # a field, not the method of tuples
 
 
 def uniform(seed: int, keys: Sequence[SampleKey], purpose: str, count: int) -> NDArray[np.float64]:
-    """Numbers in [0, 1) of shape (len(keys), count): row i is a function of ``seed``, ``keys[i]`` and ``purpose`` alone.
+    """Numbers in [0, 1), shape (len(keys), count): row i is a function of ``seed``, ``keys[i]`` and ``purpose`` alone.
 
     A counter-based generator (the finaliser of SplitMix64 over the words of the key), so that a whole batch is drawn
     in one go.

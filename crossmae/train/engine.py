@@ -1,16 +1,18 @@
 """``fit``: the one training loop, for pretraining and for classification."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from crossmae.train.plan import Execution, TrainPlan
+from crossmae.train.stop import StopGuard
+from crossmae.train.trainer import Progress, Trainer
 from crossmae.train.workload import Workload
-
-Progress = Callable[[int, int, Mapping[str, float]], None]
-"""Called with (update, total updates, metrics), as ``Context.progress`` of a task."""
+from crossmae.train.world import join_world
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,9 @@ class Fitted:
     """Whether this process is the one that writes files."""
 
 
-def fit(workload: Workload, plan: TrainPlan, folder: Path, progress: Progress, execution: Execution | None = None) -> Fitted:
+def fit(
+    workload: Workload, plan: TrainPlan, folder: Path, progress: Progress, execution: Execution | None = None
+) -> Fitted:
     """Trains ``workload`` after ``plan``, in as many processes as torchrun started (one without it).
 
     Resumes from ``folder/state/`` if there is something to resume from, and says so in ``folder/log.txt``. To be called
@@ -51,4 +55,27 @@ def fit(workload: Workload, plan: TrainPlan, folder: Path, progress: Progress, e
         UserError: a changed recipe in the same folder, a full disk, a non-finite loss or gradient (weights, step and
             the paths of the samples are kept in ``folder/nonfinite/``), no usable state; one line each.
     """
-    raise NotImplementedError
+    chosen = execution or Execution()
+    with StopGuard() as guard, join_world(chosen.device) as world, _matmul_precision(chosen.matmul_precision):
+        trainer = Trainer(workload, plan, chosen, folder, world, guard)
+        trainer.restore()
+        trainer.run(progress)
+        metrics = trainer.evaluate(progress)
+        return Fitted(
+            model=trainer.model,
+            step=trainer.step,
+            metrics=metrics,
+            history=tuple(trainer.history),
+            images_per_second=trainer.meter.images_per_second,
+            is_main=world.is_main,
+        )
+
+
+@contextmanager
+def _matmul_precision(precision: str) -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -72,7 +72,7 @@ class Execution:
     precision: Precision = "fp32"
     """``bf16``: autocast around the loss; weights and optimizer stay in fp32."""
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
-    """``torch.set_float32_matmul_precision``: TF32 on GPUs below ``highest``; ``medium`` is real bf16 on CPUs with AMX."""
+    """``torch.set_float32_matmul_precision``: TF32 on GPUs below ``highest``; bf16 on CPUs with AMX."""
     checkpoint_every: int = 1000
     """Updates between two saved states; the last update is always saved."""
     keep: int = 2

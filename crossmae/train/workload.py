@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from crossmae.data.keyed import SampleKey
 
+
 class KeyedDataset(Protocol):
     """Training data. An item must be a function of its key alone (see ``crossmae.data.keyed``).
 
@@ -25,7 +26,7 @@ class KeyedDataset(Protocol):
 
 
 class Workload(ABC):
-    """One thing to train. Methods are called on every process; those that draw random numbers find them seeded alike."""
+    """One thing to train. Methods are called on every process."""
 
     identity: Mapping[str, Any]
     """Every value beside the TrainPlan that decides what is learned, as plain JSON types (recipe, backbone digest,

@@ -1,0 +1,47 @@
+"""From a keyed data set to one process's stream of micro-batches on its device."""
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from crossmae.train.stop import SIGNALS
+from crossmae.train.stream import MicroBatches
+from crossmae.train.workload import KeyedDataset, Workload
+
+
+def micro_batches(
+    workload: Workload, dataset: KeyedDataset, keys: MicroBatches, workers: int, pin: bool
+) -> Iterator[Any]:
+    """The collated micro-batches in order, loaded ahead by ``workers`` processes that last for the whole run."""
+    loader: DataLoader[Any] = DataLoader(
+        dataset,  # type: ignore[arg-type]  # a map-style data set whose keys are SampleKeys
+        batch_sampler=keys,
+        collate_fn=workload.collate,
+        num_workers=workers,
+        pin_memory=pin,
+        worker_init_fn=_ignore_signals,
+        # The base seed would otherwise be drawn from the global generator.
+        generator=torch.Generator().manual_seed(0),
+    )
+    return iter(loader)
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """Every tensor of a nested batch on ``device``."""
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {name: to_device(value, device) for name, value in batch.items()}
+    if isinstance(batch, list | tuple):
+        return type(batch)(to_device(value, device) for value in batch)
+    return batch
+
+
+def _ignore_signals(_: int) -> None:
+    # A signal to the whole process group must not take the workers away from a trainer that is finishing its step.
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,122 @@
+"""Saved states: written so that a kill or a full disk leaves the earlier ones whole, and checked when read.
+
+A state is one file, ``step-00001000.<first digits of its SHA-256>.pt``: the name cannot exist before the content does.
+"""
+
+import errno
+import hashlib
+import io
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from crossmae.errors import UserError
+
+_NAME = re.compile(r"step-(\d{8,})\.([0-9a-f]{16})\.pt")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class StateFile:
+    """A state on disk, known by its name only."""
+
+    step: int
+    digest: str
+    path: Path
+
+    def load(self) -> dict[str, Any] | None:
+        """The state with its tensors on the CPU, or None if the file's content is not what was written."""
+        digest = hashlib.sha256()
+        with open(self.path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        if digest.hexdigest()[:16] != self.digest:
+            return None
+        state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        return state
+
+
+def states(folder: Path) -> list[StateFile]:
+    """The states in ``folder``, newest first."""
+    if not folder.is_dir():
+        return []
+    matches = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
+    found = [StateFile(int(m[1]), m[2], path) for m, path in matches if m]
+    return sorted(found, key=lambda state: state.step, reverse=True)
+
+
+def save_state(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
+    """Writes ``state`` under a temporary name, syncs it, and gives it its own.
+
+    Raises:
+        UserError: the disk is full; states written before are intact.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f"step-{step:08d}.tmp"
+    try:
+        digest = _write(temporary, state)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno not in _FULL:
+            raise
+        raise UserError(
+            f"no space left in {folder} for the state after update {step}; the states before it are intact: "
+            "free some space and start the same command again"
+        ) from error
+    path = folder / f"step-{step:08d}.{digest}.pt"
+    temporary.rename(path)
+    _sync_folder(folder)
+    return path
+
+
+def prune(folder: Path, keep: int, milestone_every: int | None) -> None:
+    """Deletes what interrupted writes left, and all states but the ``keep`` newest and the milestones."""
+    for path in folder.glob("step-*.tmp"):
+        path.unlink()
+    for old in states(folder)[keep:]:
+        if not (milestone_every and old.step % milestone_every == 0):
+            old.path.unlink()
+
+
+def _write(path: Path, state: Mapping[str, Any]) -> str:
+    with open(path, "wb") as file:
+        hashing = _HashingFile(file)
+        try:
+            torch.save(dict(state), hashing)  # type: ignore[arg-type]  # only write() is asked for
+        except RuntimeError:
+            # torch's writer hides the error of the file below it behind its own.
+            if hashing.error is None:
+                raise
+            raise hashing.error from None
+        file.flush()
+        os.fsync(file.fileno())
+        return hashing.digest.hexdigest()[:16]
+
+
+class _HashingFile(io.RawIOBase):
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.digest = hashlib.sha256()
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+        self.digest.update(data)
+        return len(data)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,219 @@
+"""The training loop itself, behind ``fit``."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from crossmae.data.keyed import SampleKey, seed_libraries
+from crossmae.errors import UserError
+from crossmae.train.health import Health, Verdict
+from crossmae.train.loader import micro_batches, to_device
+from crossmae.train.meter import Meter, describe
+from crossmae.train.plan import Execution, TrainPlan, split_batch
+from crossmae.train.schedule import lr_at
+from crossmae.train.snapshot import Snapshots
+from crossmae.train.stop import StopGuard, Stopped
+from crossmae.train.stream import MicroBatches, SampleStream, micro_keys
+from crossmae.train.workload import Workload
+from crossmae.train.world import World
+
+Progress = Callable[[int, int, Mapping[str, float]], None]
+"""Called with (update, total updates, metrics), as ``Context.progress`` of a task."""
+
+log = logging.getLogger("crossmae")
+
+
+class Trainer:
+    """One start of a run: picks up the newest state, if any, and trains to the end or to a wish to stop."""
+
+    def __init__(
+        self, workload: Workload, plan: TrainPlan, execution: Execution, folder: Path, world: World, guard: StopGuard
+    ) -> None:
+        self.workload, self.plan, self.execution = workload, plan, execution
+        self.world, self.guard = world, guard
+        self.data = workload.dataset()
+        self.samples = len(self.data)
+        self.total = plan.total_steps(self.samples)
+        self.split = split_batch(plan.global_batch, world.size, execution.per_device_batch)
+        self.stream = SampleStream(self.samples, plan.global_batch, plan.seed)
+        seed_libraries(plan.seed)
+        self.model = workload.model().to(world.device)
+        self.optimizer = workload.optimizer(self.model, plan.lr)
+        self.snapshots = Snapshots(folder, world, execution)
+        self.health = Health(world)
+        self.meter = Meter(plan.global_batch, world.device)
+        self.history: list[dict[str, float]] = []
+        self.step = 0
+        self._losses: dict[int, Tensor] = {}
+
+    def restore(self) -> None:
+        """Goes back to the newest readable state of this run's folder."""
+        identity = {**self.workload.identity, "plan": self.plan.to_dict(), "samples": self.samples}
+        state = self.snapshots.newest(identity)
+        if state is not None:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.history = state["history"]
+            self.step = int(state["step"])
+            log.info("resumed at step %d of %d", self.step, self.total)
+
+    def state(self) -> dict[str, Any]:
+        """Everything a later start needs.
+
+        The schedule, the position in the epoch and every random number are functions of the plan's seed and ``step``.
+        """
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": self.history,
+        }
+
+    def run(self, report: Progress) -> None:
+        """Trains to the end; ``report(step, total, metrics)`` is called on the main process."""
+        net = self.world.wrap(self.model)
+        net.train()
+        keys = MicroBatches(self.stream, self.split, self.world.rank, self.step, self.total)
+        pin = self.world.device.type == "cuda"
+        batches = micro_batches(self.workload, self.data, keys, self.execution.workers, pin)
+        self.meter.resume()
+        while self.step < self.total:
+            self._update(net, batches)
+            self.step += 1
+            last = self.step == self.total
+            stop = self._heed(leave=0 if last or self._due(self.execution.checkpoint_every) else 1)
+            if last or self._due(self.execution.log_every):
+                self._tell(report, self.meter.line(self._lr(self.step - 1)))
+            if not last and self._evaluation_due():
+                self._evaluate(report)
+            if last or self._due(self.execution.checkpoint_every):
+                self._save()
+            if stop and not last:
+                self._leave()
+
+    def evaluate(self, report: Progress) -> dict[str, float]:
+        """The evaluation at the end of the run."""
+        if self.history and self.history[-1]["step"] == self.step:
+            self.history.pop()
+        return self._evaluate(report)
+
+    def _update(self, net: nn.Module, batches: Iterator[Any]) -> None:
+        losses = self._gradients(net, batches)
+        limit = self.plan.clip_grad if self.plan.clip_grad is not None else float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        self._losses = {step: values for step, values in self._losses.items() if step >= self.step - 1}
+        self._losses[self.step] = losses
+        self.health.submit(self.step, losses, norm, self.guard.requested)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._lr(self.step) * group.get("lr_scale", 1.0)
+        self._apply()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _gradients(self, net: nn.Module, batches: Iterator[Any]) -> Tensor:
+        count = self.split.accumulation
+        losses = []
+        for index in range(count):
+            before = time.perf_counter()
+            batch = to_device(next(batches), self.world.device)
+            self.meter.waited += time.perf_counter() - before
+            seed_libraries(self.plan.seed, self.step, index * self.world.size + self.world.rank)
+            with self._unsynced(net, index < count - 1):
+                with self._autocast():
+                    loss = self.workload.loss(net, batch)
+                (loss / count).backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach().float())
+        return torch.stack(losses)
+
+    def _unsynced(self, net: nn.Module, more: bool) -> AbstractContextManager[Any]:
+        return net.no_sync() if more and isinstance(net, DistributedDataParallel) else nullcontext()
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        enabled = self.execution.precision == "bf16"
+        return torch.autocast(self.world.device.type, dtype=torch.bfloat16, enabled=enabled)
+
+    def _apply(self) -> None:
+        if getattr(self.optimizer, "_step_supports_amp_scaling", False):
+            self.optimizer.found_inf = self.health.blocked  # type: ignore[attr-defined]
+            self.optimizer.step()
+        elif not self.health.blocked.item():
+            # Optimizers without a fused kernel (LARS) have to ask the host.
+            self.optimizer.step()
+
+    def _heed(self, leave: int) -> bool:
+        verdicts = self.health.read(leave)
+        for verdict in verdicts:
+            if not verdict.sound:
+                self._fail(verdict)
+            self.meter.add(verdict)
+        return any(verdict.stop for verdict in verdicts)
+
+    def _fail(self, verdict: Verdict) -> None:
+        self.step = verdict.step
+        names = self.world.gather(self._offenders(verdict))
+        folder = self.snapshots.save_evidence(verdict.step, self.state(), names)
+        where = f"of rank {', '.join(map(str, verdict.bad_ranks))}" if verdict.bad_ranks else "in the gradient alone"
+        raise UserError(
+            f"not finite in update {verdict.step} of {self.total} ({'loss ' if verdict.bad_ranks else ''}{where}); "
+            f"the weights from before it and the samples' names are in {folder}"
+        )
+
+    def _offenders(self, verdict: Verdict) -> list[str]:
+        if verdict.bad_ranks and self.world.rank not in verdict.bad_ranks:
+            return []
+        finite = self._losses[verdict.step].isfinite().tolist()
+        keys = self.stream.keys(verdict.step)
+        chosen: list[SampleKey] = []
+        for index in range(self.split.accumulation):
+            if not finite[index] or not verdict.bad_ranks:
+                chosen += micro_keys(keys, self.split, self.world.rank, index)
+        return self.workload.sample_names(self.data, chosen)
+
+    def _lr(self, step: int) -> float:
+        warmup = self.plan.total_warmup(self.samples)
+        return lr_at(step, self.total, warmup, self.plan.lr, self.plan.min_lr)
+
+    def _due(self, every: int) -> bool:
+        return self.step % every == 0
+
+    def _evaluation_due(self) -> bool:
+        every = self.execution.evaluate_every
+        if every is None:
+            return False
+        return self.stream.epochs(self.step) // every > self.stream.epochs(self.step - 1) // every
+
+    def _evaluate(self, report: Progress) -> dict[str, float]:
+        self.meter.pause()
+        self.model.eval()
+        with torch.no_grad():
+            metrics = self.workload.evaluate(self.model)
+        self.model.train()
+        epoch = self.step * self.plan.global_batch / self.samples
+        self.history.append({**metrics, "step": self.step, "epoch": epoch})
+        if metrics and self.world.is_main:
+            log.info("update %d: %s", self.step, "  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+            report(self.step, self.total, metrics)
+        self.meter.resume()
+        return metrics
+
+    def _tell(self, report: Progress, values: Mapping[str, float]) -> None:
+        if self.world.is_main:
+            log.info(describe(self.step, self.total, values))
+            report(self.step, self.total, values)
+
+    def _save(self) -> None:
+        self.meter.pause()
+        self.snapshots.save(self.step, self.state())
+        self.meter.resume()
+
+    def _leave(self) -> None:
+        self._heed(leave=0)
+        if not self._due(self.execution.checkpoint_every):
+            self._save()
+        raise Stopped(f"stopped after update {self.step} of {self.total}; start the same command again to go on")

@@ -1,0 +1,91 @@
+"""The processes of a run: torchrun's when it started this one, else this one alone."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from crossmae.errors import UserError
+
+
+@dataclass(frozen=True)
+class World:
+    """This process's place among the processes of the run."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+    def sum_(self, tensor: Tensor) -> Tensor:
+        """Adds up ``tensor`` over the processes, in place."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def share(self, value: Any) -> Any:
+        """The main process's ``value`` on every process."""
+        box = [value]
+        if self.size > 1:
+            dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every process's ``value``, by rank, on every process."""
+        values: list[Any] = [None] * self.size
+        if self.size == 1:
+            return [value]
+        dist.all_gather_object(values, value)
+        return values
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model as the processes train it together."""
+        if self.size == 1:
+            return model
+        devices = [self.device] if self.device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
+
+
+@contextmanager
+def join_world(device: str) -> Iterator[World]:
+    """Joins the processes that torchrun started, for as long as the block lasts.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        UserError: ``cuda`` without a GPU for this process.
+    """
+    chosen = _device(device)
+    if "WORLD_SIZE" not in os.environ:
+        yield World(0, 1, chosen)
+        return
+    joined_here = not dist.is_initialized()
+    if joined_here:
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield World(dist.get_rank(), dist.get_world_size(), chosen)
+    finally:
+        if joined_here:
+            dist.destroy_process_group()
+
+
+def _device(name: str) -> torch.device:
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    index = int(os.environ.get("LOCAL_RANK", 0))
+    if not torch.cuda.is_available() or index >= torch.cuda.device_count():
+        raise UserError(f"no GPU number {index} on this machine for device {name!r}; use device cpu or fewer processes")
+    device = torch.device("cuda", index)
+    torch.cuda.set_device(device)
+    return device
