@@ -1,0 +1,112 @@
+"""``run_all``: prepare, run, and tell."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console
+
+from crossmae.train.lock import hold_folder
+from transfer.harness.collect import collect
+from transfer.harness.controller import Campaign, drive
+from transfer.harness.data import DataRoots
+from transfer.harness.devices import find_pool
+from transfer.harness.folder import end_try
+from transfer.harness.launch.launcher import Launcher
+from transfer.harness.launch.local import LocalLauncher
+from transfer.harness.logs import last_lines
+from transfer.harness.plan import Run
+from transfer.harness.prepare import check_tasks
+from transfer.harness.requests import request_maker
+from transfer.harness.setting import Setting
+from transfer.harness.state import State, states_of
+from transfer.harness.suite import Suite
+from transfer.harness.view import watching
+
+EXIT_INTERRUPTED = 130
+_LOG_LINES = 5
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Everything that one call of ``run_all`` works on."""
+
+    suite: Suite
+    runs: list[Run]
+    out: Path
+    roots: DataRoots
+    task_folders: tuple[Path, ...]
+    launcher: Launcher
+    console: Console
+
+    @classmethod
+    def of(cls, setting: Setting, devices: str | None, hang_seconds: float, command: str, console: Console) -> Self:
+        """The benchmark that ``setting`` describes, on this machine's devices.
+
+        Raises:
+            UserError: an option that is wrong.
+        """
+        suite, runs, roots = setting.load()
+        pool = find_pool(devices)
+        request_of = request_maker(roots, setting.task_folders, pool.gpus, command)
+        launcher = LocalLauncher(pool, request_of, hang_seconds)
+        return cls(suite, runs, setting.out, roots, setting.task_folders, launcher, console)
+
+    def run(self) -> int:
+        """Runs what is missing or failed; returns the exit code.
+
+        Raises:
+            UserError: another controller works on the same folder.
+        """
+        with hold_folder(self.out):
+            open_runs = [status.run for status in states_of(self.runs) if status.state is not State.DONE]
+            if not open_runs:
+                self._say(f"nothing to do: all {len(self.runs)} runs are done")
+                collect(self.out, self.suite, self.console)
+                return 0
+            campaign = self._drive(open_runs)
+            collect(self.out, self.suite, self.console)
+        return self._verdict(campaign)
+
+    def dry_run(self) -> int:
+        """Prints the command of each run that is not done."""
+        for status in states_of(self.runs):
+            if status.state is not State.DONE:
+                self._say(self.launcher.command(status.run))
+        return 0
+
+    def _drive(self, open_runs: list[Run]) -> Campaign:
+        problems = check_tasks(open_runs, self.roots, self.task_folders, self._say)
+        bad = _refuse(open_runs, problems)
+        with watching(self.console, self.launcher.place) as view:
+            for reason in sorted({*bad.values()}):
+                view.note(f"not started: {reason}")
+            return drive(self.runs, bad, self.launcher, view)
+
+    def _verdict(self, campaign: Campaign) -> int:
+        for run in self.runs:
+            if run.folder in campaign.failed:
+                self._say(f"FAILED {run.title}: {campaign.failed[run.folder]}")
+                for line in last_lines(run.folder / "log.txt", _LOG_LINES):
+                    self._say(f"    {line}")
+        if campaign.stops:
+            self._say("stopped; the same command goes on from here")
+            return EXIT_INTERRUPTED
+        return 1 if campaign.failed else 0
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _refuse(runs: list[Run], problems: Mapping[str, list[str]]) -> dict[Path, str]:
+    """Runs whose data or engine would fail them count as failed tries, with all reasons in one line."""
+    bad: dict[Path, str] = {}
+    for run in runs:
+        if found := problems.get(run.task.name):
+            bad[run.folder] = " | ".join(found)
+            run.folder.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):
+                end_try(run.folder, bad[run.folder], None, retryable=False)
+    return bad

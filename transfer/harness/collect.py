@@ -1,0 +1,30 @@
+"""From records to tables and the report; nothing is written again as long as no record or attempt is new."""
+
+import hashlib
+from pathlib import Path
+
+from rich.console import Console
+
+from results.tables import write_tables
+from transfer.harness.suite import Suite
+
+
+def collect(out: Path, suite: Suite, console: Console) -> None:
+    """Shows the suite's tables, after writing ``out/tables/`` if runs have ended since they were made."""
+    if not suite.tables:
+        return
+    folder = out / "tables"
+    shown, mark = folder / f"{suite.name}.txt", folder / f".{suite.name}.made_from"
+    fingerprint = _fingerprint(out)
+    if not (shown.exists() and mark.exists() and mark.read_text() == fingerprint):
+        text = write_tables(out, suite.tables, folder)
+        shown.write_text(text + "\n")
+        mark.write_text(fingerprint)
+    console.print(shown.read_text().rstrip(), markup=False, highlight=False, soft_wrap=True)
+    console.print(f"tables: {folder}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _fingerprint(out: Path) -> str:
+    files = sorted([*out.glob("*/*/*/record.json"), *out.glob("*/*/*/attempts/*.json")])
+    stats = [(str(file.relative_to(out)), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+    return hashlib.sha256(repr(stats).encode()).hexdigest()

@@ -1,0 +1,82 @@
+"""The devices of this machine and who has them: GPUs, or slots of CPU cores."""
+
+import os
+import subprocess
+from dataclasses import dataclass, field
+
+from crossmae.errors import UserError
+
+CPU_SLOTS = 2
+"""Two processes with half of the cores each get more done than one with all, at the sizes that CPUs are used for."""
+
+
+@dataclass
+class Pool:
+    """Hands out devices; no device is ever held by two runs."""
+
+    names: tuple[str, ...]
+    gpus: bool
+    cores: int
+    _free: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._free = list(self.names)
+
+    @property
+    def size(self) -> int:
+        """Number of devices, free or not."""
+        return len(self.names)
+
+    def take(self, count: int) -> tuple[str, ...] | None:
+        """``count`` devices, or None if fewer are free."""
+        if count > len(self._free):
+            return None
+        taken, self._free = self._free[:count], self._free[count:]
+        return tuple(taken)
+
+    def give_back(self, devices: tuple[str, ...]) -> None:
+        """Makes devices free again, in their old order."""
+        self._free = [name for name in self.names if name in {*self._free, *devices}]
+
+    def environment(self, devices: tuple[str, ...]) -> dict[str, str]:
+        """Variables that confine a run to its devices and to its share of the cores."""
+        threads = str(max(1, self.cores // self.size))
+        visible = ",".join(devices) if self.gpus else ""
+        return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "CUDA_VISIBLE_DEVICES": visible}
+
+
+def find_pool(asked: str | None = None) -> Pool:
+    """The pool of this machine: ``asked`` is ``cpu``, ``cpu:4`` or ``0,1,2``; by default all GPUs, else CPU slots.
+
+    Raises:
+        UserError: ``asked`` is none of these.
+    """
+    cores = len(os.sched_getaffinity(0))
+    gpus = [] if asked and asked.startswith("cpu") else _gpus(asked)
+    if gpus:
+        return Pool(tuple(gpus), True, cores)
+    slots = _slots(asked, cores)
+    return Pool(tuple(f"cpu{index}" for index in range(slots)), False, cores)
+
+
+def _slots(asked: str | None, cores: int) -> int:
+    _, _, count = (asked or "").partition(":")
+    if not count:
+        return min(CPU_SLOTS, cores)
+    if not count.isdigit() or int(count) == 0:
+        raise UserError(f"--devices {asked}: give cpu, cpu:4 (slots) or GPU numbers such as 0,1")
+    return int(count)
+
+
+def _gpus(asked: str | None) -> list[str]:
+    given = asked or os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        names = [name.strip() for name in given.split(",") if name.strip() not in ("", "-1")]
+        if asked and not all(name.isdigit() or name.startswith(("GPU-", "MIG-")) for name in names):
+            raise UserError(f"--devices {asked}: give cpu, cpu:4 (slots) or GPU numbers such as 0,1")
+        return names
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [str(index) for index, line in enumerate(line for line in listed.splitlines() if line.startswith("GPU"))]

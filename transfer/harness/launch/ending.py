@@ -1,0 +1,47 @@
+"""How a run ended, from its exit code and what it left in its folder."""
+
+import signal
+from contextlib import suppress
+
+from crossmae.train.stop import EXIT_RESUME
+from results.record import Attempt
+from results.store import read_attempts
+from transfer.harness.failure import Failure, killed
+from transfer.harness.folder import end_try
+from transfer.harness.launch.launcher import Ended
+from transfer.harness.logs import last_lines
+from transfer.harness.plan import Run
+
+
+def ending_of(run: Run, exit_code: int, since: float, silence: str = "") -> Ended:
+    """The ending of a process that started at ``since`` (seconds since the epoch).
+
+    A process that could not say why it ended gets its attempt here; ``silence`` is the reason if it hung.
+    """
+    if (run.folder / "record.json").exists():
+        return Ended(run, 0)
+    if not silence and (attempt := _said(run, since)):
+        return Ended(run, exit_code or 1, attempt.reason, attempt.retryable)
+    failure = Failure(silence, True) if silence else _guess(run, exit_code)
+    with suppress(OSError):  # A full disk: the reason still reaches the screen.
+        end_try(run.folder, failure.reason, exit_code, failure.retryable)
+    return Ended(run, exit_code or 1, failure.reason, failure.retryable)
+
+
+def _said(run: Run, since: float) -> Attempt | None:
+    """The attempt that the process wrote itself: its session note is gone then."""
+    if (run.folder / "session.json").exists():
+        return None
+    files = list((run.folder / "attempts").glob("*.json"))
+    if not any(file.stat().st_mtime >= since - 1 for file in files):
+        return None
+    return read_attempts(run.folder)[-1]
+
+
+def _guess(run: Run, exit_code: int) -> Failure:
+    if exit_code == EXIT_RESUME:
+        return Failure("stopped, state saved", True)
+    if exit_code < 0:
+        return killed(-exit_code, signal.Signals(-exit_code).name)
+    lines = last_lines(run.folder / "log.txt", 1)
+    return Failure(lines[-1] if lines else f"exit code {exit_code} without a word", False)

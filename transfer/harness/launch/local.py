@@ -1,0 +1,119 @@
+"""Runs on this machine: each a process tree of its own, on devices of its own."""
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from transfer.harness.devices import Pool
+from transfer.harness.folder import Request, heartbeat, write_request
+from transfer.harness.launch.ending import ending_of
+from transfer.harness.launch.launcher import Ended
+from transfer.harness.plan import Run
+from transfer.harness.processes import PARENT_VARIABLE, RUN_VARIABLE, end_tree, processes_of
+
+GRACE = 30.0
+"""Seconds that a process may take to save its state before it is killed."""
+
+
+@dataclass
+class _Started:
+    run: Run
+    process: "subprocess.Popen[bytes]"
+    devices: tuple[str, ...]
+    since: float
+    hung: bool = False
+
+
+class LocalLauncher:
+    """A pool of devices that runs are packed onto."""
+
+    def __init__(self, pool: Pool, request_of: Callable[[Run, int], Request], hang_seconds: float) -> None:
+        self._pool = pool
+        self._request_of = request_of
+        self._hang_seconds = hang_seconds
+        self._started: list[_Started] = []
+
+    def adopt(self, runs: list[Run]) -> list[Run]:
+        """Ends what a killed controller left behind; its runs start again from their saved states."""
+        for run in runs:
+            if run.folder.is_dir() and processes_of(run.folder):
+                end_tree(run.folder, GRACE)
+        return []
+
+    def start(self, run: Run) -> bool:
+        """Starts ``run`` on free devices; False if too few are free."""
+        count = self._count(run)
+        devices = self._pool.take(count)
+        if devices is None:
+            return False
+        write_request(run.folder, self._request_of(run, count))
+        with open(run.folder / "log.txt", "ab") as log:
+            process = subprocess.Popen(
+                _command(run.folder),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._environment(run, devices),
+                # A session of its own: a Ctrl-C in the terminal reaches the controller, which tells its runs to save.
+                start_new_session=True,
+            )
+        self._started.append(_Started(run, process, devices, time.time()))
+        return True
+
+    def poll(self) -> list[Ended]:
+        """Runs that ended; one without a sign of life for too long is ended here."""
+        for one in self._started:
+            self._end_if_hung(one)
+        over = [one for one in self._started if one.process.poll() is not None]
+        self._started = [one for one in self._started if one not in over]
+        return [self._ended(one) for one in over]
+
+    def stop(self) -> None:
+        """Asks all runs to save their state and end."""
+        for one in self._started:
+            one.process.terminate()
+
+    def kill(self) -> None:
+        """Ends all process trees at once."""
+        for one in self._started:
+            end_tree(one.run.folder, 0)
+
+    def command(self, run: Run) -> str:
+        """The command line and the variables of its devices."""
+        count = self._count(run)
+        variables = self._pool.environment(self._pool.names[:count])
+        shown = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items() if "MKL" not in name)
+        return f"{shown} {shlex.join(_command(run.folder))}"
+
+    def place(self, run: Run) -> str:
+        """Its devices."""
+        return ",".join(name for one in self._started if one.run == run for name in one.devices)
+
+    def _count(self, run: Run) -> int:
+        return max(1, min(int(run.recipe.execution.get("devices", 1)), self._pool.size))
+
+    def _environment(self, run: Run, devices: tuple[str, ...]) -> dict[str, str]:
+        own = {RUN_VARIABLE: str(run.folder.resolve()), PARENT_VARIABLE: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+        return {**os.environ, **self._pool.environment(devices), **own}
+
+    def _end_if_hung(self, one: _Started) -> None:
+        silent = time.time() - max(one.since, heartbeat(one.run.folder))
+        if silent > self._hang_seconds and one.process.poll() is None:
+            one.hung = True
+            end_tree(one.run.folder, min(GRACE, self._hang_seconds))
+
+    def _ended(self, one: _Started) -> Ended:
+        # Whatever the first process left alive must not write beside a successor, nor hold its devices.
+        end_tree(one.run.folder, GRACE if one.process.returncode else 0)
+        self._pool.give_back(one.devices)
+        silence = f"no sign of life for {self._hang_seconds / 60:g} minutes; ended" if one.hung else ""
+        return ending_of(one.run, one.process.returncode, one.since, silence)
+
+
+def _command(folder: Path) -> list[str]:
+    return [sys.executable, "-m", "transfer.harness.worker", str(folder)]

@@ -1,0 +1,52 @@
+"""Where a backbone comes from, as known before anything runs: a backbone's share of a run's identity."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from crossmae.errors import UserError
+
+_NAMED = ("random:", "timm:", "hf:")
+
+
+def lineage_of_source(source: str, cache: Path) -> dict[str, Any]:
+    """``{"source": name}`` for a named backbone, ``{"file": sha256}`` for weights on disk.
+
+    Digests of files are kept in ``cache`` under size and modification time: weights of gigabytes are read once.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    path = Path(source.removeprefix("hf:"))
+    if source.startswith(_NAMED) and not path.is_dir():
+        return {"source": source}
+    file = path / "model.safetensors" if path.is_dir() else path
+    if not file.is_file():
+        raise UserError(f"no weights at {source}; give a folder, a .pth or .safetensors file, timm:NAME or random:ARCH")
+    return {"file": _digest(file, cache)}
+
+
+def lineage_of_pretraining(identity: str, recipe_hash: str, seed: int) -> dict[str, Any]:
+    """Lineage of a backbone that a run of this plan pretrains."""
+    return {"pretraining_run": identity, "recipe_hash": recipe_hash, "seed": seed}
+
+
+def _digest(file: Path, cache: Path) -> str:
+    stat = file.stat()
+    key = f"{file.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+    known: dict[str, str] = json.loads(cache.read_text()) if cache.is_file() else {}
+    if key not in known:
+        with open(file, "rb") as stream:
+            known[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+        _keep(cache, known)
+    return known[key]
+
+
+def _keep(cache: Path, known: dict[str, str]) -> None:
+    if not cache.parent.is_dir():
+        return
+    temporary = cache.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps(known, indent=1))
+    temporary.replace(cache)

@@ -1,0 +1,84 @@
+"""Process trees: that they die with who started them, and that all of a tree can be ended.
+
+A tree is recognised by an environment variable that all its processes inherit: process groups do not do, since
+torchrun gives each of its workers a session of its own.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+RUN_VARIABLE = "TRANSFER_RUN"
+"""Environment variable that names a run's folder in all of its processes."""
+PARENT_VARIABLE = "TRANSFER_PARENT"
+"""Environment variable with the id of the process that a run must not outlive."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Has the kernel send this process SIGTERM, which saves and ends a run, when its parent is gone."""
+    if sys.platform != "linux":
+        return
+    parent = os.environ.pop(PARENT_VARIABLE, None)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if parent is not None and os.getppid() != int(parent):
+        sys.exit("the process that started this run is gone")
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Ids of all of this machine's processes that belong to the run in ``folder``."""
+    wanted = f"{RUN_VARIABLE}={folder.resolve()}".encode()
+    return [pid for pid in _all_processes() if pid != os.getpid() and wanted in _environment(pid)]
+
+
+def end_tree(folder: Path, patience: float) -> None:
+    """Asks a run to save and end, and kills what lives on after ``patience`` seconds."""
+    deadline = time.monotonic() + patience
+    if patience:
+        _send(_roots(processes_of(folder)), signal.SIGTERM)
+    while alive := processes_of(folder):
+        if time.monotonic() >= deadline:
+            _send(alive, signal.SIGKILL)
+        time.sleep(0.1)
+
+
+def _roots(pids: list[int]) -> list[int]:
+    """Those whose parent is not among them: a loader's workers must live on while a state is saved."""
+    return [pid for pid in pids if _parent(pid) not in pids]
+
+
+def _parent(pid: int) -> int:
+    return int(_stat(pid)[1]) if _stat(pid) else 0
+
+
+def _stat(pid: int) -> list[str]:
+    """State, parent and further fields of ``/proc/PID/stat``; empty if the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _send(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+
+
+def _all_processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _environment(pid: int) -> list[bytes]:
+    if _stat(pid)[:1] in ([], ["Z"]):
+        return []
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []

@@ -1,0 +1,36 @@
+"""From a planned run to what its process is told."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from transfer.harness.data import DataRoots
+from transfer.harness.folder import Request
+from transfer.harness.plan import Run
+
+DEMO_DEVIATION = "generated demo data"
+
+
+def request_maker(
+    roots: DataRoots, folders: tuple[Path, ...], gpus: bool, command: str
+) -> Callable[[Run, int], Request]:
+    """A function that says what the process of a run on so many devices needs to know."""
+
+    def request_of(run: Run, devices: int) -> Request:
+        dataset = run.task.dataset
+        return Request(
+            identity=run.identity,
+            task=run.task,
+            recipe=run.recipe,
+            backbone=run.backbone,
+            source=run.source,
+            lineage=run.lineage,
+            seed=run.seed,
+            data_root=None if dataset is None else str(roots.of(dataset).resolve()),
+            task_folders=tuple(str(folder.resolve()) for folder in folders),
+            devices=devices,
+            precision=run.recipe.execution.get("precision", "bf16" if gpus else "fp32"),
+            deviations=(DEMO_DEVIATION,) if run.demo_data else (),
+            command=command,
+        )
+
+    return request_of

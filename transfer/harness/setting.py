@@ -1,0 +1,55 @@
+"""From command-line options to suite, plan and data roots."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from crossmae.errors import UserError
+from transfer.harness.data import DataRoots, data_roots
+from transfer.harness.plan import Run, make_plan
+from transfer.harness.specs import load_specs, make_importable
+from transfer.harness.suite import BackboneEntry, Suite, load_suite
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every command that looks at a suite is told."""
+
+    suite: str
+    out: Path
+    seeds: tuple[int, ...] = ()
+    backbones: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    task_folders: tuple[Path, ...] = ()
+
+    def load(self) -> tuple[Suite, list[Run], DataRoots]:
+        """The suite as changed by the options, its plan, and where its data lies.
+
+        Raises:
+            UserError: an option or file that is wrong, in one line.
+        """
+        make_importable(self.task_folders)
+        suite = self._suite()
+        specs = load_specs(self.task_folders)
+        return suite, make_plan(suite, specs, self.out), data_roots(self.data, suite.demo_data)
+
+    def _suite(self) -> Suite:
+        suite = load_suite(self.suite)
+        if self.seeds:
+            suite = replace(suite, seeds=self.seeds)
+        if self.backbones:
+            suite = replace(suite, backbones=tuple(_entry(text) for text in self.backbones))
+        for change in self.changes:
+            task, _, assignment = change.partition(".")
+            if task not in suite.tasks and task != "pretrain":
+                raise UserError(f"--set {change}: give TASK.KEY=VALUE with a task of the suite")
+            suite = suite.override(task, assignment)
+        return suite
+
+
+def _entry(text: str) -> BackboneEntry:
+    name, equals, source = text.partition("=")
+    if not equals or not source:
+        raise UserError(f"--backbone {text}: give NAME=SOURCE, such as mine=checkpoints/mine.pth")
+    name, _, arch = name.partition(":")
+    return BackboneEntry(name, source=source, arch=arch or None)

@@ -1,0 +1,89 @@
+"""A run's own process: ``python -m transfer.harness.worker RUN_FOLDER``.
+
+Holds the folder's lock, starts one process per device where the run has several, and leaves ``record.json`` or an
+attempt. Exit codes: 0 done, 75 stopped with its state saved, 1 failed with the reason as the last line on stderr.
+"""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from crossmae.errors import UserError
+from crossmae.train.lock import hold_folder
+from crossmae.train.stop import EXIT_RESUME
+from transfer.harness.execute import Outcome, execute
+from transfer.harness.folder import Request, begin_try, end_try, read_request
+from transfer.harness.processes import die_with_parent
+from transfer.harness.specs import make_importable
+
+LOCK_PATIENCE = 90.0
+"""Seconds that a run waits for its predecessor's last processes to end."""
+
+
+def main() -> None:
+    """Runs the folder named on the command line."""
+    die_with_parent()
+    try:
+        sys.exit(_work(Path(sys.argv[1]).resolve()))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+
+
+def _work(folder: Path) -> int:
+    request = read_request(folder)
+    make_importable(Path(name) for name in request.task_folders)
+    with hold_folder(folder, wait=LOCK_PATIENCE):
+        if "RANK" in os.environ:
+            return _rank(folder, request)
+        if (folder / "record.json").exists():
+            return 0
+        begin_try(folder, request.command)
+        outcome = execute(folder, request) if request.devices == 1 else _several(folder, request)
+        return _leave(folder, outcome)
+
+
+def _leave(folder: Path, outcome: Outcome) -> int:
+    if outcome.exit_code == 0:
+        (folder / "session.json").unlink(missing_ok=True)
+        return 0
+    end_try(folder, outcome.reason, outcome.exit_code, outcome.retryable)
+    print(outcome.reason, file=sys.stderr)
+    return outcome.exit_code
+
+
+def _rank(folder: Path, request: Request) -> int:
+    """One of several processes of a run: tells the first process how it ended."""
+    outcome = execute(folder, request)
+    (folder / f"outcome-{os.environ['RANK']}.json").write_text(json.dumps(asdict(outcome)))
+    return outcome.exit_code
+
+
+def _several(folder: Path, request: Request) -> Outcome:
+    from transfer.harness.elastic import run_ranks
+
+    for old in folder.glob("outcome-*.json"):
+        old.unlink()
+    exit_code = run_ranks(folder, request.devices)
+    outcomes = [Outcome(**json.loads(path.read_text())) for path in sorted(folder.glob("outcome-*.json"))]
+    for path in folder.glob("outcome-*.json"):
+        path.unlink()
+    return _summed_up(exit_code, outcomes)
+
+
+def _summed_up(exit_code: int, outcomes: list[Outcome]) -> Outcome:
+    """The first real failure counts: the other processes are stopped because of it."""
+    if exit_code == 0:
+        return Outcome(0)
+    failed = [one for one in outcomes if one.exit_code not in (0, EXIT_RESUME)]
+    if failed:
+        return min(failed, key=lambda one: one.ended)
+    if outcomes and all(one.exit_code == EXIT_RESUME for one in outcomes):
+        return outcomes[0]
+    return Outcome(exit_code or 1, "a process of the run was killed", retryable=True)
+
+
+if __name__ == "__main__":
+    main()
