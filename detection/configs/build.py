@@ -1,0 +1,52 @@
+"""From a recipe and a backbone's dimensions to the five parts of a LazyConfig."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crossmae.errors import UserError
+from crossmae.recipe import load_recipe
+from detection.configs.dims import Dims
+from detection.configs.loader import loader_config
+from detection.configs.model import model_config
+from detection.configs.schedule import optimizer_config, schedule_config, train_config
+from detection.protocol import Protocol, parse
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+
+@dataclass(frozen=True)
+class NativeConfig:
+    """The names that ``tools/lazyconfig_train_net.py`` looks for."""
+
+    model: Any
+    dataloader: Any
+    optimizer: Any
+    lr_multiplier: Any
+    train: Any
+
+
+def native_config(recipe: str, dims: Dims, relative_positions: bool = True) -> NativeConfig:
+    """The LazyConfig of ``recipe`` over detectron2's own ``coco_2017_train`` and ``coco_2017_val``."""
+    protocol = parse(Protocol, load_recipe(RECIPES, recipe).protocol, recipe)
+    check_dims(protocol, dims)
+    return NativeConfig(
+        model=model_config(protocol, dims, relative_positions),
+        dataloader=loader_config(protocol, ("coco_2017_train", "coco_2017_val"), workers=4),
+        optimizer=optimizer_config(protocol, dims),
+        lr_multiplier=schedule_config(protocol),
+        train=train_config(protocol),
+    )
+
+
+def check_dims(protocol: Protocol, dims: Dims) -> None:
+    """Refuses a recipe written for another depth.
+
+    Raises:
+        UserError: a block that the backbone does not have is to attend globally, or none of its last ones is.
+    """
+    if protocol.window_size and max(protocol.global_blocks) != dims.depth - 1:
+        raise UserError(
+            f"the recipe's last global block is {max(protocol.global_blocks)}, but the backbone has {dims.depth} blocks "
+            "(counted from 0); take the recipe of the backbone's size"
+        )

@@ -1,0 +1,30 @@
+"""What a detector must know of its backbone's shape."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from crossmae.backbone import BackboneSpec
+
+
+@dataclass(frozen=True)
+class Dims:
+    """Shape of a pretrained ViT; ``grid`` is the side of its position embeddings in patches."""
+
+    embed_dim: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float
+    grid: int
+    class_token: bool
+
+    @classmethod
+    def of(cls, spec: BackboneSpec) -> Self:
+        """The dimensions of ``spec``."""
+        return cls(spec.embed_dim, spec.depth, spec.num_heads, spec.mlp_ratio, spec.grid, spec.class_token)
+
+
+VIT_S16 = Dims(384, 12, 6, 4.0, 14, True)
+VIT_B16 = Dims(768, 12, 12, 4.0, 14, True)
+VIT_L16 = Dims(1024, 24, 16, 4.0, 14, True)
+# 224 / 14 = 16 positions a side; upstream's pretrain_img_size stays 224, which with patches of 16 means 14 a side.
+VIT_H14 = Dims(1280, 32, 16, 4.0, 16, True)

@@ -1,0 +1,8 @@
+"""ViTDet Mask R-CNN, ViT-S, 100 epochs of COCO. Derived: ViTDet has no ViT-S; every value is ViT-B's."""
+
+from detection.configs.build import native_config
+from detection.configs.dims import VIT_S16
+
+config = native_config("coco_vitdet_vit_s16", VIT_S16)
+model, dataloader, optimizer = config.model, config.dataloader, config.optimizer
+lr_multiplier, train = config.lr_multiplier, config.train

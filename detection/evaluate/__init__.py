@@ -1,0 +1,1 @@
+"""COCO's own metrics, and pictures to look at."""

@@ -1,0 +1,45 @@
+"""The adapter: ViTDet as a task of the benchmark."""
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crossmae.backbone import Backbone
+from crossmae.errors import UserError
+from crossmae.recipe import Recipe
+from transfer.task import Context, Problem, Task
+
+if TYPE_CHECKING:
+    from crossmae.data.scenes import SceneSource
+
+
+class ViTDetTask(Task):
+    """``coco_vitdet`` (upstream's stock configuration) and, with the option ``relative_positions: "no"``,
+    ``coco_vitdet_norelpos`` (ViTDet Table 4, which the CrossMAE paper's MAE row comes from)."""
+
+    def check(self, data_root: Path) -> Iterable[Problem]:
+        """Everything wrong with COCO 2017 at ``data_root``."""
+        from detection.data.check import check_coco
+
+        return check_coco(data_root)
+
+    def demo(self, data_root: Path, scenes: "SceneSource") -> None:
+        """Writes generated scenes in COCO's format."""
+        from detection.data.demo import write_demo
+
+        write_demo(data_root, scenes)
+
+    def run(self, backbone: Backbone | None, recipe: Recipe, context: Context) -> dict[str, float]:
+        """Trains Mask R-CNN on the backbone; box and mask AP in percent.
+
+        Raises:
+            UserError: no detectron2, unusable data, or a backbone that ViTDet cannot take.
+        """
+        if find_spec("detectron2") is None:
+            raise UserError(f"{self.spec.name} needs detectron2, which is not installed; run `make setup`")
+        if backbone is None:
+            raise UserError(f"{self.spec.name} needs a backbone; name one with --backbone")
+        from detection.run import run_vitdet
+
+        return run_vitdet(backbone, recipe, context, self.spec.options.get("relative_positions", "yes") == "yes")

@@ -1,0 +1,1 @@
+"""Training over detectron2's own trainer and hooks."""
