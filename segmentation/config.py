@@ -1,0 +1,110 @@
+"""A recipe's values on the native config: the one place where the task's protocol becomes an mmengine Config."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmengine.config import Config
+
+from crossmae.errors import UserError
+
+if TYPE_CHECKING:
+    from crossmae.backbone import BackboneSpec
+
+Values = dict[str, Any]
+
+NATIVE = Path(__file__).parent / "configs" / "upernet_vit_b16.py"
+ADE20K_CLASSES = 150
+
+
+def upernet(protocol: Mapping[str, Any], spec: "BackboneSpec", data_root: Path, classes: Sequence[str] = ()) -> Config:
+    """The config of a run on one process, as a user of mmengine would write it.
+
+    Args:
+        protocol: a recipe's protocol values.
+        spec: the backbone's dimensions.
+        data_root: folder with ``images`` and ``annotations``.
+        classes: names of the data set's classes; needed where they are not ADE20K's 150.
+    """
+    config = Config.fromfile(NATIVE)
+    config.merge_from_dict({"model": _model(protocol, spec), "optim_wrapper": _optimizer(protocol, spec)})
+    config.param_scheduler = _schedule(protocol)
+    config.train_cfg.max_iters = protocol["max_steps"]
+    config.train_dataloader.batch_size = protocol["batch_size"]
+    config.train_dataloader.dataset.pipeline = _training_pipeline(config.train_pipeline, protocol)
+    config.val_dataloader.dataset.pipeline[1].scale = tuple(protocol["image_scale"])
+    for loader in (config.train_dataloader, config.val_dataloader):
+        loader.dataset.update(_dataset(data_root, protocol, classes))
+    config.test_dataloader = config.val_dataloader
+    return config
+
+
+def _model(protocol: Mapping[str, Any], spec: "BackboneSpec") -> Values:
+    crop = (protocol["crop"], protocol["crop"])
+    head = {"num_classes": protocol["classes"]}
+    return {
+        "pretrained": None,
+        "data_preprocessor": {"size": crop},
+        "backbone": _backbone(protocol, spec),
+        "neck": {"embed_dim": spec.embed_dim},
+        "decode_head": {"in_channels": [spec.embed_dim] * 4, "channels": protocol["channels"], **head},
+        "auxiliary_head": {"in_channels": spec.embed_dim, "channels": protocol["aux_channels"], **head},
+        "test_cfg": {"crop_size": crop, "stride": (protocol["stride"], protocol["stride"])},
+    }
+
+
+def _backbone(protocol: Mapping[str, Any], spec: "BackboneSpec") -> Values:
+    return {
+        "img_size": (protocol["crop"], protocol["crop"]),
+        "patch_size": protocol["patch_size"],
+        "embed_dims": spec.embed_dim,
+        "num_layers": spec.depth,
+        "num_heads": spec.num_heads,
+        "mlp_ratio": _whole(spec.mlp_ratio),
+        "out_indices": list(protocol["out_indices"]),
+        "drop_path_rate": protocol["drop_path"],
+        "init_values": protocol["layer_scale"],
+    }
+
+
+def _whole(mlp_ratio: float) -> int:
+    if mlp_ratio != int(mlp_ratio):
+        raise UserError(f"mmsegmentation's MAE takes whole MLP ratios, this backbone has {mlp_ratio:.3f}; use another")
+    return int(mlp_ratio)
+
+
+def _optimizer(protocol: Mapping[str, Any], spec: "BackboneSpec") -> Values:
+    return {
+        "optimizer": {"lr": protocol["lr"], "weight_decay": protocol["weight_decay"]},
+        "paramwise_cfg": {"num_layers": spec.depth, "layer_decay_rate": protocol["layer_decay"]},
+    }
+
+
+def _schedule(protocol: Mapping[str, Any]) -> list[Values]:
+    warmup, end = protocol["warmup_steps"], protocol["max_steps"]
+    return [
+        {"type": "LinearLR", "start_factor": 1e-6, "by_epoch": False, "begin": 0, "end": warmup},
+        {"type": "PolyLR", "eta_min": 0.0, "power": 1.0, "begin": warmup, "end": end, "by_epoch": False},
+    ]
+
+
+def _training_pipeline(published: list[Values], protocol: Mapping[str, Any]) -> list[Values]:
+    """The native pipeline, every step in its place, with the protocol's sizes."""
+    changes: dict[str, Values] = {
+        "RandomResize": {"scale": tuple(protocol["image_scale"]), "ratio_range": tuple(protocol["ratio_range"])},
+        "RandomCrop": {"crop_size": (protocol["crop"], protocol["crop"])},
+    }
+    return [{**step, **changes.get(step["type"], {})} for step in published]
+
+
+def _dataset(data_root: Path, protocol: Mapping[str, Any], classes: Sequence[str]) -> Values:
+    if protocol["classes"] == ADE20K_CLASSES:
+        return {"data_root": str(data_root)}
+    # ADE20KDataset fixes the 150 names; its base class is told everything that it would set.
+    return {
+        "type": "BaseSegDataset",
+        "data_root": str(data_root),
+        "metainfo": {"classes": tuple(classes)},
+        "img_suffix": ".png",
+        "reduce_zero_label": True,
+    }

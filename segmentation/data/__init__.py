@@ -1,0 +1,1 @@
+"""ADE20K on disk: layout, checks, and the demo data in the same format."""

@@ -1,0 +1,88 @@
+"""What is wrong with an ADE20K folder, before a GPU waits for it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from segmentation.data.layout import CLASS_FILE, SPLITS, Split, class_names, split_of
+from transfer.task import Problem
+
+OPENED = 500
+"""Files per split whose content is looked at, spread evenly; names are all compared."""
+
+SHOWN = 3
+REAL_CLASSES = 150
+IGNORED = 255
+
+
+def problems(root: Path) -> Iterator[Problem]:
+    """Everything found wrong with the data at ``root``."""
+    if not (root / "images").is_dir() or not (root / "annotations").is_dir():
+        yield _wrong_layout(root)
+        return
+    names = class_names(root)
+    for name, expected in SPLITS.items():
+        split = split_of(root, name)
+        yield from _names(name, split)
+        yield from _count(name, split, expected, demo="background" in names)
+        yield from _content(split, len(names) or REAL_CLASSES)
+
+
+def _wrong_layout(root: Path) -> Problem:
+    inner = root / "ADEChallengeData2016"
+    if inner.is_dir():
+        return Problem(f"{root} holds ADEChallengeData2016 as a folder", f"give {inner} as the data root")
+    remedy = "unpack ADEChallengeData2016.zip there (images/training, annotations/training, ...)"
+    return Problem(f"{root} has no images and annotations folders", remedy)
+
+
+def _names(name: str, split: Split) -> Iterator[Problem]:
+    if not split.images:
+        yield Problem(f"images/{name} has no images", "unpack ADEChallengeData2016.zip again")
+    if bare := sorted(split.images.keys() - split.annotations.keys()):
+        yield Problem(f"images/{name}: no annotation for {_some(bare)}", f"restore them in annotations/{name}")
+    if lone := sorted(split.annotations.keys() - split.images.keys()):
+        yield Problem(f"annotations/{name}: no image for {_some(lone)}", "restore the images or remove these")
+
+
+def _count(name: str, split: Split, expected: int, demo: bool) -> Iterator[Problem]:
+    if split.images and len(split.images) != expected and not demo:
+        what = f"images/{name} has {len(split.images):,} images, ADE20K has {expected:,}"
+        yield Problem(what, "numbers from it do not compare with published ones; unpack the whole data set")
+
+
+def _content(split: Split, classes: int) -> Iterator[Problem]:
+    for stem in _spread(sorted(split.images.keys() & split.annotations.keys())):
+        image, annotation = split.images[stem], split.annotations[stem]
+        try:
+            yield from _pair(image, annotation, classes)
+        except (OSError, UnidentifiedImageError, SyntaxError) as error:
+            yield Problem(f"{stem}: image or annotation cannot be read ({error})", "restore both files")
+
+
+def _pair(image: Path, annotation: Path, classes: int) -> Iterator[Problem]:
+    with Image.open(image) as picture, Image.open(annotation) as labels:
+        picture.load()
+        if labels.mode not in ("L", "P"):
+            what = f"{annotation} is a {labels.mode} image, not one label per pixel"
+            yield Problem(what, "use ADEChallengeData2016's annotations, not the full ADE20K's")
+            return
+        if picture.size != labels.size:
+            yield Problem(f"{annotation} is {labels.size}, its image {picture.size}", "restore both files")
+        values = np.unique(np.asarray(labels))
+    # 0 ("other") and 255 are both ignored.
+    if (strange := values[(values > classes) & (values != IGNORED)]).size:
+        what = f"{annotation} has label {strange[0]}, but there are {classes} classes"
+        yield Problem(what, f"use annotations with labels 0 to {classes}, or correct {CLASS_FILE}")
+
+
+def _spread(stems: Sequence[str]) -> list[str]:
+    step = max(1, len(stems) // OPENED)
+    return list(stems[::step])
+
+
+def _some(stems: Sequence[str]) -> str:
+    more = f" and {len(stems) - SHOWN:,} more" if len(stems) > SHOWN else ""
+    return ", ".join(stems[:SHOWN]) + more

@@ -1,0 +1,1 @@
+"""mmsegmentation's IoU metric, per-image results and drawn predictions."""
