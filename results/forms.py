@@ -43,17 +43,17 @@ def markdown(table: Table) -> str:
 
 def latex(table: Table) -> str:
     """A LaTeX table that needs the packages booktabs, makecell and hyperref."""
-    return _templates().get_template("table.tex.j2").render(sheet=lay_out(table, Latex()))
+    return templates().get_template("table.tex.j2").render(sheet=lay_out(table, Latex()))
 
 
 def html(table: Table) -> str:
     """A whole HTML page."""
-    return _templates().get_template("table_page.html.j2").render(sheet=lay_out(table, Html()))
+    return templates().get_template("table_page.html.j2").render(sheet=lay_out(table, Html()))
 
 
 def html_part(table: Table) -> str:
     """The table as a part of an HTML page."""
-    return _templates().get_template("table.html.j2").render(sheet=lay_out(table, Html()))
+    return templates().get_template("table.html.j2").render(sheet=lay_out(table, Html()))
 
 
 def comma_separated(table: Table) -> str:
@@ -96,6 +96,7 @@ def _joined(lines: list[str]) -> str:
 
 
 @cache
-def _templates() -> Environment:
-    # The cells are escaped when they are laid out, each in its own form.
+def templates() -> Environment:
+    """The package's templates."""
+    # Table cells are escaped when they are laid out, each in its own form; the report's template escapes with |e.
     return Environment(loader=PackageLoader("results", "templates"), trim_blocks=True, lstrip_blocks=True)

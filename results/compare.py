@@ -1,0 +1,154 @@
+"""Is backbone A better than B? Paired differences over seeds, and over samples where runs kept them."""
+
+import csv
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from results.cells import RunIndex, fill
+from results.store import Runs, StoredRecord
+from results.table_spec import Line
+
+CONFIDENCE = 0.95
+LOWER_IS_BETTER = frozenset({"minutes_per_epoch", "memory_mb", "loss"})
+
+
+class CompareError(ValueError):
+    """A comparison that cannot be made; one line."""
+
+
+class Verdict(StrEnum):
+    """What may be said about A beside B."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    CANNOT_TELL = "cannot tell"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean difference with its t interval; ``low`` and ``high`` are None below two differences."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    count: int
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the whole interval lies on one side of zero."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A minus B for one metric of one task; ``seeds`` holds each seed's difference, in the metric's unit."""
+
+    task: str
+    metric: str
+    a: str
+    b: str
+    seeds: tuple[tuple[int, float], ...]
+    over_seeds: Interval
+    over_samples: Interval | None
+    """Mean difference per validation sample in points of 100, averaged over seeds first; says nothing of seeds."""
+    same_recipe: bool
+
+    @property
+    def verdict(self) -> Verdict:
+        """Better or worse only if the interval over seeds excludes zero and both ran under one recipe."""
+        if not (self.same_recipe and self.over_seeds.excludes_zero):
+            return Verdict.CANNOT_TELL
+        higher = self.over_seeds.mean > 0
+        return Verdict.BETTER if higher != (self.metric in LOWER_IS_BETTER) else Verdict.WORSE
+
+    def disagreeing_seeds(self) -> tuple[int, ...]:
+        """Seeds whose difference has the other sign than the mean."""
+        return tuple(seed for seed, value in self.seeds if value * self.over_seeds.mean < 0)
+
+
+def compare(runs: Runs, a: str, b: str) -> list[Comparison]:
+    """Every metric of every task that both backbones have under common seeds, sorted by task and metric.
+
+    Raises:
+        CompareError: a backbone without records, or no seed of a task in common.
+    """
+    for name in (a, b):
+        if name not in (known := {stored.record.backbone.name for stored in runs.records}):
+            raise CompareError(f"no records of backbone {name!r}; there are {', '.join(sorted(known)) or 'none'}")
+    index = RunIndex.of(runs)
+    comparisons = [one for task, metric in sorted(_metrics(runs)) if (one := _compare(index, task, metric, a, b))]
+    if not comparisons:
+        raise CompareError(f"{a} and {b} have no task and seed in common")
+    return comparisons
+
+
+def t_interval(differences: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """Student's t interval of the mean of independent differences."""
+    mean = statistics.fmean(differences)
+    count = len(differences)
+    if count < 2:
+        return Interval(mean, None, None, count)
+    from scipy.stats import t
+
+    half = float(t.ppf((1 + confidence) / 2, count - 1)) * statistics.stdev(differences) / math.sqrt(count)
+    return Interval(mean, mean - half, mean + half, count)
+
+
+def sentence(comparison: Comparison) -> str:
+    """The comparison in plain words."""
+    one = comparison
+    start = f"{one.task} {one.metric}: {one.a} minus {one.b} is {one.over_seeds.mean:+.2f}"
+    if not one.same_recipe:
+        return f"{start}, but they ran under different recipes: cannot tell."
+    if one.over_seeds.low is None:
+        return f"{start} with one seed: cannot tell."
+    interval = f"{CONFIDENCE:.0%} interval {one.over_seeds.low:+.2f} to {one.over_seeds.high:+.2f}"
+    verdict = one.verdict if one.verdict is Verdict.CANNOT_TELL else f"{one.a} is {one.verdict}"
+    return f"{start} over {one.over_seeds.count} seeds ({interval}): {verdict}."
+
+
+def _metrics(runs: Runs) -> set[tuple[str, str]]:
+    return {(stored.record.task.name, metric) for stored in runs.records for metric in stored.record.metrics}
+
+
+def _compare(index: RunIndex, task: str, metric: str, a: str, b: str) -> Comparison | None:
+    cells = [fill(Line(task=task, metric=metric, backbone=name), index) for name in (a, b)]
+    values_a, values_b = (dict(cell.values) for cell in cells)
+    seeds = tuple((seed, values_a[seed] - values_b[seed]) for seed in values_a if seed in values_b)
+    if not seeds:
+        return None
+    hashes = {run.record.recipe.hash for cell in cells for run in cell.runs}
+    over_samples = _over_samples(cells[0].runs, cells[1].runs) if metric == "top1" else None
+    over_seeds = t_interval([difference for _, difference in seeds])
+    return Comparison(task, metric, a, b, seeds, over_seeds, over_samples, len(hashes) == 1)
+
+
+def _over_samples(runs_a: Sequence[StoredRecord], runs_b: Sequence[StoredRecord]) -> Interval | None:
+    by_seed = {run.record.seed: run for run in runs_b}
+    differences: dict[str, list[float]] = {}
+    for run in runs_a:
+        if run.record.seed in by_seed:
+            for sample, difference in _sample_differences(run, by_seed[run.record.seed]):
+                differences.setdefault(sample, []).append(difference)
+    return t_interval([statistics.fmean(ones) for ones in differences.values()]) if differences else None
+
+
+def _sample_differences(a: StoredRecord, b: StoredRecord) -> Iterator[tuple[str, float]]:
+    hits_a, hits_b = _hits(a), _hits(b)
+    for sample in hits_a.keys() & hits_b.keys():
+        yield sample, 100.0 * (hits_a[sample] - hits_b[sample])
+
+
+def _hits(stored: StoredRecord) -> dict[str, bool]:
+    name = stored.record.artifacts.get("per_sample")
+    path = stored.folder / name if name else None
+    return _read_hits(path) if path and path.is_file() else {}
+
+
+def _read_hits(path: Path) -> dict[str, bool]:
+    with open(path, newline="") as file:
+        return {row["sample"]: row["label"] == row["prediction"] for row in csv.DictReader(file) if "label" in row}

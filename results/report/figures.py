@@ -1,0 +1,93 @@
+"""Figures of the report: small panels drawn by matplotlib, embedded as SVG, which the page lays out to its width."""
+
+import base64
+import io
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from results.cells import Cell
+from results.report.curves import Curve
+from results.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's colours, which readers with any kind of colour vision can tell apart.
+COLOURS = ("#7a7f85", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
+_STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#8a939b",
+    "axes.axisbelow": True,
+    "grid.color": "#e4e8eb",
+    "grid.linewidth": 0.7,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "svg.hashsalt": "report",
+}
+
+
+def dot_panels(table: Table) -> Iterator[str]:
+    """Our numbers, a panel per column: each seed as a small dot, mean and standard error over it; data URIs."""
+    for place, column in enumerate(table.columns):
+        rows = [(row.name, row.entries[place].ours) for row in table.rows if row.entries[place].ours.values]
+        if rows:
+            yield _panel(column.name, 0.75 + 0.27 * len(rows), _dot_drawer(rows))
+
+
+def curve_panel(title: str, curves: Sequence[Curve], colours: dict[str, str]) -> str:
+    """One metric over training steps, a line per run, a colour per backbone; a data URI."""
+
+    def draw(ax: "Axes") -> None:
+        for curve in curves:
+            marker = "." if len(curve.steps) < 25 else None
+            ax.plot(curve.steps, curve.values, color=colours[curve.backbone], linewidth=1.1, alpha=0.85, marker=marker)
+        ax.set_xlabel("step")
+        ax.grid(visible=True)
+        if _spans_decades([value for curve in curves for value in curve.values]):
+            ax.set_yscale("log")
+
+    return _panel(title, 2.2, draw)
+
+
+def _dot_drawer(rows: list[tuple[str, Cell]]) -> "Callable[[Axes], None]":
+    def draw(ax: "Axes") -> None:
+        for height, (_, cell) in enumerate(reversed(rows)):
+            _dots(ax, height, cell, COLOURS[(len(rows) - 1 - height) % len(COLOURS)])
+        ax.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)])
+        ax.set_ylim(-0.6, len(rows) - 0.4)
+        ax.margins(x=0.1)
+        ax.grid(visible=True, axis="x")
+        ax.tick_params(axis="y", length=0)
+
+    return draw
+
+
+def _dots(ax: "Axes", height: int, cell: Cell, colour: str) -> None:
+    seeds = [value for _, value in cell.values]
+    if len(seeds) > 1 or cell.mean is None:
+        ax.plot(seeds, [height] * len(seeds), "o", color=colour, markersize=3.5, alpha=0.45, markeredgewidth=0)
+    if cell.mean is not None:
+        ax.errorbar(cell.mean, height, xerr=cell.standard_error, fmt="o", color=colour, markersize=6, capsize=3)
+
+
+def _spans_decades(values: Sequence[float]) -> bool:
+    return min(values) > 0 and max(values) / min(values) > 100
+
+
+def _panel(title: str, height: float, draw: "Callable[[Axes], None]") -> str:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(3.5, height), layout="constrained")
+        ax = figure.add_subplot()
+        draw(ax)
+        ax.set_title("\n".join(textwrap.wrap(title, 46)))
+        file = io.BytesIO()
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode()}"

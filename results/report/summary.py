@@ -1,0 +1,113 @@
+"""What was run and what it says, in three sentences that are computed and never promise more than the data."""
+
+from collections.abc import Iterator, Sequence
+
+from results.compare import CompareError, Comparison, Verdict, compare
+from results.store import Runs, StoredRecord
+from results.table_spec import TableSpec
+
+
+def summarise(runs: Runs, specs: Sequence[TableSpec]) -> tuple[str, str, str]:
+    """Three sentences: what was run, what it says about CrossMAE, what must be kept in mind."""
+    return _what_was_run(runs), _what_it_says(runs, specs), _what_to_keep_in_mind(runs)
+
+
+def contrasts(runs: Runs) -> Iterator[tuple[str, str]]:
+    """The pairs of backbones that a reader asks about first: CrossMAE against random and against MAE."""
+    names = sorted({stored.record.backbone.name for stored in runs.records if stored.record.task.name != "pretrain"})
+    ours = [name for name in names if "crossmae" in name]
+    for other in ("random", "mae"):
+        beside = [name for name in names if other in name and name not in ours]
+        if ours and beside:
+            yield ours[0], beside[0]
+
+
+def shown_metrics(specs: Sequence[TableSpec]) -> set[tuple[str, str]]:
+    """Task and metric of every column of the tables."""
+    lines = [line for spec in specs for line in (*spec.columns, *spec.rows)]
+    return {(line.task, line.metric) for line in lines if line.task and line.metric}
+
+
+def _what_was_run(runs: Runs) -> str:
+    records = [stored.record for stored in runs.records]
+    if not records:
+        return "No finished runs were found."
+    backbones = sorted({record.backbone.name for record in records})
+    seeds = sorted({record.seed for record in records})
+    hours = sum(record.cost.device_hours for record in records)
+    failed = sum(1 for run in runs.unfinished if run.reason)
+    text = f"{_count(len(records), 'run')} of {_count(len({record.task.name for record in records}), 'task')} on "
+    text += f"{_count(len(backbones), 'backbone')} ({', '.join(backbones)}) finished under {_seeds(seeds)}"
+    text += f", in {hours:.2g} device-hours on {', '.join(_machines(runs.records))}"
+    return f"{text}; {failed} failed and {len(runs.unfinished) - failed} did not finish."
+
+
+def _what_it_says(runs: Runs, specs: Sequence[TableSpec]) -> str:
+    shown = shown_metrics(specs)
+    parts = []
+    for a, b in contrasts(runs):
+        try:
+            comparisons = [one for one in compare(runs, a, b) if (one.task, one.metric) in shown]
+        except CompareError:
+            continue
+        if comparisons:
+            parts.append(_contrast(a, b, comparisons))
+    if not parts:
+        return "There is no pair of backbones to compare yet."
+    text = "; ".join(parts)
+    return text[0].upper() + text[1:] + "."
+
+
+def _contrast(a: str, b: str, comparisons: list[Comparison]) -> str:
+    above = [one for one in comparisons if one.over_seeds.mean > 0]
+    means = [one.over_seeds.mean for one in comparisons]
+    text = f"the mean paired difference {a} minus {b} is above 0 in {len(above)} of {len(comparisons)} columns"
+    text += f" (from {min(means):+.1f} to {max(means):+.1f} points)"
+    if all(one.over_seeds.low is None for one in comparisons):
+        return f"{text}, but with one seed no difference can be told from chance"
+    sure = sum(1 for one in comparisons if one.verdict is not Verdict.CANNOT_TELL)
+    text += f", and its 95 % interval over seeds excludes 0 in {sure}"
+    odd = [f"{one.metric} of {one.task} (seed {_list(one.disagreeing_seeds())})" for one in _disagreeing(comparisons)]
+    return f"{text}; single seeds disagree in {', '.join(odd)}" if odd else f"{text}; no single seed disagrees"
+
+
+def _disagreeing(comparisons: list[Comparison]) -> list[Comparison]:
+    return [one for one in comparisons if one.disagreeing_seeds()]
+
+
+def _what_to_keep_in_mind(runs: Runs) -> str:
+    deviating = [stored.record for stored in runs.records if stored.record.deviations]
+    kinds = len({text for record in deviating for text in record.deviations})
+    if not deviating:
+        return "No run deviates from the published protocols, as far as the recipes know them."
+    demo = any("demo data" in text for record in deviating for text in record.deviations)
+    start = "The data are generated, so none of these numbers can be compared with a published one; " if demo else ""
+    text = f"{start}{len(deviating)} of {len(runs.records)} runs deviate from the published protocols "
+    text += f"in {_count(kinds, 'way')}, all listed below."
+    return text[0].upper() + text[1:]
+
+
+def _machines(records: Sequence[StoredRecord]) -> list[str]:
+    names = {machine_name(stored) for stored in records}
+    return sorted(names)
+
+
+def machine_name(stored: StoredRecord) -> str:
+    """The accelerator, else the processor, else what the record gives."""
+    hardware = stored.record.provenance.hardware
+    for key in ("gpu", "gpus", "accelerator", "cpu", "processor", "machine"):
+        if hardware.get(key):
+            return str(hardware[key])
+    return "unnamed hardware"
+
+
+def _seeds(seeds: list[int]) -> str:
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {_list(seeds)}"
+
+
+def _list(items: Sequence[int]) -> str:
+    return ", ".join(str(item) for item in items)
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"

@@ -1,0 +1,104 @@
+"""Writes the report."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from results.forms import html_part, templates
+from results.report.cost import CostLine, cost_lines
+from results.report.curves import Curve, read_curves
+from results.report.figures import COLOURS, curve_panel, dot_panels
+from results.report.pictures import Picture, read_pictures
+from results.report.provenance import ProvenanceLine, provenance_lines
+from results.report.summary import summarise
+from results.store import Runs, find_runs
+from results.table import Table, fill_table
+from results.table_spec import load_table
+
+
+@dataclass(frozen=True)
+class CurveGroup:
+    """Learning curves of one task, as data URIs; ``colours`` is the legend."""
+
+    task: str
+    panels: tuple[str, ...]
+    colours: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the template of the report shows."""
+
+    title: str
+    summary: tuple[str, ...]
+    tables: tuple[tuple[Table, str, tuple[str, ...]], ...]
+    curves: tuple[CurveGroup, ...]
+    pictures: dict[str, list[Picture]]
+    pictures_left_out: int
+    costs: tuple[CostLine, ...]
+    provenance: tuple[ProvenanceLine, ...]
+    deviations: dict[str, list[str]]
+    runs: Runs
+
+
+def write_report(out: Path, destination: Path, names: Sequence[str] = ("demo",), title: str = "Report") -> Path:
+    """Writes the runs below ``out`` as one self-contained HTML file ``destination``.
+
+    Args:
+        out: folder of runs.
+        destination: the file; written whole or not at all.
+        names: tables to show, as for ``results.tables.write_tables``.
+        title: heading of the page.
+
+    Raises:
+        TableError, PublishedError: an unknown or wrong table.
+    """
+    page = _page(find_runs(out), names, title)
+    text = templates().get_template("report.html.j2").render(page=page)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    temporary = destination.with_name(f".{destination.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(destination)
+    return destination
+
+
+def _page(runs: Runs, names: Sequence[str], title: str) -> Page:
+    specs = [load_table(name) for name in names]
+    tables = [fill_table(spec, runs) for spec in specs]
+    pictures, left_out = read_pictures(runs.records)
+    return Page(
+        title=title,
+        summary=summarise(runs, specs),
+        tables=tuple((table, html_part(table), tuple(dot_panels(table))) for table in tables),
+        curves=tuple(_curve_group(task, panels) for task, panels in read_curves(runs.records).items()),
+        pictures=pictures,
+        pictures_left_out=left_out,
+        costs=tuple(cost_lines(runs.records)),
+        provenance=tuple(provenance_lines(runs.records)),
+        deviations=_deviations(runs),
+        runs=runs,
+    )
+
+
+def _curve_group(task: str, panels: dict[str, list[Curve]]) -> CurveGroup:
+    names = list(dict.fromkeys(curve.backbone for curves in panels.values() for curve in curves))
+    colours = {name: _colour(name, place) for place, name in enumerate(names)}
+    return CurveGroup(task, tuple(curve_panel(metric, curves, colours) for metric, curves in panels.items()), colours)
+
+
+def _colour(backbone: str, place: int) -> str:
+    """The demo's backbones keep their colours in every figure."""
+    for number, word in enumerate(("random", "crossmae", "mae")):
+        if word in backbone:
+            return COLOURS[(0, 2, 1)[number]]
+    return COLOURS[3 + place % (len(COLOURS) - 3)]
+
+
+def _deviations(runs: Runs) -> dict[str, list[str]]:
+    """Each deviation with the tasks it touches."""
+    found: dict[str, set[str]] = {}
+    for stored in runs.records:
+        for text in stored.record.deviations:
+            found.setdefault(text, set()).add(stored.record.task.name)
+    return {text: sorted(tasks) for text, tasks in sorted(found.items())}
