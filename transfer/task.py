@@ -31,6 +31,8 @@ class TaskSpec:
     """Names of the metrics that the task returns; the first is the one that is watched."""
     recipes: str
     """Package whose ``recipes/`` folder holds ``<task>_<recipe>.yaml``."""
+    consumes_backbone: bool = True
+    """Whether ``run`` is given a backbone."""
     options: Mapping[str, str] = field(default_factory=dict)
     """What one class needs to serve several tasks (the reader of a data set, with or without relative positions)."""
 

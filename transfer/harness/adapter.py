@@ -24,6 +24,6 @@ def load_adapter(spec: TaskSpec) -> Task:
 
 
 def _missing(spec: TaskSpec, module: str) -> str:
-    if spec.adapter.startswith(module):
+    if f"{spec.adapter.partition(':')[0]}.".startswith(f"{module}."):
         return f"task {spec.name}: no module {module!r}; an adapter is importable or lies in a --tasks folder"
     return f"task {spec.name} needs {module}, which is not installed; run `make setup`"

@@ -23,7 +23,7 @@ class Run:
     recipe: Recipe
     backbone: str
     source: str | None
-    """For ``Backbone.load``; None for a pretraining run."""
+    """For ``Backbone.load``; None where the task is given no backbone."""
     lineage: Mapping[str, Any]
     seed: int
     identity: str
@@ -49,7 +49,7 @@ def make_plan(suite: Suite, specs: Mapping[str, TaskSpec], out: Path) -> list[Ru
         for entry in suite.backbones:
             for run in _runs_of(suite, entry, seed, specs, out):
                 runs.setdefault(run.folder, run)
-    return sorted(runs.values(), key=lambda run: run.source is not None)
+    return sorted(runs.values(), key=lambda run: run.task.name != PRETRAIN)
 
 
 def _runs_of(suite: Suite, entry: BackboneEntry, seed: int, specs: Mapping[str, TaskSpec], out: Path) -> Sequence[Run]:
@@ -59,7 +59,8 @@ def _runs_of(suite: Suite, entry: BackboneEntry, seed: int, specs: Mapping[str, 
     for task, recipe_name in suite.tasks.items():
         spec = _spec(specs, task)
         recipe = recipe_of(spec, _named(recipe_name, entry), tuple(suite.overrides.get(task, ())))
-        runs.append(_run(suite, spec, recipe, entry.name, seed, out, source, lineage, pretraining))
+        used = source if spec.consumes_backbone else None
+        runs.append(_run(suite, spec, recipe, entry.name, seed, out, used, lineage, pretraining))
     return runs
 
 

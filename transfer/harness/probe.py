@@ -10,14 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from crossmae.errors import UserError
-from crossmae.train.lock import hold_folder
 from transfer.harness.adapter import load_adapter
 from transfer.harness.processes import die_with_parent
 from transfer.harness.specs import make_importable
 from transfer.task import Problem, Task, TaskSpec
-
-WRITER_PATIENCE = 600.0
-"""Seconds to wait for another command that writes the same demo data."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +64,7 @@ def _write_demo(task: Task, root: Path) -> None:
         return
     from crossmae.data.scenes import SceneSource
 
-    with hold_folder(root.parent / ".writing" / root.name, wait=WRITER_PATIENCE):
-        if not root.exists():
-            print(f"writing {root}", file=sys.stderr, flush=True)
-            task.demo(root, SceneSource())
+    task.demo(root, SceneSource())
 
 
 def _absent(spec: TaskSpec, root: Path) -> Problem:

@@ -1,0 +1,101 @@
+"""A bench of real processes: ``run_all`` with tasks that do small real work, in an empty folder."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+TASKS = Path(__file__).parent / "tasks"
+
+
+@dataclass
+class Bench:
+    """One out folder, and the commands that work on it."""
+
+    folder: Path
+    started: list["subprocess.Popen[str]"] = field(default_factory=list)
+
+    def suite(self, tasks: tuple[str, ...] = ("counting", "summing"), seeds: int = 1, **overrides: list[str]) -> None:
+        content = {
+            "title": "test",
+            "data": "demo",
+            "backbones": {"random": {"source": "random:vit_demo"}},
+            "tasks": {task: "quick" for task in tasks},
+            "seeds": list(range(seeds)),
+            "overrides": overrides,
+        }
+        (self.folder / "suite.yaml").write_text(yaml.safe_dump(content))
+
+    def start(self, *options: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", "from transfer.cli import run_all_main; run_all_main()"]
+        command += ["--suite", "suite.yaml", "--out", "out", "--tasks", str(TASKS), "--devices", "cpu:2", *options]
+        process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, *options: str) -> tuple[int, str]:
+        process = self.start(*options)
+        output, _ = process.communicate(timeout=120)
+        return process.returncode, output
+
+    def run_folder(self, task: str, seed: int = 0) -> Path:
+        (folder,) = (self.folder / "out" / task / "random").glob(f"{seed}-*")
+        return folder
+
+    def records(self) -> dict[Path, tuple[int, bytes]]:
+        """Inode and content of every record."""
+        files = (self.folder / "out").glob("*/*/*/record.json")
+        return {file: (file.stat().st_ino, file.read_bytes()) for file in files}
+
+    def worker(self, task: str, seed: int = 0) -> int:
+        """The process that wrote the newest step."""
+        lines = (self.run_folder(task, seed) / "writers.txt").read_text().splitlines()
+        return int(lines[-1].split()[1])
+
+    def until_step(self, step: int, task: str = "counting") -> None:
+        wait_until(lambda: self.steps(task)[-1:] >= [step])
+
+    def steps(self, task: str, seed: int = 0) -> list[int]:
+        """Every step that was done, in the order of time, repeated ones too."""
+        try:
+            lines = (self.run_folder(task, seed) / "writers.txt").read_text().splitlines()
+        except (OSError, ValueError):
+            return []
+        return [int(line.split()[2]) for line in lines]
+
+    def writers(self, task: str, seed: int = 0) -> list[int]:
+        """The processes that wrote, one after the other."""
+        lines = (self.run_folder(task, seed) / "writers.txt").read_text().splitlines()
+        pids = [int(line.split()[1]) for line in lines]
+        return [pid for index, pid in enumerate(pids) if index == 0 or pids[index - 1] != pid]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    for process in bench.started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

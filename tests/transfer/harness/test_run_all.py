@@ -1,0 +1,141 @@
+"""``run_all`` with real processes: what runs, what is left alone, what a bad cell does to the others."""
+
+import json
+import subprocess
+import sys
+
+
+def test_runs_everything_then_nothing(bench):
+    bench.suite()
+    code, output = bench.run()
+    assert code == 0, output
+    records = bench.records()
+    assert len(records) == 2
+    totals = {json.loads(content)["metrics"]["total"] for _, content in records.values()}
+    assert totals == {sum(range(20))}
+
+    code, output = bench.run()
+    assert code == 0
+    assert "nothing to do" in output
+    assert bench.records() == records
+
+
+def test_record_says_what_was_run_and_where(bench):
+    bench.suite(tasks=("counting",))
+    bench.run()
+    record = json.loads((bench.run_folder("counting") / "record.json").read_text())
+    assert record["task"] == {"name": "counting", "version": 1}
+    assert record["backbone"]["lineage"] == {"source": "random:vit_demo"}
+    assert "generated demo data" in record["deviations"]
+    assert "--suite suite.yaml" in record["provenance"]["command"]
+    assert record["provenance"]["hardware"]["cores"] >= 1
+    assert record["cost"]["wall_seconds"] > 0.9
+
+
+def test_changed_recipe_is_another_run(bench):
+    bench.suite(tasks=("counting",))
+    bench.run()
+    before = bench.records()
+    assert bench.run("--set", "counting.steps=5")[0] == 0
+    after = bench.records()
+    assert len(after) == 2
+    assert before.items() <= after.items()
+
+
+def test_changed_execution_is_the_same_run(bench):
+    bench.suite(tasks=("counting",))
+    bench.run()
+    code, output = bench.run("--set", "counting.per_device_batch=2")
+    assert code == 0
+    assert "nothing to do" in output
+
+
+def test_damaged_data_fails_its_cell_only(bench):
+    bench.suite()
+    data = bench.folder / "data" / "demo" / "others"
+    data.mkdir(parents=True)
+    (data / "numbers.json").write_text("[0, 1, 2")
+    code, output = bench.run()
+    assert code == 1
+    assert "numbers.json is damaged; fetch it again" in output
+    assert (data / "numbers.json").read_text() == "[0, 1, 2"
+    finished = bench.records()
+    assert [file.parts[-4] for file in finished] == ["counting"]
+
+    (data / "numbers.json").write_text(json.dumps(list(range(100))))
+    code, output = bench.run()
+    assert code == 0, output
+    assert finished.items() <= bench.records().items()
+    assert len(bench.records()) == 2
+
+
+def test_failed_run_leaves_the_reason_and_fills_in_later(bench):
+    bench.suite(counting=["fault=raise"])
+    code, output = bench.run()
+    assert code == 1
+    assert "the fifth number is unlucky" in output
+    assert len(bench.records()) == 1
+    attempt = json.loads((bench.run_folder("counting") / "attempts" / "1.json").read_text())
+    assert attempt["reason"] == "ValueError: the fifth number is unlucky"
+
+    bench.suite()
+    code, output = bench.run()
+    assert code == 0, output
+    assert bench.steps("counting") == [1, 2, 3, 4, *range(5, 21)]
+
+
+def test_failed_allocation_says_what_to_halve(bench):
+    bench.suite(tasks=("counting",), counting=["fault=memory"])
+    code, output = bench.run()
+    assert code == 1
+    assert "out of memory; halve per_device_batch: --set counting.per_device_batch=4" in output
+
+
+def test_full_disk_is_named(bench):
+    bench.suite(tasks=("counting",), counting=["fault=disk"])
+    code, output = bench.run()
+    assert code == 1
+    assert "no space left on the disk" in output
+
+
+def test_second_controller_is_refused_in_one_line(bench):
+    bench.suite(tasks=("counting",), counting=["seconds_per_step=0.2"])
+    first = bench.start()
+    bench.until_step(1)
+    code, output = bench.run()
+    assert code == 1
+    assert output.count("\n") == 1
+    assert f"process {first.pid} " in output
+    assert first.wait(60) == 0
+
+
+def test_dry_run_prints_the_commands_and_starts_nothing(bench):
+    bench.suite()
+    code, output = bench.run("--dry-run")
+    assert code == 0
+    assert output.count("-m transfer.harness.worker") == 2
+    assert not list((bench.folder / "out").glob("*/*/*"))
+
+
+def test_controller_loads_no_engine(bench):
+    """Start-up in half a second, and an engine that crashes on import takes nothing along."""
+    bench.suite(tasks=("counting",))
+    script = """
+import sys
+sys.argv = ["run_all", "--suite", "suite.yaml", "--out", "out", "--tasks", sys.argv[1]]
+from transfer.cli import run_all_main
+try:
+    run_all_main()
+finally:
+    print(sorted({"torch", "timm", "detectron2", "mmengine", "mmcv", "mmseg"} & set(sys.modules)))
+"""
+    tasks = str(bench.folder)
+    from pathlib import Path
+
+    tasks = str(Path(__file__).parent / "tasks")
+    done = subprocess.run(
+        [sys.executable, "-c", script, tasks], cwd=bench.folder, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert len(bench.records()) == 1
