@@ -25,6 +25,8 @@ class Fitted:
     """Updates made."""
     metrics: dict[str, float]
     """The evaluation at the end of the run."""
+    last: dict[str, float]
+    """The values of the last log line: ``loss``, ``lr``, ``grad_norm``, ..."""
     history: tuple[dict[str, float], ...]
     """Every evaluation of the run, earlier starts included, each with its ``step`` and ``epoch``."""
     images_per_second: float | None
@@ -65,6 +67,7 @@ def fit(
             model=trainer.model,
             step=trainer.step,
             metrics=metrics,
+            last=trainer.last,
             history=tuple(trainer.history),
             images_per_second=trainer.meter.images_per_second,
             is_main=world.is_main,

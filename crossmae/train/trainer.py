@@ -50,6 +50,7 @@ class Trainer:
         self.health = Health(world)
         self.meter = Meter(plan.global_batch, world.device)
         self.history: list[dict[str, float]] = []
+        self.last: dict[str, float] = {}
         self.step = 0
         self._losses: dict[int, Tensor] = {}
 
@@ -60,7 +61,7 @@ class Trainer:
         if state is not None:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.history = state["history"]
+            self.history, self.last = state["history"], state["last"]
             self.step = int(state["step"])
             log.info("resumed at step %d of %d", self.step, self.total)
 
@@ -74,6 +75,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "history": self.history,
+            "last": self.last,
         }
 
     def run(self, report: Progress) -> None:
@@ -90,7 +92,7 @@ class Trainer:
             last = self.step == self.total
             stop = self._heed(leave=0 if last or self._due(self.execution.checkpoint_every) else 1)
             if last or self._due(self.execution.log_every):
-                self._tell(report, self.meter.line(self._lr(self.step - 1)))
+                self._tell(report)
             if not last and self._evaluation_due():
                 self._evaluate(report)
             if last or self._due(self.execution.checkpoint_every):
@@ -202,10 +204,11 @@ class Trainer:
         self.meter.resume()
         return metrics
 
-    def _tell(self, report: Progress, values: Mapping[str, float]) -> None:
+    def _tell(self, report: Progress) -> None:
+        self.last = self.meter.line(self._lr(self.step - 1))
         if self.world.is_main:
-            log.info(describe(self.step, self.total, values))
-            report(self.step, self.total, values)
+            log.info(describe(self.step, self.total, self.last))
+            report(self.step, self.total, self.last)
 
     def _save(self) -> None:
         self.meter.pause()

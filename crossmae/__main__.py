@@ -1,0 +1,5 @@
+"""``python -m crossmae``, for torchrun."""
+
+from crossmae.cli import main
+
+main()

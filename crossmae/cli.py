@@ -1,0 +1,52 @@
+"""The ``crossmae`` command."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossmae.errors import UserError
+from crossmae.train.stop import EXIT_RESUME, Stopped
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def main() -> None:
+    """Runs the command line; errors are one line, exit code 75 means that the same command goes on later."""
+    try:
+        app()
+    except UserError as error:
+        print(f"crossmae: {error}", file=sys.stderr)
+        sys.exit(1)
+    except Stopped as stop:
+        print(f"crossmae: {stop}", file=sys.stderr)
+        sys.exit(EXIT_RESUME)
+
+
+@app.callback()
+def root() -> None:
+    """Pretrains CrossMAE and MAE vision transformers, and looks into them."""
+
+
+@app.command(
+    epilog="Examples: crossmae pretrain demo_crossmae --out runs/demo · "
+    "torchrun --nproc-per-node 8 -m crossmae pretrain crossmae_b16 --out runs/b16 --data /datasets/imagenet"
+)
+def pretrain(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, or the path of a YAML file.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run. The same command again goes on where it stopped.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Values of the recipe to change, as key=value.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Image folder, list of files, or folder of tar shards.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides initial weights, order, crops and masks.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Pretrains an autoencoder and leaves it in OUT/checkpoint."""
+    from crossmae.train.console import console
+    from crossmae.train.pretrain import data_path, load_pretraining_recipe
+    from crossmae.train.pretrain import pretrain as run
+
+    resolved = load_pretraining_recipe(recipe, tuple(overrides or ()))
+    images = data or data_path(resolved.protocol["dataset"])
+    with console(out) as progress:
+        run(resolved, images, out, seed, progress, device)

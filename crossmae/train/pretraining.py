@@ -1,0 +1,90 @@
+"""What the engine trains in pretraining."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from crossmae.data.images import ImageFiles
+from crossmae.data.pretraining import ImageSamples, MemorySamples, Views, collate
+from crossmae.errors import UserError
+from crossmae.model.autoencoder import MaskedAutoencoder
+from crossmae.train.optimizer import adamw, decay_groups
+from crossmae.train.settings import Settings
+from crossmae.train.workload import KeyedDataset, Workload
+
+log = logging.getLogger("crossmae")
+
+# ImageNet's statistics, as in the released code; on the 0-255 scale.
+MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+
+
+class Pretraining(Workload):
+    """A masked autoencoder on unlabelled images."""
+
+    def __init__(self, settings: Settings, images: ImageFiles, protocol: Mapping[str, Any], folder: Path) -> None:
+        self.settings, self.images = settings, images
+        self.identity = {"protocol": dict(protocol), "images": images.fingerprint}
+        self.unreadable = Unreadable(folder / "unreadable.txt", settings.most_unreadable)
+
+    def dataset(self) -> KeyedDataset:
+        """The images, decoded beforehand if the recipe says so."""
+        protocol, model = self.settings.protocol, self.settings.model
+        seed = self.settings.plan.seed
+        views = Views(model.image_size, model.num_patches, seed, protocol.crop_scale, protocol.flip)
+        return (MemorySamples if self.settings.in_memory else ImageSamples)(self.images, views)
+
+    def collate(self, samples: Any) -> Any:
+        """``image``, ``noise`` and ``unreadable`` of a batch."""
+        return samples if self.settings.in_memory else collate(samples)
+
+    def model(self) -> nn.Module:
+        """The autoencoder."""
+        return MaskedAutoencoder(self.settings.model)
+
+    def optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
+        """AdamW, without weight decay on 1-D parameters."""
+        return adamw(decay_groups(model, self.settings.protocol.weight_decay), lr, self.settings.protocol.betas)
+
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+        """Mean squared error of the predicted patches."""
+        for index in batch["unreadable"]:
+            self.unreadable.add(self.images.read(index))
+        loss: Tensor = model(normalize(batch["image"]), noise=batch["noise"]).loss
+        return loss
+
+
+class Unreadable:
+    """The images that could not be read: each logged and listed once, over all starts of a run."""
+
+    def __init__(self, path: Path, most: int) -> None:
+        self.path, self.most = path, most
+        self._known = set(path.read_text().splitlines()) if path.exists() else set()
+
+    def add(self, image: Path) -> None:
+        """Notes one.
+
+        Raises:
+            UserError: there are too many.
+        """
+        if str(image) in self._known:
+            return
+        self._known.add(str(image))
+        log.warning("%s cannot be read; the next image takes its place", image)
+        with open(self.path, "a") as file:
+            file.write(f"{image}\n")
+        if len(self._known) > self.most:
+            raise UserError(
+                f"more than {self.most} images cannot be read, listed in {self.path}; "
+                "mend or remove them, or raise most_unreadable"
+            )
+
+
+def normalize(images: Tensor) -> Tensor:
+    """(N, 3, H, W) on the 0-255 scale to zero mean and unit variance over ImageNet."""
+    mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (MEAN, STD))
+    return (images.float() - mean) / std

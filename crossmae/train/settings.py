@@ -1,0 +1,106 @@
+"""A pretraining recipe's values, checked and in types."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from crossmae.errors import UserError
+from crossmae.model.config import MAEConfig
+from crossmae.model.presets import preset_config
+from crossmae.recipe import Recipe
+from crossmae.train.plan import Execution, TrainPlan
+from crossmae.train.schedule import scaled_lr
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The ``protocol`` section of a pretraining recipe. Source of the published values: CrossMAE Table 10."""
+
+    dataset: str
+    """``demo`` (generated images) or the name of a data set that is given with ``--data``."""
+    model: Mapping[str, Any]
+    """``preset`` and the values of MAEConfig that differ from it."""
+    base_lr: float
+    global_batch: int
+    weight_decay: float
+    betas: tuple[float, float]
+    warmup_epochs: float | None = None
+    warmup_steps: int | None = None
+    epochs: float | None = None
+    max_steps: int | None = None
+    """Number of updates; if given, it counts instead of ``epochs``."""
+    min_lr: float = 0.0
+    clip_grad: float | None = None
+    crop_scale: tuple[float, float] = (0.2, 1.0)
+    flip: float = 0.5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a pretraining run needs to know beside its data and its folder."""
+
+    protocol: Protocol
+    model: MAEConfig
+    plan: TrainPlan
+    execution: Execution
+    in_memory: bool
+    """Keep all images decoded in memory (small square images only)."""
+    most_unreadable: int
+    """More images that cannot be read than this stop the run."""
+
+    @property
+    def lr(self) -> float:
+        """Peak learning rate."""
+        return self.plan.lr
+
+
+def settings(recipe: Recipe, seed: int) -> Settings:
+    """Reads ``recipe``.
+
+    Raises:
+        UserError: an unknown, missing or wrong value, named in one line.
+    """
+    protocol = build(Protocol, recipe.protocol, f"the protocol of recipe {recipe.name}")
+    options = dict(protocol.model)
+    model = preset_config(options.pop("preset", "vit_b16"), **options)
+    execution = dict(recipe.execution)
+    in_memory, most_unreadable = execution.pop("in_memory", False), execution.pop("most_unreadable", 100)
+    return Settings(
+        protocol=protocol,
+        model=model,
+        plan=_plan(protocol, model, seed),
+        execution=build(Execution, execution, f"the execution of recipe {recipe.name}"),
+        in_memory=in_memory,
+        most_unreadable=most_unreadable,
+    )
+
+
+def _plan(protocol: Protocol, model: MAEConfig, seed: int) -> TrainPlan:
+    assert model.prediction_ratio is not None
+    return TrainPlan(
+        global_batch=protocol.global_batch,
+        lr=scaled_lr(protocol.base_lr, protocol.global_batch, model.mask_ratio, model.prediction_ratio),
+        steps=protocol.max_steps,
+        epochs=protocol.epochs if protocol.max_steps is None else None,
+        warmup_steps=protocol.warmup_steps,
+        warmup_epochs=protocol.warmup_epochs,
+        min_lr=protocol.min_lr,
+        clip_grad=protocol.clip_grad,
+        seed=seed,
+    )
+
+
+def build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
+    """An instance of the dataclass ``kind``; lists become tuples.
+
+    Raises:
+        UserError: an unknown or missing value.
+    """
+    known = {f.name for f in fields(kind)}
+    if unknown := sorted(set(values) - known):
+        raise UserError(f"{where} has unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    try:
+        return kind(**frozen)
+    except TypeError as error:
+        raise UserError(f"{where}: {str(error).rpartition('() ')[2]}") from error
