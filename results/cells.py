@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Self
 
 from results.record import Record
-from results.store import Runs, StoredRecord, Unfinished
+from results.runs import Runs, StoredRecord, Unfinished
 from results.table_spec import Line
 
 
@@ -84,11 +84,21 @@ def fill(line: Line, index: RunIndex) -> Cell:
     open_runs = [run for run in index.unfinished.get(place, []) if line.seed in (None, run.seed)]
     runs, note = _of_one_protocol(found)
     values = tuple((run.record.seed, float(run.record.metrics[line.metric])) for run in runs)
-    deviations = tuple(dict.fromkeys(text for run in runs for text in run.record.deviations))
+    deviations = tuple(dict.fromkeys(text for run in runs for text in deviations_of(run.record)))
     if open_runs:
         state = State.FAILED if any(run.reason for run in open_runs) else State.MISSING
         return Cell(state, line.metric, values, deviations, _why_open(open_runs, values), tuple(runs))
-    return Cell(State.DONE if runs else State.MISSING, line.metric, values, deviations, note, tuple(runs))
+    if not runs:
+        return Cell(
+            State.MISSING, line.metric, note=_why_missing(index.unfinished.get(("pretrain", line.backbone), []))
+        )
+    return Cell(State.DONE, line.metric, values, deviations, note, tuple(runs))
+
+
+def deviations_of(record: Record) -> tuple[str, ...]:
+    """Deviations of the run itself, then those of the pretraining that made its backbone."""
+    inherited = record.backbone.pretraining.get("deviations", ())
+    return tuple(dict.fromkeys((*record.deviations, *inherited)))
 
 
 def _chosen(line: Line, record: Record) -> bool:
@@ -118,3 +128,9 @@ def _why_open(runs: list[Unfinished], values: tuple[tuple[int, float], ...]) -> 
     reasons = [f"seed {run.seed}: {run.reason or 'not finished'}" for run in sorted(runs, key=lambda run: run.seed)]
     done = [f"seed {seed}: {value:.2f}" for seed, value in values]
     return "; ".join(reasons + (["done, but not averaged: " + ", ".join(done)] if done else []))
+
+
+def _why_missing(pretraining: list[Unfinished]) -> str | None:
+    """A backbone that could not be pretrained leaves nothing but its own failure."""
+    reasons = [f"seed {run.seed}: {run.reason}" for run in pretraining if run.reason]
+    return f"its pretraining failed: {'; '.join(reasons)}" if reasons else None

@@ -3,16 +3,18 @@
 import csv
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from results.cells import RunIndex, fill
-from results.store import Runs, StoredRecord
+from results.runs import Runs, StoredRecord
 from results.table_spec import Line
 
 CONFIDENCE = 0.95
+_PER_SAMPLE = frozenset({"top1", "top5"})
+"""Metrics that are means over validation samples."""
 LOWER_IS_BETTER = frozenset({"minutes_per_epoch", "memory_mb", "loss"})
 
 
@@ -122,33 +124,25 @@ def _compare(index: RunIndex, task: str, metric: str, a: str, b: str) -> Compari
     if not seeds:
         return None
     hashes = {run.record.recipe.hash for cell in cells for run in cell.runs}
-    over_samples = _over_samples(cells[0].runs, cells[1].runs) if metric == "top1" else None
+    over_samples = _over_samples(cells[0].runs, cells[1].runs, metric) if metric in _PER_SAMPLE else None
     over_seeds = t_interval([difference for _, difference in seeds])
     return Comparison(task, metric, a, b, seeds, over_seeds, over_samples, len(hashes) == 1)
 
 
-def _over_samples(runs_a: Sequence[StoredRecord], runs_b: Sequence[StoredRecord]) -> Interval | None:
+def _over_samples(runs_a: Sequence[StoredRecord], runs_b: Sequence[StoredRecord], metric: str) -> Interval | None:
     by_seed = {run.record.seed: run for run in runs_b}
-    differences: dict[str, list[float]] = {}
+    differences: dict[str, list[float]] = defaultdict(list)
     for run in runs_a:
         if run.record.seed in by_seed:
-            for sample, difference in _sample_differences(run, by_seed[run.record.seed]):
-                differences.setdefault(sample, []).append(difference)
+            of_a, of_b = (_per_sample(one, metric) for one in (run, by_seed[run.record.seed]))
+            for sample in of_a.keys() & of_b.keys():
+                differences[sample].append(100 * (of_a[sample] - of_b[sample]))
     return t_interval([statistics.fmean(ones) for ones in differences.values()]) if differences else None
 
 
-def _sample_differences(a: StoredRecord, b: StoredRecord) -> Iterator[tuple[str, float]]:
-    hits_a, hits_b = _hits(a), _hits(b)
-    for sample in hits_a.keys() & hits_b.keys():
-        yield sample, 100.0 * (hits_a[sample] - hits_b[sample])
-
-
-def _hits(stored: StoredRecord) -> dict[str, bool]:
+def _per_sample(stored: StoredRecord, metric: str) -> dict[str, float]:
     name = stored.record.artifacts.get("per_sample")
-    path = stored.folder / name if name else None
-    return _read_hits(path) if path and path.is_file() else {}
-
-
-def _read_hits(path: Path) -> dict[str, bool]:
+    if name is None or not (path := stored.folder / name).is_file():
+        return {}
     with open(path, newline="") as file:
-        return {row["sample"]: row["label"] == row["prediction"] for row in csv.DictReader(file) if "label" in row}
+        return {row["sample"]: float(row[metric]) for row in csv.DictReader(file) if row.get(metric)}

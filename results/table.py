@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from results.cells import Cell, RunIndex, State, fill
 from results.published import PublishedNumber, find_number, load_published
-from results.store import Runs
+from results.runs import Runs
 from results.table_spec import Line, Reference, TableError, TableSpec, crossing
 
 

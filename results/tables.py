@@ -1,20 +1,21 @@
 """Tables written for people: in the terminal, and as Markdown, CSV, LaTeX and HTML files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from results import forms
-from results.store import Runs, find_runs
+from results.runs import Planned, Runs, find_runs
 from results.table import Table, fill_table
 from results.table_spec import load_table
 
 _FILES = {".md": forms.markdown, ".csv": forms.comma_separated, ".tex": forms.latex, ".html": forms.html}
 
 
-def write_tables(out: Path, names: Sequence[str], destination: Path) -> str:
+def write_tables(out: Path, names: Sequence[str], destination: Path, planned: Iterable[Planned] = ()) -> str:
     """Fills the tables ``names`` from the runs below ``out`` and writes ``destination/<name>.{md,csv,tex,html}``.
 
-    A name is a built-in table (``results.table_spec.table_names``) or the path of a YAML file.
+    A name is a built-in table (``results.table_spec.table_names``) or the path of a YAML file. A cell with a
+    ``planned`` run that has not begun shows as missing, whatever other seeds say.
 
     Returns:
         The same tables as text for the terminal, followed by a line for each file that could not be trusted.
@@ -22,7 +23,7 @@ def write_tables(out: Path, names: Sequence[str], destination: Path) -> str:
     Raises:
         TableError, PublishedError: an unknown or wrong table; nothing is written then.
     """
-    runs = find_runs(out)
+    runs = find_runs(out, planned)
     tables = fill_tables(names, runs)
     destination.mkdir(parents=True, exist_ok=True)
     for table in tables:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from results.record import Cost
 from results.report.summary import machine_name
-from results.store import StoredRecord
+from results.runs import StoredRecord
 
 
 @dataclass(frozen=True)

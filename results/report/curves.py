@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from results.store import StoredRecord
+from results.runs import StoredRecord
 
 _NOT_METRICS = frozenset({"time", "step", "total", "lr", "learning_rate", "epoch"})
 _POINTS = 400

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from results.store import StoredRecord
+from results.runs import StoredRecord
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from results.report.summary import machine_name
-from results.store import StoredRecord
+from results.runs import StoredRecord
 
 
 @dataclass(frozen=True)

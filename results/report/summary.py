@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from results.cells import deviations_of
 from results.compare import CompareError, Comparison, Verdict, compare
-from results.store import Runs, StoredRecord
+from results.runs import Runs, StoredRecord
 from results.table_spec import TableSpec
 
 
@@ -76,14 +77,15 @@ def _disagreeing(comparisons: list[Comparison]) -> list[Comparison]:
 
 
 def _what_to_keep_in_mind(runs: Runs) -> str:
-    deviating = [stored.record for stored in runs.records if stored.record.deviations]
-    kinds = len({text for record in deviating for text in record.deviations})
+    found = [deviations_of(stored.record) for stored in runs.records]
+    deviating = [texts for texts in found if texts]
+    kinds = {text for texts in deviating for text in texts}
     if not deviating:
         return "No run deviates from the published protocols, as far as the recipes know them."
-    demo = any("demo data" in text for record in deviating for text in record.deviations)
+    demo = any("demo data" in text for text in kinds)
     start = "The data are generated, so none of these numbers can be compared with a published one; " if demo else ""
     text = f"{start}{len(deviating)} of {len(runs.records)} runs deviate from the published protocols "
-    text += f"in {_count(kinds, 'way')}, all listed below."
+    text += f"in {_count(len(kinds), 'way')}, all listed below."
     return text[0].upper() + text[1:]
 
 
@@ -95,10 +97,9 @@ def _machines(records: Sequence[StoredRecord]) -> list[str]:
 def machine_name(stored: StoredRecord) -> str:
     """The accelerator, else the processor, else what the record gives."""
     hardware = stored.record.provenance.hardware
-    for key in ("gpu", "gpus", "accelerator", "cpu", "processor", "machine"):
-        if hardware.get(key):
-            return str(hardware[key])
-    return "unnamed hardware"
+    if gpus := hardware.get("gpus"):
+        return f"{len(gpus)} x {gpus[0]}"
+    return str(hardware.get("processor") or "unnamed hardware")
 
 
 def _seeds(seeds: list[int]) -> str:

@@ -1,10 +1,11 @@
 """Writes the report."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from results.cells import deviations_of
 from results.forms import html_part, templates
 from results.report.cost import CostLine, cost_lines
 from results.report.curves import Curve, read_curves
@@ -12,7 +13,7 @@ from results.report.figures import COLOURS, curve_panel, dot_panels
 from results.report.pictures import Picture, read_pictures
 from results.report.provenance import ProvenanceLine, provenance_lines
 from results.report.summary import summarise
-from results.store import Runs, find_runs
+from results.runs import Planned, Runs, find_runs
 from results.table import Table, fill_table
 from results.table_spec import load_table
 
@@ -42,7 +43,13 @@ class Page:
     runs: Runs
 
 
-def write_report(out: Path, destination: Path, names: Sequence[str] = ("demo",), title: str = "Report") -> Path:
+def write_report(
+    out: Path,
+    destination: Path,
+    names: Sequence[str] = ("demo",),
+    title: str = "Report",
+    planned: Iterable[Planned] = (),
+) -> Path:
     """Writes the runs below ``out`` as one self-contained HTML file ``destination``.
 
     Args:
@@ -50,11 +57,12 @@ def write_report(out: Path, destination: Path, names: Sequence[str] = ("demo",),
         destination: the file; written whole or not at all.
         names: tables to show, as for ``results.tables.write_tables``.
         title: heading of the page.
+        planned: runs that were asked for, as for ``results.tables.write_tables``.
 
     Raises:
         TableError, PublishedError: an unknown or wrong table.
     """
-    page = _page(find_runs(out), names, title)
+    page = _page(find_runs(out, planned), names, title)
     text = templates().get_template("report.html.j2").render(page=page)
     destination.parent.mkdir(parents=True, exist_ok=True)
     temporary = destination.with_name(f".{destination.name}.{os.getpid()}")
@@ -99,6 +107,6 @@ def _deviations(runs: Runs) -> dict[str, list[str]]:
     """Each deviation with the tasks it touches."""
     found: dict[str, set[str]] = {}
     for stored in runs.records:
-        for text in stored.record.deviations:
+        for text in deviations_of(stored.record):
             found.setdefault(text, set()).add(stored.record.task.name)
     return {text: sorted(tasks) for text, tasks in sorted(found.items())}

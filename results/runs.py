@@ -1,0 +1,159 @@
+"""All runs below a folder: finished, failed and unfinished ones, also those copied from other machines."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from results.record import Record, RecordError
+from results.store import read_attempts, read_record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_STOPPED = 75
+"""Exit code of a run that was stopped with its state saved; it did not fail."""
+
+
+@dataclass(frozen=True)
+class StoredRecord:
+    """A record and the run folder that holds it, with its artifacts and ``progress.jsonl``."""
+
+    folder: Path
+    record: Record
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A run that has no record: it failed (``reason`` is the newest attempt's), or never came to an end (None)."""
+
+    task: str
+    backbone: str
+    seed: int
+    reason: str | None
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Runs:
+    """All that a folder of runs holds; ``problems`` are lines that name a file and what is wrong with it."""
+
+    records: tuple[StoredRecord, ...] = ()
+    unfinished: tuple[Unfinished, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class Planned(NamedTuple):
+    """A run that was asked for, whether or not it has begun."""
+
+    task: str
+    backbone: str
+    seed: int
+
+
+def find_runs(out: Path, planned: Iterable[Planned] = ()) -> Runs:
+    """Every run below ``out``, at any depth: folders copied from other machines count like our own.
+
+    Copies of one record count once. Records that claim one identity with different metrics all count as failed.
+    ``planned`` runs that have left no trace count as unfinished.
+    """
+    stored: list[StoredRecord] = []
+    unfinished: list[Unfinished] = []
+    problems: list[str] = []
+    for folder, finished in _run_folders(out):
+        try:
+            if finished:
+                stored.append(StoredRecord(folder, read_record(folder)))
+            elif run := _unfinished(folder):
+                unfinished.append(run)
+        except RecordError as error:
+            problems.append(str(error))
+            unfinished.extend(_unreadable(folder, str(error)))
+    kept, conflicts = _without_copies(stored)
+    problems.extend(run.reason for run in conflicts if run.reason)
+    still_open = (*_still_open(unfinished, kept), *conflicts)
+    return Runs(tuple(kept), (*still_open, *_not_begun(planned, kept, still_open)), tuple(problems))
+
+
+def frame(records: Iterable[StoredRecord]) -> "pd.DataFrame":
+    """One row per record and metric: identity, task, backbone, seed, recipe, recipe_hash, metric, value, ..."""
+    import pandas as pd
+
+    columns = ["identity", "task", "backbone", "seed", "recipe", "recipe_hash", "metric", "value", "deviations"]
+    columns += ["device_hours", "finished", "folder"]
+    return pd.DataFrame([row for stored in records for row in _rows(stored)], columns=columns)
+
+
+def _rows(stored: StoredRecord) -> Iterator[tuple[Any, ...]]:
+    record = stored.record
+    before = (record.identity, record.task.name, record.backbone.name, record.seed)
+    after = (record.deviations, record.cost.device_hours, record.provenance.finished, str(stored.folder))
+    for metric, value in record.metrics.items():
+        yield (*before, record.recipe.name, record.recipe.hash, metric, value, *after)
+
+
+def _run_folders(out: Path) -> Iterator[tuple[Path, bool]]:
+    for name, subfolders, files in os.walk(out):
+        subfolders.sort()
+        if "record.json" in files or "run.json" in files or "attempts" in subfolders:
+            subfolders.clear()
+            yield Path(name), "record.json" in files
+
+
+def _unfinished(folder: Path) -> Unfinished | None:
+    attempts = read_attempts(folder)
+    failed = bool(attempts) and attempts[-1].exit_code != _STOPPED
+    place = _place(folder)
+    return Unfinished(*place, attempts[-1].reason if failed else None, folder) if place else None
+
+
+def _unreadable(folder: Path, reason: str) -> Iterator[Unfinished]:
+    if place := _place(folder):
+        yield Unfinished(*place, reason, folder)
+
+
+def _place(folder: Path) -> Planned | None:
+    """Task, backbone and seed from ``<task>/<backbone>/<seed>-<hash>``; None for a folder that is named otherwise."""
+    with suppress(ValueError, IndexError):
+        task, backbone, last = folder.parts[-3:]
+        return Planned(task, backbone, int(last.split("-")[0]))
+    return None
+
+
+def _without_copies(stored: list[StoredRecord]) -> tuple[list[StoredRecord], list[Unfinished]]:
+    claims: dict[str, list[StoredRecord]] = defaultdict(list)
+    for one in stored:
+        claims[one.record.identity].append(one)
+    kept = [ones[0] for ones in claims.values() if _agree(ones)]
+    return kept, [_conflict(ones) for ones in claims.values() if not _agree(ones)]
+
+
+def _agree(ones: list[StoredRecord]) -> bool:
+    return all(one.record.metrics == ones[0].record.metrics for one in ones)
+
+
+def _conflict(ones: list[StoredRecord]) -> Unfinished:
+    record = ones[0].record
+    paths = " and ".join(str(one.folder / "record.json") for one in ones)
+    reason = f"{paths}: claim the same identity {record.identity} with different metrics; keep one of them"
+    return Unfinished(*_place_of(record), reason, ones[0].folder)
+
+
+def _still_open(unfinished: list[Unfinished], kept: list[StoredRecord]) -> Iterator[Unfinished]:
+    """A failed run that was later done under a corrected recipe is no longer of interest."""
+    done = {_place_of(one.record) for one in kept}
+    return (run for run in unfinished if (run.task, run.backbone, run.seed) not in done)
+
+
+def _not_begun(
+    planned: Iterable[Planned], kept: list[StoredRecord], still_open: Iterable[Unfinished]
+) -> Iterator[Unfinished]:
+    known = {_place_of(one.record) for one in kept} | {(run.task, run.backbone, run.seed) for run in still_open}
+    return (Unfinished(*run, reason=None) for run in planned if run not in known)
+
+
+def _place_of(record: Record) -> Planned:
+    return Planned(record.task.name, record.backbone.name, record.seed)
