@@ -54,7 +54,10 @@ def _model(protocol: Mapping[str, Any], spec: "BackboneSpec") -> Values:
 
 
 def _backbone(protocol: Mapping[str, Any], spec: "BackboneSpec") -> Values:
+    # mmsegmentation's class knows one token before the patches.
+    kind = {} if spec.num_prefix == 1 else {"type": "PrefixMAE", "num_prefix": spec.num_prefix}
     return {
+        **kind,
         "img_size": (protocol["crop"], protocol["crop"]),
         "patch_size": protocol["patch_size"],
         "embed_dims": spec.embed_dim,

@@ -11,6 +11,7 @@ from mmengine.dist import barrier, get_rank
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+import segmentation.backbone
 import segmentation.engine.loop
 import segmentation.engine.precision
 import segmentation.engine.stream

@@ -2,6 +2,8 @@
 
 import re
 
+import torch
+from mmseg.models.backbones.mae import MAE
 from torch import Tensor, nn
 
 from crossmae.backbone import Backbone, resize_patch_kernel, resize_pos_embed
@@ -16,6 +18,9 @@ LAYER_SCALE = r"layers\.\d+\.gamma_[12]"
 LEFT_OUT = {"norm.weight", "norm.bias"}
 """The final norm: UperNet taps un-normed blocks (``final_norm=False`` in the published config)."""
 
+PREFIX_TOKENS = ("cls_token", "reg_token")
+"""Joined in the place of mmsegmentation's class token."""
+
 _RENAMES = (
     (r"^patch_embed\.proj\.", "patch_embed.projection."),
     (r"^blocks\.(\d+)\.norm([12])\.", r"layers.\1.ln\2."),
@@ -28,16 +33,17 @@ _RENAMES = (
 
 def convert(backbone: Backbone, grid: tuple[int, int], patch_size: int) -> dict[str, Tensor]:
     """The weights of ``backbone`` for an ``MAE`` with ``grid`` (rows, columns) patches of ``patch_size`` pixels."""
-    prefix = int(backbone.spec.class_token) + backbone.spec.num_registers
     state = {_rename(name): value for name, value in backbone.state_dict().items() if name not in LEFT_OUT}
-    state["pos_embed"] = resize_pos_embed(state["pos_embed"], grid, prefix)
+    no_tokens = state["pos_embed"][:, :0]
+    state["cls_token"] = torch.cat([state.pop(name, no_tokens) for name in PREFIX_TOKENS], dim=1)
+    state["pos_embed"] = resize_pos_embed(state["pos_embed"], grid, backbone.spec.num_prefix)
     kernel = state["patch_embed.projection.weight"]
     state["patch_embed.projection.weight"] = resize_patch_kernel(kernel, patch_size)
     return state
 
 
-def load_backbone(module: nn.Module, backbone: Backbone) -> None:
-    """Loads ``backbone`` into ``module``, an mmsegmentation ``MAE``.
+def load_backbone(module: MAE, backbone: Backbone) -> None:
+    """Loads ``backbone`` into ``module``.
 
     Raises:
         UserError: a weight without a place, or a place without a weight beyond those expected; lists them.

@@ -10,19 +10,18 @@ import torch
 from mmengine.dataset import pseudo_collate
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
 
 IGNORED = 255
 GAP = 4
 
 
-def draw(model: nn.Module, dataset: Any, folder: Path, count: int) -> list[Path]:
+def draw(model: Any, dataset: Any, folder: Path, count: int) -> list[Path]:
     """Writes ``folder/NAME.png`` for ``count`` images spread evenly over ``dataset``; returns the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     return [_save(picture, folder / f"{name}.png") for name, picture in _pictures(model, dataset, count)]
 
 
-def _pictures(model: nn.Module, dataset: Any, count: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+def _pictures(model: Any, dataset: Any, count: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(dataset.metainfo["palette"])] = dataset.metainfo["palette"]
     model.eval()
