@@ -1,0 +1,1 @@
+"""Set-up of the environment; needs nothing but Python's standard library."""
