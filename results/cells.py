@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Self
 
 from results.record import Record
-from results.runs import Runs, StoredRecord, Unfinished
+from results.runs import Runs, StoredRecord, Unfinished, machine_name
 from results.table_spec import Line
 
 
@@ -92,6 +92,8 @@ def fill(line: Line, index: RunIndex) -> Cell:
         return Cell(
             State.MISSING, line.metric, note=_why_missing(index.unfinished.get(("pretrain", line.backbone), []))
         )
+    if line.machine:
+        note = "; ".join(filter(None, [note, f"measured on {', '.join(sorted({machine_name(run) for run in runs}))}"]))
     return Cell(State.DONE, line.metric, values, deviations, note, tuple(runs))
 
 

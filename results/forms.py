@@ -13,6 +13,7 @@ from results.cells import State
 from results.markup import Html, Latex, Markdown, Markup
 from results.sheet import Grid, lay_out
 from results.table import Entry, Table
+from results.table_spec import Line
 
 _WIDTH = 110
 
@@ -22,10 +23,11 @@ def terminal(table: Table) -> str:
     sheet = lay_out(table, Markup())
     lines = [sheet.title, *textwrap.wrap(sheet.caption, _WIDTH), "", _grid(sheet.main, "simple"), ""]
     for note in (*sheet.notes, *(f"[{mark}] {text}" for mark, text in sheet.legend)):
-        lines += textwrap.wrap(note, _WIDTH, subsequent_indent="    ")
+        lines += textwrap.wrap(note, _WIDTH, subsequent_indent="    ", break_on_hyphens=False)
     if sheet.reference:
         lines += ["", sheet.reference_title, _grid(sheet.reference, "simple")]
-    lines += [f"Published: {source}" for source in sheet.sources]
+    for source in sheet.sources:
+        lines += textwrap.wrap(f"Published: {source}", _WIDTH, subsequent_indent="    ", break_on_hyphens=False)
     return _joined(lines)
 
 
@@ -66,19 +68,18 @@ def comma_separated(table: Table) -> str:
     for row in (*table.rows, *table.reference):
         for column, entry in zip(table.columns, row.entries, strict=True):
             if entry.published or entry.ours.state is not State.EMPTY:
-                writer.writerow([row.name, column.name, *_plain(entry)])
+                writer.writerow([row.name, column.name, *_plain(entry, column)])
     return file.getvalue()
 
 
-def _plain(entry: Entry) -> Iterator[object]:
+def _plain(entry: Entry, column: Line) -> Iterator[object]:
     cell, published = entry.ours, entry.published
-    both = cell.mean is not None and published is not None
     yield "published" if cell.state is State.EMPTY else cell.state
     yield cell.mean
     yield cell.standard_error
     yield " ".join(str(seed) for seed, _ in cell.values)
     yield published.value if published else None
-    yield cell.mean - published.value if both else None  # type: ignore[operator, union-attr]
+    yield entry.difference(column)
     yield "; ".join(cell.deviations)
     yield "; ".join(filter(None, [cell.note, *(published.cautions if published else ())]))
 

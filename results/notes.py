@@ -5,10 +5,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from string import ascii_lowercase
+from typing import NamedTuple
 
 from results.cells import Cell, State
 from results.published import PublishedNumber
 from results.table import Entry, Table
+
+
+class Source(NamedTuple):
+    """A published table that numbers were taken from."""
+
+    name: str
+    link: str
+    protocol: str
 
 
 @dataclass(frozen=True)
@@ -22,7 +31,7 @@ class Notes:
     letters: Mapping[str, str]
     digits: Mapping[str, str]
     general: tuple[str, ...]
-    sources: tuple[tuple[str, str], ...]
+    sources: tuple[Source, ...]
 
     def of_cell(self, cell: Cell) -> tuple[str, ...]:
         """Marks of a number of ours."""
@@ -51,8 +60,13 @@ def take_notes(table: Table) -> Notes:
     general = _common([number.cautions for number in published])
     remarks = [text for entry in entries for text in _remarks(entry) if text not in general]
     digits = {text: str(number) for number, text in enumerate(dict.fromkeys(remarks), start=1)}
-    sources = dict.fromkeys((f"{number.paper}, {number.table}", number.source) for number in published)
+    sources = dict.fromkeys(_source(number) for number in published)
     return Notes(_letters(entry.ours for entry in entries), digits, general, tuple(sources))
+
+
+def _source(number: PublishedNumber) -> Source:
+    protocol = ", ".join(f"{key.replace('_', ' ')}: {value}" for key, value in number.protocol.items())
+    return Source(f"{number.paper}, {number.table}", number.source, protocol)
 
 
 def _remarks(entry: Entry) -> Iterator[str]:

@@ -78,6 +78,14 @@ def find_runs(out: Path, planned: Iterable[Planned] = ()) -> Runs:
     return Runs(tuple(kept), (*still_open, *_not_begun(planned, kept, still_open)), tuple(problems))
 
 
+def machine_name(stored: StoredRecord) -> str:
+    """What a run ran on: its GPUs, else its processor."""
+    hardware = stored.record.provenance.hardware
+    if gpus := hardware.get("gpus"):
+        return f"{len(gpus)} x {gpus[0]}"
+    return str(hardware.get("processor") or "unnamed hardware")
+
+
 def frame(records: Iterable[StoredRecord]) -> "pd.DataFrame":
     """One row per record and metric: identity, task, backbone, seed, recipe, recipe_hash, metric, value, ..."""
     import pandas as pd

@@ -48,7 +48,7 @@ def lay_out(table: Table, markup: Markup) -> Sheet:
         legend=tuple((mark, markup.text(text)) for mark, text in notes.legend()),
         reference_title=markup.text(table.reference_title),
         reference=Grid(("", *names), tuple(reference)) if reference else None,
-        sources=tuple(markup.link(name, address) for name, address in notes.sources),
+        sources=tuple(f"{markup.link(one.name, one.link)} ({markup.text(one.protocol)})" for one in notes.sources),
     )
 
 
@@ -73,15 +73,15 @@ def _header(table: Table, markup: Markup) -> Iterator[str]:
 
 
 def _entry(table: Table, entry: Entry, column: Line, best: float | None, notes: Notes, markup: Markup) -> Iterator[str]:
-    number = _number(column)
+    number = Number(column.decimals)
     if table.has_published:
         yield _published(entry.published, number, notes, markup)
     if table.has_ours:
-        yield _ours(entry, number, best, notes, markup)
+        yield _ours(entry, column, best, notes, markup)
 
 
-def _ours(entry: Entry, number: Number, best: float | None, notes: Notes, markup: Markup) -> str:
-    cell = entry.ours
+def _ours(entry: Entry, column: Line, best: float | None, notes: Notes, markup: Markup) -> str:
+    cell, number = entry.ours, Number(column.decimals)
     if cell.state is State.EMPTY:
         return markup.text(BLANK)
     marks = markup.marks(notes.of_cell(cell))
@@ -90,8 +90,8 @@ def _ours(entry: Entry, number: Number, best: float | None, notes: Notes, markup
     text = number.plain(cell.mean)
     if cell.standard_error is not None:
         text += f" ± {Number(max(number.decimals, 1)).plain(cell.standard_error)}"
-    if entry.published:
-        text += f" ({number.signed(cell.mean - entry.published.value)})"
+    if (difference := entry.difference(column)) is not None:
+        text += f" ({number.signed(difference)})"
     return (markup.best(markup.text(text)) if cell.mean == best else markup.text(text)) + marks
 
 
@@ -103,14 +103,10 @@ def _published(published: PublishedNumber | None, number: Number, notes: Notes, 
 
 def _published_row(row: Row, columns: tuple[Line, ...], notes: Notes, markup: Markup) -> tuple[str, ...]:
     cells = (
-        _published(entry.published, _number(column), notes, markup)
+        _published(entry.published, Number(column.decimals), notes, markup)
         for entry, column in zip(row.entries, columns, strict=True)
     )
     return (markup.text(row.name), *cells)
-
-
-def _number(column: Line) -> Number:
-    return Number(1 if column.decimals is None else column.decimals)
 
 
 def _best(table: Table, place: int) -> float | None:
@@ -127,8 +123,14 @@ def _how_to_read(table: Table) -> Iterator[str]:
         yield _seeds(seeds)
     if any(_best(table, place) is not None for place in range(len(table.columns))):
         yield "The best of our numbers in each column is emphasised."
-    if any(entry.published and entry.ours.mean is not None for row in table.rows for entry in row.entries):
+    if any(_differences(table)):
         yield "In brackets: ours minus published."
+
+
+def _differences(table: Table) -> Iterator[bool]:
+    for row in table.rows:
+        for column, entry in zip(table.columns, row.entries, strict=True):
+            yield entry.difference(column) is not None
 
 
 def _seeds(seeds: list[int]) -> str:

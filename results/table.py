@@ -16,6 +16,12 @@ class Entry(NamedTuple):
     ours: Cell
     published: PublishedNumber | None
 
+    def difference(self, column: Line) -> float | None:
+        """Ours minus published; None where either is missing or the numbers depend on the machine."""
+        if self.ours.mean is None or self.published is None or column.machine:
+            return None
+        return self.ours.mean - self.published.value
+
 
 @dataclass(frozen=True)
 class Row:

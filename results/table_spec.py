@@ -8,13 +8,14 @@
       - {name: CrossMAE, backbone: "crossmae75_{arch}"}
       - {backbone: "*_{arch}"}                               # a row for every other backbone
     columns:
-      - {name: box AP ViT-B, task: coco_vitdet, metric: box_ap, arch: vit_b16}
+      - {name: box AP ViT-B, task: coco_vitdet, metric: box_ap, values: {arch: vit_b16}}
 
 A cell is chosen by what its row and its column say together, so methods may as well be columns.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -31,8 +32,8 @@ class TableError(ValueError):
 class Line:
     """A row or a column: a heading and its share of what chooses a cell.
 
-    ``arch`` stands for ``{arch}`` in backbone names; a ``*`` in a row's backbone makes a row of each backbone that no
-    other row shows. ``published`` is the name of this line in the published table, by default ``name``; "" for none.
+    ``{key}`` in ``backbone``, ``metric`` and ``recipe`` stands for one of ``values``; a ``*`` in a row's backbone makes
+    a row of each backbone that no other row shows.
     """
 
     name: str = ""
@@ -41,11 +42,14 @@ class Line:
     backbone: str | None = None
     recipe: str | None = None
     seed: int | None = None
-    arch: str | None = None
+    values: dict[str, Any] = field(default_factory=dict)
     published: str | None = None
-    best: str | None = None
-    """``max`` or ``min``: which of our numbers is bold in a column."""
-    decimals: int | None = None
+    """Name of this line in the published table, by default ``name``; "" for none."""
+    best: str = "max"
+    """``max``, ``min`` or ``none``: which of our numbers is emphasised in a column."""
+    decimals: int = 1
+    machine: bool = False
+    """The numbers of this column depend on the machine, which is named; they are not set against published ones."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,21 @@ def table_names() -> list[str]:
 
 
 def crossing(row: Line, column: Line) -> Line:
-    """What a row and a column say together; the row has the word where both speak."""
-    said = {f.name: getattr(row, f.name) for f in fields(Line) if getattr(row, f.name) is not None}
-    cell = replace(column, **said)
-    if cell.backbone and cell.arch:
-        cell = replace(cell, backbone=cell.backbone.replace("{arch}", cell.arch))
-    return cell
+    """What chooses a cell: what its row and its column say together; the row has the word where both speak."""
+    values = {**column.values, **row.values}
+    backbone, metric, recipe = (
+        _filled(_either(row, column, name), values) for name in ("backbone", "metric", "recipe")
+    )
+    task, seed = (_either(row, column, name) for name in ("task", "seed"))
+    return replace(column, task=task, metric=metric, backbone=backbone, recipe=recipe, seed=seed)
+
+
+def _either(row: Line, column: Line, name: str) -> Any:
+    own = getattr(row, name)
+    return getattr(column, name) if own is None else own
+
+
+def _filled(value: Any, values: dict[str, Any]) -> Any:
+    for key, text in values.items() if isinstance(value, str) else ():
+        value = value.replace(f"{{{key}}}", str(text))
+    return value

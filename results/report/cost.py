@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from results.record import Cost
-from results.report.summary import machine_name
-from results.runs import StoredRecord
+from results.runs import StoredRecord, machine_name
 
 
 @dataclass(frozen=True)

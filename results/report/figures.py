@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from results.cells import Cell
 from results.report.curves import Curve
-from results.table import Table
+from results.table import Entry, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,9 +32,13 @@ _STYLE: Any = {
 
 
 def dot_panels(table: Table) -> Iterator[str]:
-    """Our numbers, a panel per column: each seed as a small dot, mean and standard error over it; data URIs."""
+    """A panel per column: each seed as a small dot, mean and standard error, the published number as a diamond.
+
+    Returns:
+        Data URIs.
+    """
     for place, column in enumerate(table.columns):
-        rows = [(row.name, row.entries[place].ours) for row in table.rows if row.entries[place].ours.values]
+        rows = [(row.name, row.entries[place]) for row in table.rows if row.entries[place].ours.values]
         if rows:
             yield _panel(column.name, 0.75 + 0.27 * len(rows), _dot_drawer(rows))
 
@@ -54,10 +58,12 @@ def curve_panel(title: str, curves: Sequence[Curve], colours: dict[str, str]) ->
     return _panel(title, 2.2, draw)
 
 
-def _dot_drawer(rows: list[tuple[str, Cell]]) -> "Callable[[Axes], None]":
+def _dot_drawer(rows: list[tuple[str, Entry]]) -> "Callable[[Axes], None]":
     def draw(ax: "Axes") -> None:
-        for height, (_, cell) in enumerate(reversed(rows)):
-            _dots(ax, height, cell, COLOURS[(len(rows) - 1 - height) % len(COLOURS)])
+        for height, (_, entry) in enumerate(reversed(rows)):
+            _dots(ax, height, entry.ours, COLOURS[(len(rows) - 1 - height) % len(COLOURS)])
+            if entry.published:
+                ax.plot(entry.published.value, height, "D", color="#1c2024", markerfacecolor="none", markersize=5.5)
         ax.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)])
         ax.set_ylim(-0.6, len(rows) - 0.4)
         ax.margins(x=0.1)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from results.cells import deviations_of
 from results.compare import CompareError, Comparison, Verdict, compare
-from results.runs import Runs, StoredRecord
+from results.runs import Runs, StoredRecord, machine_name
 from results.table_spec import TableSpec
 
 
@@ -92,14 +92,6 @@ def _what_to_keep_in_mind(runs: Runs) -> str:
 def _machines(records: Sequence[StoredRecord]) -> list[str]:
     names = {machine_name(stored) for stored in records}
     return sorted(names)
-
-
-def machine_name(stored: StoredRecord) -> str:
-    """The accelerator, else the processor, else what the record gives."""
-    hardware = stored.record.provenance.hardware
-    if gpus := hardware.get("gpus"):
-        return f"{len(gpus)} x {gpus[0]}"
-    return str(hardware.get("processor") or "unnamed hardware")
 
 
 def _seeds(seeds: list[int]) -> str:
