@@ -106,7 +106,7 @@ def _numbered(scenes: Iterator[Scene], count: int, description: str) -> Iterator
 
 
 WRITERS: dict[str, Callable[[Path, SceneSource], None]] = {
-    "imagefolder": write_imagenet,
+    "imagenet": write_imagenet,
     "inat19": write_inat,
     "places365": write_places,
 }

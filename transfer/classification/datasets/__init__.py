@@ -6,7 +6,7 @@ from transfer.classification.datasets.labelled import LabelledImages
 from transfer.classification.datasets.places import Places365
 from transfer.classification.datasets.reader import Reader
 
-READERS: dict[str, type[Reader]] = {"imagefolder": ImageFolder, "inat19": INaturalist2019, "places365": Places365}
+READERS: dict[str, type[Reader]] = {"imagenet": ImageFolder, "inat19": INaturalist2019, "places365": Places365}
 """By the name that a task's ``options: {reader: ...}`` gives."""
 
 __all__ = ["READERS", "LabelledImages", "Reader"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from crossmae.errors import UserError
-from transfer.classification.datasets.labelled import LabelledImages, is_image
+from transfer.classification.datasets.labelled import LabelledImages, is_image, names
 from transfer.classification.datasets.reader import Reader, Size
 
 _SORTING = (
@@ -25,21 +25,19 @@ class ImageFolder(Reader):
         folder = root / split
         if not folder.is_dir():
             raise UserError(f"{folder} does not exist; {root} needs the folders train and val, each with one per class")
-        classes = sorted(
-            entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")
-        )
+        classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
         if not classes:
             self._refuse_flat(folder)
         files, labels = [], []
         for label, name in enumerate(classes):
-            found = sorted(file for file in os.listdir(folder / name) if is_image(file))
+            found = sorted(filter(is_image, names(folder / name)))
             files += [f"{split}/{name}/{file}" for file in found]
             labels += [label] * len(found)
         return LabelledImages(root, tuple(files), np.array(labels, np.int64), tuple(classes))
 
     @staticmethod
     def _refuse_flat(folder: Path) -> None:
-        count = sum(is_image(name) for name in os.listdir(folder))
+        count = sum(map(is_image, names(folder)))
         if not count:
             raise UserError(f"{folder} is empty; it needs one folder of images per class")
         what = f"{folder} is flat: {count:,} images and no class folders"

@@ -37,7 +37,7 @@ def _load(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path} does not exist; unpack train2019.json and val2019.json beside train_val2019")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not readable JSON ({error}); download it again") from error
     absent = [key for key in _KEYS if not isinstance(content, dict) or not isinstance(content.get(key), list)]
@@ -59,9 +59,7 @@ def _labels(path: Path, content: Mapping[str, Any], index: Mapping[int, int]) ->
         category = {annotation["image_id"]: annotation["category_id"] for annotation in content["annotations"]}
         labels = [index[category[image["id"]]] for image in content["images"]]
     except KeyError as error:
-        raise UserError(
-            f"{path}: image, category or field {error} is named but not there; download it again"
-        ) from error
+        raise UserError(f"{path}: image, category or field {error} is not there; download it again") from error
     if len(content["annotations"]) != len(labels):
         counts = f"{len(content['annotations']):,} annotations for {len(labels):,} images"
         raise UserError(f"{path} has {counts}; iNaturalist 2019 has one for each, put its file there")

@@ -4,7 +4,7 @@ import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
-from os import listdir
+from os import scandir
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +46,8 @@ class LabelledImages:
             folders[folder].append(name)
         return [
             f"{folder}/{name}".removeprefix("/")
-            for folder, names in sorted(folders.items())
-            for name in sorted(set(names) - _listing(self.root / folder))
+            for folder, listed in sorted(folders.items())
+            for name in sorted(set(listed) - set(names(self.root / folder)))
         ]
 
 
@@ -56,5 +56,6 @@ def is_image(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
 
 
-def _listing(folder: Path) -> set[str]:
-    return set(listdir(folder)) if folder.is_dir() else set()
+def names(folder: Path) -> list[str]:
+    """The names in ``folder``; none if it does not exist."""
+    return [entry.name for entry in scandir(folder)] if folder.is_dir() else []

@@ -36,7 +36,7 @@ class Places365(Reader):
 def _read_list(root: Path, split: str) -> LabelledImages:
     categories = dict(_pairs(root / _CATEGORIES))
     classes = tuple(sorted(categories, key=categories.__getitem__))
-    if list(categories[name] for name in classes) != list(range(len(classes))):
+    if [categories[name] for name in classes] != list(range(len(classes))):
         raise UserError(f"{root / _CATEGORIES} does not number its classes 0, 1, ...; unpack the file lists again")
     folder = _image_folder(root, split)
     pairs = _pairs(root / _LISTS[split])

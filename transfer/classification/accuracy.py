@@ -1,0 +1,50 @@
+"""Exact top-1 and top-5 accuracy, over any number of processes."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from transfer.classification.images import EvaluationImages
+
+Outcomes = dict[str, Tensor]
+"""Of all N images of a split: ``prediction`` (N,), and ``rank`` (N,), how many classes score above the right one."""
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, images: EvaluationImages, heads: int, batch: int, workers: int, bf16: bool
+) -> tuple[Outcomes, ...]:
+    """Classifies this process's share of the images and collects all shares; every image counts exactly once.
+
+    Args:
+        model: returns scores (heads, N, classes), or (N, classes) for one head.
+
+    Returns:
+        The outcomes of each head.
+    """
+    device = next(model.parameters()).device
+    found = torch.full((heads, 2, len(images.images)), -1, dtype=torch.int64, device=device)
+    loader = DataLoader(images, batch_size=batch, num_workers=workers, pin_memory=device.type == "cuda")
+    for pixels, labels, index in loader:
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            scores = model(pixels.to(device, non_blocking=True)).float()
+        for head, of_head in enumerate(scores.reshape(heads, len(pixels), -1)):
+            outcome = torch.stack([of_head.argmax(1), label_rank(of_head, labels.to(device))])
+            found[head, :, index.to(device)] = outcome
+    if dist.is_initialized():
+        dist.all_reduce(found, op=dist.ReduceOp.MAX)
+    assert int(found.min()) >= 0, "an image was not evaluated"
+    return tuple({"prediction": of_head[0], "rank": of_head[1]} for of_head in found.cpu())
+
+
+def label_rank(scores: Tensor, labels: Tensor) -> Tensor:
+    """How many classes score above the right one, (N,) from scores (N, C); among equals the lower class number wins."""
+    right = scores.gather(1, labels[:, None])
+    earlier = torch.arange(scores.shape[1], device=scores.device)[None] < labels[:, None]
+    return ((scores > right) | ((scores == right) & earlier)).sum(dim=1)
+
+
+def top_k(outcomes: Outcomes, k: int) -> float:
+    """Percent of images whose right class is among the ``k`` best."""
+    return 100.0 * float((outcomes["rank"] < k).double().mean())

@@ -1,0 +1,84 @@
+"""Labelled images as tensors."""
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from crossmae.data.keyed import SampleKey, seed_libraries
+from crossmae.errors import UserError
+from transfer.classification.augment import Transform
+from transfer.classification.datasets import LabelledImages
+
+Sample = tuple[Tensor, int]
+"""Normalised image (3, H, W) and its label."""
+
+
+class DecodedImages:
+    """RGB pictures of a split, kept in memory once decoded if ``keep``."""
+
+    def __init__(self, images: LabelledImages, keep: bool) -> None:
+        self.images = images
+        self.keep = keep
+        self._kept: dict[int, Image.Image] = {}
+
+    def __getitem__(self, index: int) -> Image.Image:
+        if index in self._kept:
+            return self._kept[index]
+        picture = read_rgb(self.images.root / self.images.files[index])
+        if self.keep:
+            self._kept[index] = picture
+        return picture
+
+
+def read_rgb(path: Path) -> Image.Image:
+    """Decodes an image of any mode (gray, palette, CMYK, ...) to RGB.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        with Image.open(path) as picture:
+            return picture.convert("RGB")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error}); copy it again or take it out of the data set") from error
+
+
+class TrainImages:
+    """Augmented training samples; each a function of the seed and its key alone."""
+
+    def __init__(self, images: LabelledImages, transform: Transform, seed: int, keep: bool) -> None:
+        self.pictures = DecodedImages(images, keep)
+        self.images = images
+        self.transform = transform
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, key: SampleKey) -> Sample:
+        picture = self.pictures[key.index]
+        seed_libraries(self.seed, key.epoch, key.index)
+        return self.transform(picture), int(self.images.labels[key.index])
+
+    def name(self, index: int) -> str:
+        """Path of a sample, as logs name it."""
+        return self.images.files[index]
+
+
+class EvaluationImages(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
+    """Every ``world``-th image from ``rank`` on, with its index: image, label, index."""
+
+    def __init__(self, images: LabelledImages, transform: Transform, rank: int, world: int, keep: bool) -> None:
+        self.pictures = DecodedImages(images, keep)
+        self.images = images
+        self.transform = transform
+        self.indices = range(rank, len(images), world)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, place: int) -> tuple[Tensor, int, int]:
+        index = self.indices[place]
+        return self.transform(self.pictures[index]), int(self.images.labels[index]), index

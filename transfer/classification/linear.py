@@ -1,0 +1,102 @@
+"""Linear probing: a batch norm without affine parameters and a linear layer on frozen features."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from crossmae.backbone import Backbone
+from crossmae.errors import UserError
+from transfer.classification.accuracy import top_k
+from transfer.classification.attention import use_fastest_attention
+from transfer.classification.datasets import LabelledImages
+from transfer.classification.values import LinearValues
+from transfer.classification.workload import ClassificationWorkload, Loading
+
+HEAD_STD = 0.01
+BATCH_NORM_EPS = 1e-6
+
+
+class LinearProbe(ClassificationWorkload):
+    """Source of the procedure: MAE appendix A.1 and its released code; CrossMAE Table 12 does not say how it was done.
+
+    The features are those of the last block, through the backbone's final norm if it has one (CrossMAE's has none).
+    The class token's head and, beside it, that of the averaged patch tokens are trained in the same pass; they share
+    no parameters, so neither influences the other.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        values: LinearValues,
+        train: LabelledImages,
+        val: LabelledImages,
+        seed: int,
+        loading: Loading,
+    ) -> None:
+        super().__init__(backbone, values, train, val, seed, loading)
+        self.values = values
+        self.poolings = ("token", "avg") if backbone.spec.class_token else ("avg",)
+        if values.pooling not in self.poolings:
+            raise UserError(f"{backbone.spec.source} has no class token; use pooling=avg")
+
+    def model(self) -> nn.Module:
+        """The frozen backbone with its heads."""
+        spec = self.backbone.spec
+        vit = self.backbone.to_timm(
+            0, image_size=self.values.image_size, global_pool="token", expected_missing=spec.missing
+        )
+        if not spec.final_norm:
+            vit.norm = nn.Identity()
+        use_fastest_attention(vit, vit.pos_embed.shape[1])
+        return ProbedBackbone(vit, spec.num_prefix, spec.embed_dim, len(self.train.classes), self.poolings)
+
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+        """Sum of the heads' cross-entropies."""
+        images, labels = batch
+        scores = model(images)
+        return torch.stack([nn.functional.cross_entropy(of_head, labels) for of_head in scores]).sum()
+
+    def optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
+        """LARS; biases take no trust ratio."""
+        from timm.optim import Lars
+
+        values = self.values
+        trained = [p for p in model.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": values.weight_decay, "always_adapt": True},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0, "always_adapt": False},
+        ]
+        optimizer = Lars(groups, lr=lr, momentum=values.momentum, trust_coeff=values.trust_coefficient)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        return optimizer
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """``top1`` and ``top5`` of the recipe's pooling, and ``top1_token`` or ``top1_avg`` of the other."""
+        outcomes = dict(zip(self.poolings, self.predict(model, len(self.poolings)), strict=True))
+        self.outcomes = outcomes.pop(self.values.pooling)
+        others = {f"top1_{pooling}": top_k(other, 1) for pooling, other in outcomes.items()}
+        return {"top1": top_k(self.outcomes, 1), "top5": top_k(self.outcomes, 5), **others}
+
+
+class ProbedBackbone(nn.Module):
+    """Returns scores (heads, N, classes) for images (N, 3, H, W)."""
+
+    def __init__(self, vit: nn.Module, prefix: int, width: int, classes: int, poolings: tuple[str, ...]) -> None:
+        super().__init__()
+        self.vit = vit.requires_grad_(False)
+        self.prefix = prefix
+        self.heads = nn.ModuleDict({pooling: _head(width, classes) for pooling in poolings})
+
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            tokens = self.vit.forward_features(images)  # type: ignore[operator]
+            features = {"token": tokens[:, 0], "avg": tokens[:, self.prefix :].mean(dim=1)}
+        return torch.stack([head(features[pooling]) for pooling, head in self.heads.items()])
+
+
+def _head(width: int, classes: int) -> nn.Sequential:
+    linear = nn.Linear(width, classes)
+    nn.init.trunc_normal_(linear.weight, std=HEAD_STD)
+    nn.init.zeros_(linear.bias)
+    return nn.Sequential(nn.BatchNorm1d(width, affine=False, eps=BATCH_NORM_EPS), linear)

@@ -1,0 +1,64 @@
+"""The Task of all classification benchmarks."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from crossmae.data.scenes import SceneSource
+from crossmae.errors import UserError
+from crossmae.recipe import Recipe
+from transfer.classification.datasets import READERS, LabelledImages, Reader
+from transfer.classification.demo import WRITERS
+from transfer.task import Context, Problem, Task
+
+if TYPE_CHECKING:
+    from crossmae.backbone import Backbone
+    from transfer.classification.accuracy import Outcomes
+
+
+class ClassificationTask(Task):
+    """Fine-tuning or linear probing, as the recipe's ``method`` says, on the data set of ``options: {reader: ...}``."""
+
+    @property
+    def reader(self) -> Reader:
+        """Of the task's data set."""
+        return READERS[self.spec.options["reader"]]()
+
+    def check(self, data_root: Path) -> Iterable[Problem]:
+        """Everything wrong with the layout, the lists and the files at ``data_root``."""
+        return self.reader.check(data_root)
+
+    def demo(self, data_root: Path, scenes: SceneSource) -> None:
+        """Writes a small data set in the real one's format."""
+        WRITERS[self.spec.options["reader"]](data_root, scenes)
+
+    def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
+        """Trains and returns ``top1`` and ``top5`` of the last epoch, and ``top1_best`` of the best evaluated one."""
+        from crossmae.train.engine import fit
+        from transfer.classification.job import make_job
+
+        if backbone is None or context.data_root is None:
+            raise UserError(f"task {self.spec.name} needs a backbone and its data set {self.spec.dataset}")
+        train, val = self.reader.read_both(context.data_root)
+        job = make_job(backbone, recipe, train, val, context)
+        fitted = fit(job.workload, job.plan, context.folder, context.progress, job.execution)
+        context.throughput = fitted.images_per_second
+        if fitted.is_main and job.workload.outcomes is not None:
+            context.per_sample(sample_table(val, job.workload.outcomes))
+        return {**fitted.metrics, "top1_best": max(evaluated["top1"] for evaluated in fitted.history)}
+
+
+def sample_table(images: LabelledImages, outcomes: "Outcomes") -> pd.DataFrame:
+    """One row per validation image: its path, label, prediction, and whether it counts for top-1 and top-5."""
+    rank = outcomes["rank"].numpy()
+    return pd.DataFrame(
+        {
+            "sample": images.files,
+            "label": images.labels,
+            "prediction": outcomes["prediction"].numpy(),
+            "top1": (rank < 1).astype(int),
+            "top5": (rank < 5).astype(int),
+        }
+    )
