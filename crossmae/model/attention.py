@@ -12,6 +12,9 @@ from crossmae.errors import UserError
 Backend = Literal["auto", "sdpa", "flash_attn", "math"]
 BACKENDS: tuple[Backend, ...] = ("auto", "sdpa", "flash_attn", "math")
 
+_SHORT = 64
+"""Tokens up to which ``math`` is chosen on a CPU."""
+
 
 def attend(query: Tensor, key: Tensor, value: Tensor, backend: Backend = "auto") -> Tensor:
     """Scaled dot-product attention.
@@ -24,7 +27,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, backend: Backend = "auto")
         (N, Lq, heads * D).
     """
     if backend == "auto":
-        backend = choose_backend(query)
+        backend = choose_backend(query, key)
     if backend == "flash_attn":
         return _flash(query, key, value)
     heads_first = (t.transpose(1, 2) for t in (query, key, value))
@@ -32,11 +35,18 @@ def attend(query: Tensor, key: Tensor, value: Tensor, backend: Backend = "auto")
     return mixed.transpose(1, 2).flatten(2)
 
 
-def choose_backend(query: Tensor) -> Backend:
-    """The fastest backend for this device and data type."""
-    if query.device.type == "cpu":
-        return "math"
-    return "sdpa"
+def choose_backend(query: Tensor, key: Tensor) -> Backend:
+    """The fastest backend for this device, data type and number of tokens; arguments as in ``attend``.
+
+    Measured with torch 2.13, forward and backward, fp32, on a CPU of two cores that other processes shared. Two
+    threads: ``math`` 1.9 ms, ``sdpa`` 86 ms for batch 128, 17 tokens, 2 heads of 64; 1.6 and 89 ms for 16 queries and
+    17 keys; equal for 65 tokens. One thread: ``sdpa`` as fast (16 tokens) or 1.1 to 1.7 times faster (197 to 1601).
+    """
+    if query.device.type != "cpu":
+        return "sdpa"
+    short = query.shape[1] * key.shape[1] <= _SHORT**2
+    # The number of threads cannot be read inside a compiled graph.
+    return "math" if short and (torch.compiler.is_compiling() or torch.get_num_threads() > 1) else "sdpa"
 
 
 def check_backend(backend: str) -> Backend:

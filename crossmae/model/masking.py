@@ -36,10 +36,16 @@ def patch_pixels(images: Tensor, ids: Tensor, patch_size: int) -> Tensor:
         (N, n, 3, patch_size, patch_size).
     """
     count, channels, height, width = images.shape
-    rows, columns = height // patch_size, width // patch_size
-    patches = images.reshape(count, channels, rows, patch_size, columns, patch_size).permute(0, 2, 4, 1, 3, 5)
-    image = torch.arange(count, device=images.device)[:, None]
-    return patches[image, ids // columns, ids % columns]
+    columns = width // patch_size
+    # Runs of patch_size pixels are contiguous in memory: choosing runs is 15 to 20 times faster on a CPU than indexing
+    # a view of all patches (64 px batch 128 and 224 px batch 16, one thread), and copies nothing else.
+    runs = images.reshape(-1, patch_size)
+    image = torch.arange(count, device=ids.device)[:, None, None, None] * (channels * height * columns)
+    channel = torch.arange(channels, device=ids.device)[:, None] * (height * columns)
+    row = torch.arange(patch_size, device=ids.device) * columns
+    first = (ids // columns) * (patch_size * columns) + ids % columns
+    chosen = image + first[..., None, None] + channel + row
+    return runs.index_select(0, chosen.flatten()).reshape(*chosen.shape, patch_size)
 
 
 def gather_tokens(tokens: Tensor, ids: Tensor) -> Tensor:
