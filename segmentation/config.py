@@ -25,7 +25,11 @@ def upernet(protocol: Mapping[str, Any], spec: "BackboneSpec", data_root: Path, 
         spec: the backbone's dimensions.
         data_root: folder with ``images`` and ``annotations``.
         classes: names of the data set's classes; needed where they are not ADE20K's 150.
+
+    Raises:
+        UserError: the recipe is for a deeper backbone, or mmsegmentation cannot build it.
     """
+    _check_blocks(protocol, spec)
     config = Config.fromfile(NATIVE)
     config.merge_from_dict({"model": _model(protocol, spec), "optim_wrapper": _optimizer(protocol, spec)})
     config.param_scheduler = _schedule(protocol)
@@ -37,6 +41,14 @@ def upernet(protocol: Mapping[str, Any], spec: "BackboneSpec", data_root: Path, 
         loader.dataset.update(_dataset(data_root, protocol, classes))
     config.test_dataloader = config.val_dataloader
     return config
+
+
+def _check_blocks(protocol: Mapping[str, Any], spec: "BackboneSpec") -> None:
+    if max(protocol["out_indices"]) >= spec.depth:
+        fitting = f"ade20k_upernet_{spec.arch}" if spec.arch else "one with other out_indices"
+        raise UserError(
+            f"the recipe taps block {max(protocol['out_indices'])}, the backbone has {spec.depth} blocks; use {fitting}"
+        )
 
 
 def _model(protocol: Mapping[str, Any], spec: "BackboneSpec") -> Values:

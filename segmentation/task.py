@@ -1,6 +1,7 @@
 """The task ``ade20k_upernet``."""
 
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,9 +32,25 @@ class UperNetTask(Task):
         Raises:
             UserError: mmsegmentation is not installed, or the data is unusable.
         """
-        assert backbone is not None
-        try:
-            from segmentation.training import train
-        except ModuleNotFoundError as error:
-            raise UserError(f"segmentation needs mmsegmentation ({error.name} is missing); run: make setup") from error
+        if backbone is None:
+            raise UserError(f"{self.spec.name} needs a backbone; name one with --backbone")
+        self._require_mmsegmentation()
+        from segmentation.training import train
+
         return train(backbone, recipe, context)
+
+    def evaluate(self, weights: Path, recipe: Recipe, context: Context) -> dict[str, float]:
+        """Evaluates the finished model in ``weights``, an mmengine checkpoint.
+
+        Raises:
+            UserError: mmsegmentation is not installed, or weights or data are unusable.
+        """
+        self._require_mmsegmentation()
+        from segmentation.evaluation.released import evaluate
+
+        return evaluate(weights, recipe, context)
+
+    def _require_mmsegmentation(self) -> None:
+        missing = [name for name in ("mmengine", "mmcv", "mmseg") if find_spec(name) is None]
+        if missing:
+            raise UserError(f"{self.spec.name} needs mmsegmentation ({missing[0]} is not installed); run `make setup`")

@@ -16,7 +16,7 @@ import segmentation.engine.loop
 import segmentation.engine.precision
 import segmentation.engine.stream
 import segmentation.evaluation.metric  # noqa: F401
-from crossmae.backbone import Backbone
+from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.recipe import Recipe, digest_of
 from crossmae.train.stop import StopGuard
 from segmentation.config import upernet
@@ -39,7 +39,7 @@ def train(backbone: Backbone, recipe: Recipe, context: Context) -> dict[str, flo
         Stopped: a signal came; the state is saved.
         UserError: the backbone does not fit, the loss is not finite, the state is another run's.
     """
-    runner = Runner.from_cfg(_config(backbone, recipe, context))
+    runner = Runner.from_cfg(configure(backbone.spec, recipe, context))
     _initialize(runner, backbone)
     report = Report(context, recipe.execution["log_every"], recipe.protocol["batch_size"])
     state = StateFile(context.folder / "state" / "latest.pth", _identity(backbone, recipe, context))
@@ -56,11 +56,12 @@ def train(backbone: Backbone, recipe: Recipe, context: Context) -> dict[str, flo
     return metrics
 
 
-def _config(backbone: Backbone, recipe: Recipe, context: Context) -> Config:
+def configure(spec: BackboneSpec, recipe: Recipe, context: Context) -> Config:
+    """The mmengine config of this run."""
     assert context.data_root is not None
     names = class_names(context.data_root)
     background = names.index("background") if "background" in names else None
-    return prepare(upernet(recipe.protocol, backbone.spec, context.data_root, names), recipe, context, background)
+    return prepare(upernet(recipe.protocol, spec, context.data_root, names), recipe, context, background)
 
 
 def _initialize(runner: Runner, backbone: Backbone) -> None:

@@ -1,6 +1,6 @@
 """The demo's data in ADE20K's format: every pixel is one of four garments or background."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,23 +18,23 @@ GARMENTS = (1, 3, 7, 8)
 COUNTS = {"training": 400, "validation": 300}
 
 
-def write(root: Path, scenes: SceneSource) -> None:
+def write(root: Path, scenes: SceneSource, counts: Mapping[str, int] = COUNTS) -> None:
     """Writes ``images``, ``annotations``, class and scene lists under ``root``, which appears only when complete."""
     with whole_folder(root) as folder:
-        lines = [line for split in COUNTS for line in _write_split(folder, split, scenes)]
+        lines = [line for split in counts for line in _write_split(folder, split, counts[split], scenes)]
         (folder / SCENE_FILE).write_text("\n".join(lines) + "\n")
         names = ("background", *(scenes.class_names[label] for label in GARMENTS))
         (folder / CLASS_FILE).write_text(_class_table(folder, names))
 
 
-def _write_split(folder: Path, split: str, scenes: SceneSource) -> list[str]:
+def _write_split(folder: Path, split: str, count: int, scenes: SceneSource) -> list[str]:
     short = "train" if split == "training" else "val"
     images, annotations = folder / "images" / split, folder / "annotations" / split
     images.mkdir(parents=True)
     annotations.mkdir(parents=True)
-    drawn = scenes.draw("ade20k", short, COUNTS[split], classes=GARMENTS, objects=(1, 3), scale=(0.4, 0.7))
+    drawn = scenes.draw("ade20k", short, count, classes=GARMENTS, objects=(1, 3), scale=(0.4, 0.7))
     lines = []
-    for number, scene in enumerate(track(drawn, f"ADE20K {split}", COUNTS[split]), start=1):
+    for number, scene in enumerate(track(drawn, f"ADE20K {split}", count), start=1):
         name = f"ADE_{short}_{number:08d}"
         save_png(scene.image, images / f"{name}.png")
         save_png(annotation(scene), annotations / f"{name}.png")

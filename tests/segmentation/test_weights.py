@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-import segmentation.backbone  # noqa: F401
+import segmentation.backbone
 from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.errors import UserError
 from crossmae.recipe import load_recipe
@@ -24,7 +24,7 @@ PROTOCOL = load_recipe(RECIPES, "ade20k_upernet_demo").protocol
 KINDS = {
     "plain": {},
     "layer scale": {"init_values": 0.5},
-    "no class token": {"class_token": False, "global_pool": "avg"},
+    "no class token": {"class_token": False, "global_pool": "avg", "fc_norm": False},
     "registers": {"reg_tokens": 4, "init_values": 0.5},
     "patch 14": {"patch_size": 14, "img_size": 112},
 }

@@ -1,0 +1,174 @@
+"""Real training with mmengine's Runner: interruptions, micro-batches, precision, what a run leaves."""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from crossmae.backbone import Backbone
+from crossmae.errors import UserError
+from crossmae.recipe import Recipe
+from crossmae.train.progress import ProgressFile
+from crossmae.train.stop import Stopped
+from segmentation.training import train
+from transfer.task import Context
+
+STEPS = 8
+
+Recipes = Callable[..., Recipe]
+Contexts = Callable[[Path], Context]
+
+
+@dataclass(frozen=True)
+class Uninterrupted:
+    context: Context
+    metrics: dict[str, float]
+    losses: list[float]
+
+
+class Interrupted(Context):
+    """A run that something happens to at a given step."""
+
+    def at(self, step: int, event: Callable[[], None]) -> "Interrupted":
+        self.step, self.event = step, event
+        return self
+
+    def progress(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+        super().progress(step, total, metrics)
+        if step == self.step and "loss" in metrics:
+            self.event()
+
+
+def interrupted(context: Context, step: int, event: Callable[[], None]) -> Interrupted:
+    return Interrupted(folder=context.folder, data_root=context.data_root, seed=context.seed).at(step, event)
+
+
+def losses(folder: Path) -> list[float]:
+    return [line["loss"] for line in ProgressFile(folder).read() if "loss" in line]
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def crash() -> None:
+    raise RuntimeError("power failure")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    tmp_path_factory: pytest.TempPathFactory, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
+) -> Uninterrupted:
+    context = context_in(tmp_path_factory.mktemp("uninterrupted"))
+    metrics = train(backbone, small_recipe(), context)
+    return Uninterrupted(context, metrics, losses(context.folder))
+
+
+def test_a_run_measures_and_leaves_what_the_report_needs(uninterrupted: Uninterrupted) -> None:
+    context, folder = uninterrupted.context, uninterrupted.context.folder
+    assert set(uninterrupted.metrics) == {"miou", "aacc", "macc", "miou_foreground"}
+    assert 0 < uninterrupted.metrics["aacc"] < 100
+    assert context.throughput is not None
+    assert context.throughput > 0
+    assert len(uninterrupted.losses) == STEPS
+    assert context.deviations == ["batch norm per process instead of synchronized"]
+    pictures = [path for name, path in context.artifacts.items() if name.startswith("prediction_")]
+    assert len(pictures) == 5
+    assert Image.open(folder / pictures[0]).size == (3 * 64 + 8, 64)
+    assert (folder / "per_sample.csv").read_text().startswith("miou,aacc,sample\n")
+    assert not (folder / "state").exists()
+
+
+@pytest.mark.parametrize("step", [1, 4, 7])
+def test_a_stopped_run_goes_on_with_the_same_batches(
+    step: int,
+    tmp_path: Path,
+    uninterrupted: Uninterrupted,
+    backbone: Backbone,
+    small_recipe: Recipes,
+    context_in: Contexts,
+) -> None:
+    with pytest.raises(Stopped, match=f"SIGTERM after step {step}$"):
+        train(backbone, small_recipe(), interrupted(context_in(tmp_path), step, terminate))
+    assert len(losses(tmp_path)) == step
+    metrics = train(backbone, small_recipe(), context_in(tmp_path))
+    assert losses(tmp_path) == uninterrupted.losses
+    assert metrics == uninterrupted.metrics
+
+
+def test_a_crashed_run_goes_on_from_its_last_state(
+    tmp_path: Path, uninterrupted: Uninterrupted, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
+) -> None:
+    with pytest.raises(RuntimeError, match="power failure"):
+        train(backbone, small_recipe(), interrupted(context_in(tmp_path), 5, crash))
+    metrics = train(backbone, small_recipe(), context_in(tmp_path))
+    assert losses(tmp_path) == uninterrupted.losses
+    assert metrics == uninterrupted.metrics
+
+
+def test_worker_processes_change_nothing(
+    tmp_path: Path, uninterrupted: Uninterrupted, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
+) -> None:
+    assert train(backbone, small_recipe("workers=2"), context_in(tmp_path)) == uninterrupted.metrics
+    assert losses(tmp_path) == uninterrupted.losses
+
+
+def test_a_state_of_another_recipe_is_refused(
+    tmp_path: Path, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
+) -> None:
+    with pytest.raises(Stopped):
+        train(backbone, small_recipe(), interrupted(context_in(tmp_path), 2, terminate))
+    with pytest.raises(UserError, match="belongs to another run; delete it"):
+        train(backbone, small_recipe("lr=0.1"), context_in(tmp_path))
+
+
+def test_a_state_is_loaded_without_running_its_code(
+    tmp_path: Path, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
+) -> None:
+    (tmp_path / "state").mkdir()
+    torch.save({"step": Evil(tmp_path / "ran")}, tmp_path / "state" / "latest.pth")
+    with pytest.raises(UserError, match="no usable state"):
+        train(backbone, small_recipe(), context_in(tmp_path))
+    assert not (tmp_path / "ran").exists()
+
+
+class Evil:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_micro_batches_see_the_same_images(
+    tmp_path: Path, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
+) -> None:
+    """Without batch norm's part in it, the first update's loss is that of the whole batch; batch norm is noted."""
+    context = context_in(tmp_path)
+    train(backbone, small_recipe("per_device_batch=2"), context)
+    assert "batch norm over 2 images (batch: 4)" in context.deviations
+    assert len(losses(tmp_path)) == STEPS
+
+
+def test_bf16_trains_and_is_noted(
+    tmp_path: Path, uninterrupted: Uninterrupted, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
+) -> None:
+    context = context_in(tmp_path)
+    context.precision = "bf16"
+    train(backbone, small_recipe(), context)
+    assert "bf16 autocast in training (published config: fp32)" in context.deviations
+    assert losses(tmp_path) != uninterrupted.losses
+    assert losses(tmp_path) == pytest.approx(uninterrupted.losses, rel=0.05)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_in_one_line(
+    tmp_path: Path, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
+) -> None:
+    with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d; lower lr"):
+        train(backbone, small_recipe("lr=1.0e+30"), context_in(tmp_path))
