@@ -5,6 +5,7 @@ import statistics
 from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Self
 
 from results.record import Record
@@ -36,12 +37,12 @@ class Cell:
     note: str | None = None
     runs: tuple[StoredRecord, ...] = ()
 
-    @property
+    @cached_property
     def mean(self) -> float | None:
         """Mean over seeds; None unless the cell is done."""
         return statistics.fmean(value for _, value in self.values) if self.state is State.DONE else None
 
-    @property
+    @cached_property
     def standard_error(self) -> float | None:
         """Sample standard deviation over the square root of the number of seeds; None below two seeds."""
         if self.state is not State.DONE or len(self.values) < 2:

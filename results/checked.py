@@ -1,62 +1,83 @@
 """Dataclasses from untrusted JSON: every field present, known and of its declared type."""
 
+from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
+
+Reader = Callable[[Any, str], Any]
+"""Takes a JSON value and what it is called; returns it as the declared type or raises ValueError in one line."""
 
 
 def build(kind: type[Any], content: Any, name: str) -> Any:
     """An instance of the dataclass ``kind`` from a JSON mapping; nested dataclasses are built likewise.
 
+    Lists become tuples where a tuple is declared; nothing else is coerced.
+
     Raises:
         ValueError: one line that names the field (under ``name``) and what is wrong with it.
     """
-    if not isinstance(content, dict):
-        raise ValueError(f"{name} is not a mapping")
-    hints, required = _schema(kind)  # type: ignore[arg-type]  # mypy does not see that types are hashable
-    if unknown := set(content) - set(hints):
-        raise ValueError(f"{name} has unknown {', '.join(sorted(map(str, unknown)))}")
-    if missing := required - set(content):
-        raise ValueError(f"{name} lacks {', '.join(sorted(missing))}")
-    return kind(**{key: convert(hints[key], value, f"{name}.{key}") for key, value in content.items()})
+    return _reader(kind)(content, name)
 
 
-def convert(hint: Any, value: Any, name: str) -> Any:
-    """``value`` as type ``hint``; lists become tuples where a tuple is declared, nothing else is coerced."""
+# Thousands of records are read at once, so the types are looked at once and not for every value.
+@cache
+def _reader(hint: Any) -> Reader:
     if hint is Any:
-        return value
+        return lambda value, _: value
     if is_dataclass(hint):
-        return build(hint, value, name)  # type: ignore[arg-type]
+        readers = {name: _reader(of) for name, of in get_type_hints(hint).items()}
+        required = frozenset(field.name for field in fields(hint) if _is_required(field))
+        return partial(_build, hint, readers, required)
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return _convert_union(arguments, value, name)
+        (inner,) = (argument for argument in arguments if argument is not NoneType)
+        return partial(_optional, _reader(inner))
     if origin is tuple:
-        return tuple(convert(arguments[0], item, name) for item in _expect(list, value, name))
+        return partial(_tuple, _reader(arguments[0]))
     if origin is dict:
-        mapping = _expect(dict, value, name)
-        return {key: convert(arguments[1], item, f"{name}.{key}") for key, item in mapping.items()}
-    return _expect(hint, value, name)
+        return partial(_mapping, None if arguments[1] is Any else _reader(arguments[1]))
+    return partial(_plain, hint, (int, float) if hint is float else hint)
 
 
-def _convert_union(hints: tuple[Any, ...], value: Any, name: str) -> Any:
-    if value is None and NoneType in hints:
-        return None
-    (hint,) = (hint for hint in hints if hint is not NoneType)
-    return convert(hint, value, name)
+def _build(kind: Any, readers: dict[str, Reader], required: frozenset[str], content: Any, name: str) -> Any:
+    if not isinstance(content, dict):
+        raise ValueError(f"{name} is not a mapping")
+    if unknown := content.keys() - readers.keys():
+        raise ValueError(f"{name} has unknown {', '.join(sorted(map(str, unknown)))}")
+    if missing := required - content.keys():
+        raise ValueError(f"{name} lacks {', '.join(sorted(missing))}")
+    return kind(**{key: readers[key](value, f"{name}.{key}") for key, value in content.items()})
 
 
-def _expect(kind: type, value: Any, name: str) -> Any:
-    accepted = (int, float) if kind is float else kind
+def _optional(inner: Reader, value: Any, name: str) -> Any:
+    return None if value is None else inner(value, name)
+
+
+def _tuple(inner: Reader, value: Any, name: str) -> tuple[Any, ...]:
+    return tuple(inner(item, name) for item in _plain(list, list, value, name))
+
+
+def _mapping(inner: Reader | None, value: Any, name: str) -> dict[str, Any]:
+    mapping: dict[str, Any] = _plain(dict, dict, value, name)
+    return mapping if inner is None else {key: inner(item, name) for key, item in mapping.items()}
+
+
+def _plain(kind: type, accepted: Any, value: Any, name: str) -> Any:
     # bool is an int in Python, but "seed": true is a mistake.
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"{name} is {_shown(value)}, not {_NAMES.get(kind, kind.__name__)}")
+        raise ValueError(f"{name} holds {_shown(value)}, not {_NAMES.get(kind, kind.__name__)}")
     return value
 
 
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _is_required(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
 
 
 _NAMES: dict[type, str] = {
@@ -67,12 +88,3 @@ _NAMES: dict[type, str] = {
     dict: "a mapping",
     list: "a list",
 }
-
-
-@cache
-def _schema(kind: type[Any]) -> tuple[dict[str, Any], frozenset[str]]:
-    return get_type_hints(kind), frozenset(f.name for f in fields(kind) if _is_required(f))
-
-
-def _is_required(field: Field[Any]) -> bool:
-    return field.default is MISSING and field.default_factory is MISSING

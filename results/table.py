@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from results.cells import Cell, RunIndex, State, fill
 from results.published import PublishedNumber, find_number, load_published
-from results.runs import Runs
 from results.table_spec import Line, Reference, TableError, TableSpec, crossing
 
 
@@ -43,24 +43,23 @@ class Table:
     reference_title: str = ""
     reference: tuple[Row, ...] = ()
 
-    @property
+    @cached_property
     def has_ours(self) -> bool:
         """Whether any cell could hold a number of ours."""
         return any(entry.ours.state is not State.EMPTY for row in self.rows for entry in row.entries)
 
-    @property
+    @cached_property
     def has_published(self) -> bool:
         """Whether published numbers stand beside ours."""
         return any(entry.published for row in self.rows for entry in row.entries)
 
 
-def fill_table(spec: TableSpec, runs: Runs) -> Table:
-    """The table ``spec`` with the numbers of ``runs``.
+def fill_table(spec: TableSpec, index: RunIndex) -> Table:
+    """The table ``spec`` with the numbers of ``index``.
 
     Raises:
         TableError, PublishedError: the table refers to published numbers that do not exist.
     """
-    index = RunIndex.of(runs)
     rows = tuple(_row(spec, row, index) for row in _expanded(spec, index))
     reference = _reference(spec.reference, len(spec.columns)) if spec.reference else ()
     title = spec.reference.title if spec.reference else ""

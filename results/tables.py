@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from results import forms
+from results.cells import RunIndex
 from results.runs import Planned, Runs, find_runs
 from results.table import Table, fill_table
 from results.table_spec import load_table
@@ -38,7 +39,8 @@ def fill_tables(names: Sequence[str], runs: Runs) -> list[Table]:
     Raises:
         TableError, PublishedError: an unknown or wrong table.
     """
-    return [fill_table(load_table(name), runs) for name in names]
+    index = RunIndex.of(runs)
+    return [fill_table(load_table(name), index) for name in names]
 
 
 def _warnings(runs: Runs) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from results.cells import deviations_of
+from results.cells import RunIndex, deviations_of
 from results.forms import html_part, templates
 from results.report.cost import CostLine, cost_lines
 from results.report.curves import Curve, read_curves
@@ -73,7 +73,8 @@ def write_report(
 
 def _page(runs: Runs, names: Sequence[str], title: str) -> Page:
     specs = [load_table(name) for name in names]
-    tables = [fill_table(spec, runs) for spec in specs]
+    index = RunIndex.of(runs)
+    tables = [fill_table(spec, index) for spec in specs]
     pictures, left_out = read_pictures(runs.records)
     return Page(
         title=title,
