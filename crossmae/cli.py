@@ -1,13 +1,16 @@
 """The ``crossmae`` command."""
 
+import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from crossmae.errors import UserError
-from crossmae.train.stop import EXIT_RESUME, Stopped
+from crossmae.train.lock import hold_folder
+from crossmae.train.stop import EXIT_RESUME, Stopped, leaving_at_once
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -42,11 +45,19 @@ def pretrain(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Pretrains an autoencoder and leaves it in OUT/checkpoint."""
-    from crossmae.train.console import console
-    from crossmae.train.pretrain import data_path, load_pretraining_recipe
-    from crossmae.train.pretrain import pretrain as run
+    with leaving_at_once():
+        from crossmae.train.console import console
+        from crossmae.train.pretrain import data_path, load_pretraining_recipe
+        from crossmae.train.pretrain import pretrain as run
 
-    resolved = load_pretraining_recipe(recipe, tuple(overrides or ()))
-    images = data or data_path(resolved.protocol["dataset"])
-    with console(out) as progress:
-        run(resolved, images, out, seed, progress, device)
+        resolved = load_pretraining_recipe(recipe, tuple(overrides or ()))
+        images = data or data_path(resolved.protocol["dataset"])
+        with _locked(out), console(out) as progress:
+            run(resolved, images, out, seed, progress, device)
+
+
+def _locked(folder: Path) -> AbstractContextManager[None]:
+    # torchrun's other processes join the first one's lock in ``fit``; a restarted process outwaits those it replaces.
+    if int(os.environ.get("RANK", 0)):
+        return nullcontext()
+    return hold_folder(folder, wait=60.0 if "TORCHELASTIC_RUN_ID" in os.environ else 0.0)

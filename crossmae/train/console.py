@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from crossmae.train.trainer import Progress as Report
 from crossmae.train.progress import ProgressFile
+from crossmae.train.trainer import Progress as Report
 
 
 @contextmanager

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from crossmae.train.plan import Execution, TrainPlan
-from crossmae.train.stop import StopGuard
+from crossmae.train.stop import StopGuard, leaving_at_once
 from crossmae.train.trainer import Progress, Trainer
 from crossmae.train.workload import Workload
-from crossmae.train.world import join_world
+from crossmae.train.world import join_world, share_lock
 
 
 @dataclass(frozen=True)
@@ -58,20 +58,25 @@ def fit(
             the paths of the samples are kept in ``folder/nonfinite/``), no usable state; one line each.
     """
     chosen = execution or Execution()
-    with StopGuard() as guard, join_world(chosen.device) as world, _matmul_precision(chosen.matmul_precision):
-        trainer = Trainer(workload, plan, chosen, folder, world, guard)
-        trainer.restore()
-        trainer.run(progress)
-        metrics = trainer.evaluate(progress)
-        return Fitted(
-            model=trainer.model,
-            step=trainer.step,
-            metrics=metrics,
-            last=trainer.last,
-            history=tuple(trainer.history),
-            images_per_second=trainer.meter.images_per_second,
-            is_main=world.is_main,
-        )
+    with join_world(chosen.device) as world, share_lock(world, folder), _matmul_precision(chosen.matmul_precision):
+        with StopGuard() as guard:
+            trainer = Trainer(workload, plan, chosen, folder, world, guard)
+            trainer.restore()
+            trainer.run(progress)
+        with leaving_at_once():
+            return _fitted(trainer, trainer.evaluate(progress))
+
+
+def _fitted(trainer: Trainer, metrics: dict[str, float]) -> Fitted:
+    return Fitted(
+        model=trainer.model,
+        step=trainer.step,
+        metrics=metrics,
+        last=trainer.last,
+        history=tuple(trainer.history),
+        images_per_second=trainer.meter.images_per_second,
+        is_main=trainer.world.is_main,
+    )
 
 
 @contextmanager

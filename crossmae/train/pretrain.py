@@ -13,8 +13,8 @@ from crossmae.errors import UserError
 from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.recipe import Recipe, load_recipe
 from crossmae.train.engine import Fitted, fit
-from crossmae.train.pretraining import Pretraining
 from crossmae.train.plan import Precision
+from crossmae.train.pretraining import Pretraining
 from crossmae.train.settings import Settings, settings
 from crossmae.train.trainer import Progress
 

@@ -22,6 +22,8 @@ class Snapshots:
         self.run_folder = folder
         self.folder = folder / "state"
         self.world, self.execution = world, execution
+        self.saved: int | None = None
+        """Update of the state that this start wrote last."""
 
     def newest(self, identity: Mapping[str, Any]) -> dict[str, Any] | None:
         """The newest state that is whole, or None in a new folder.
@@ -45,6 +47,7 @@ class Snapshots:
 
     def save(self, step: int, state: Mapping[str, Any]) -> None:
         """Writes a state and deletes those that are no longer needed."""
+        self.saved = step
         if self.world.is_main:
             save_state(self.folder, step, state)
             prune(self.folder, self.execution.keep, self.execution.milestone_every)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -13,6 +15,24 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
 class Stopped(Exception):  # noqa: N818 - not an error
     """The run was asked to stop and saved its state; command lines turn it into ``EXIT_RESUME``."""
+
+
+@contextmanager
+def leaving_at_once() -> Iterator[None]:
+    """Signals raise ``Stopped`` while there is nothing to save yet (imports, listing data); a StopGuard may lie within.
+
+    To be entered in the main thread.
+    """
+
+    def leave(number: int, _: FrameType | None) -> None:
+        raise Stopped(f"stopped by {signal.Signals(number).name} before training began; start the same command again")
+
+    before = {number: signal.signal(number, leave) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class StopGuard:

@@ -97,7 +97,7 @@ class Trainer:
                 self._evaluate(report)
             if last or self._due(self.execution.checkpoint_every):
                 self._save()
-            if stop and not last:
+            if stop:
                 self._leave()
 
     def evaluate(self, report: Progress) -> dict[str, float]:
@@ -217,6 +217,6 @@ class Trainer:
 
     def _leave(self) -> None:
         self._heed(leave=0)
-        if not self._due(self.execution.checkpoint_every):
+        if self.snapshots.saved != self.step:
             self._save()
         raise Stopped(f"stopped after update {self.step} of {self.total}; start the same command again to go on")

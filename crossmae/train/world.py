@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from crossmae.errors import UserError
+from crossmae.train.lock import TOKEN_VARIABLE, hold_folder
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,21 @@ def join_world(device: str) -> Iterator[World]:
     finally:
         if joined_here:
             dist.destroy_process_group()
+
+
+@contextmanager
+def share_lock(world: World, folder: Path) -> Iterator[None]:
+    """Lets the other processes take part in the main one's lock on ``folder``, if it holds one."""
+    token = world.share(os.environ.get(TOKEN_VARIABLE))
+    if token is None or TOKEN_VARIABLE in os.environ:
+        yield
+        return
+    os.environ[TOKEN_VARIABLE] = token
+    try:
+        with hold_folder(folder):
+            yield
+    finally:
+        del os.environ[TOKEN_VARIABLE]
 
 
 def _device(name: str) -> torch.device:
