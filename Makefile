@@ -1,0 +1,40 @@
+PYTHON ?= python3.11
+SEED ?= 0
+BIN := .venv/bin
+# One thread in each of pytest's processes: they share the cores among themselves.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8
+
+.PHONY: setup flash demo demo-seeds test test-all test-fast test-slow lint clean
+
+setup:
+	@command -v $(PYTHON) >/dev/null || \
+	    { echo "setup: not found: Python 3.11; on Debian or Ubuntu: apt-get install python3.11 python3.11-venv"; exit 1; }
+	@$(PYTHON) -m scripts.bootstrap
+
+flash: setup
+	$(BIN)/pip install --no-build-isolation --config-settings editable_mode=compat --editable ".[flash]"
+
+demo: setup
+	$(BIN)/run_all --suite demo --out runs/demo --seed $(SEED)
+
+demo-seeds: setup
+	$(BIN)/run_all --suite demo --out runs/demo --seed 0 --seed 1 --seed 2
+
+test: lint test-fast
+
+test-all: lint test-fast test-slow
+
+test-fast: setup
+	$(PYTEST) -m "not slow"
+
+test-slow: setup
+	$(PYTEST) -m slow
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
