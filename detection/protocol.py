@@ -1,6 +1,6 @@
 """What decides the numbers of a ViTDet run: the typed form of a recipe's ``protocol``."""
 
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeVar, get_type_hints
 
 from crossmae.errors import UserError
@@ -38,10 +38,11 @@ class BoxHead:
 
 @dataclass(frozen=True)
 class MaskHead:
-    """Convolutions of ``channels``, then one transposed convolution."""
+    """Convolutions of ``channels`` on ``side`` x ``side`` features, then a transposed one that doubles the side."""
 
     convs: int
     channels: int
+    side: int
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Protocol:
     rois_per_image: int
     box_head: BoxHead
     mask_head: MaskHead
+    detections_per_image: int
+    """Most detections of one test image."""
     scale_jitter: list[float]
     batch_size: int
     iterations: int
@@ -91,10 +94,12 @@ class Execution:
     checkpoint_every: int
     log_every: int
     activation_checkpointing: bool = False
+    matmul_precision: str = "highest"
+    """``torch.set_float32_matmul_precision``."""
     attention: str = "auto"
     """``fused`` (SDPA), ``plain`` (matrix products), or ``auto``: fused on a GPU."""
     test_batch: int = 1
-    drawn_images: int = field(default=6)
+    drawn_images: int = 6
 
 
 def parse(kind: type[T], values: dict[str, Any], where: str) -> T:

@@ -59,6 +59,7 @@ def _run(job: Job, backbone: Backbone, relative_positions: bool) -> dict[str, fl
 def _model(job: Job, backbone: Backbone, relative_positions: bool) -> nn.Module:
     execution, device = job.execution, job.world.device
     fused = execution.attention == "fused" or (execution.attention == "auto" and device.type == "cuda")
+    torch.set_float32_matmul_precision(execution.matmul_precision)
     torch.manual_seed(job.context.seed)
     config = model_config(job.protocol, job.dims, relative_positions, fused, execution.activation_checkpointing)
     model = instantiate(config)

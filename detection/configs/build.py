@@ -40,13 +40,15 @@ def native_config(recipe: str, dims: Dims, relative_positions: bool = True) -> N
 
 
 def check_dims(protocol: Protocol, dims: Dims) -> None:
-    """Refuses a recipe written for another depth.
+    """Refuses a recipe written for another depth, or a pyramid that detectron2 cannot build.
 
     Raises:
-        UserError: a block that the backbone does not have is to attend globally, or none of its last ones is.
+        UserError: the last block is not the last that attends globally, or an extra level over another than p5.
     """
+    if protocol.pyramid.extra_level and protocol.patch_size / protocol.pyramid.scales[-1] != 32:
+        raise UserError("detectron2's extra pyramid level comes after stride 32; change pyramid.scales or extra_level")
     if protocol.window_size and max(protocol.global_blocks) != dims.depth - 1:
         raise UserError(
-            f"the recipe's last global block is {max(protocol.global_blocks)}, but the backbone has {dims.depth} blocks "
-            "(counted from 0); take the recipe of the backbone's size"
+            f"the recipe's last global block is {max(protocol.global_blocks)}, but the backbone has {dims.depth} "
+            "blocks, counted from 0; take the recipe of the backbone's size"
         )

@@ -53,9 +53,7 @@ def _set_pyramid(model: Any, protocol: Protocol) -> None:
     backbone.scale_factors = list(pyramid.scales)
     strides = [int(protocol.patch_size / scale) for scale in pyramid.scales]
     names = [f"p{stride.bit_length() - 1}" for stride in strides]
-    if pyramid.extra_level:
-        backbone.top_block.in_feature = names[-1]
-    else:
+    if not pyramid.extra_level:
         backbone.top_block = None
     extra = [strides[-1] * 2] if pyramid.extra_level else []
     rpn, heads = model.proposal_generator, model.roi_heads
@@ -85,5 +83,8 @@ def _set_heads(heads: Any, protocol: Protocol) -> None:
     heads.box_head.fc_dims = [box.fc]
     heads.box_predictor._target_ = PerImageBoxPredictor
     heads.box_predictor.input_shape.channels = box.fc
+    heads.box_predictor.test_topk_per_image = protocol.detections_per_image
     heads.mask_head._target_ = PerImageMaskHead
+    heads.mask_pooler.output_size = mask.side
+    heads.mask_head.input_shape.width = heads.mask_head.input_shape.height = mask.side
     heads.mask_head.conv_dims = [mask.channels] * (mask.convs + 1)

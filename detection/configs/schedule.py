@@ -30,7 +30,7 @@ def schedule_config(protocol: Protocol) -> Any:
     """Multiplier of the learning rate: a linear warm-up, then steps of .1."""
     return L(WarmupParamScheduler)(
         scheduler=L(MultiStepParamScheduler)(
-            values=[0.1**step for step in range(len(protocol.milestones) + 1)],
+            values=[float(f"1e-{step}") for step in range(len(protocol.milestones) + 1)],
             milestones=list(protocol.milestones),
             num_updates=protocol.iterations,
         ),

@@ -1,12 +1,12 @@
 """Training samples as a function of seed, epoch and index alone."""
 
-import copy
 from typing import Any
 
+import numpy as np
 import torch
 from detectron2.data import DatasetFromList, DatasetMapper
 
-from crossmae.data.keyed import SampleKey, seed_libraries
+from crossmae.data.keyed import SampleKey
 from crossmae.train.plan import Split
 from crossmae.train.stream import MicroBatches, SampleStream
 
@@ -24,11 +24,9 @@ class KeyedSamples(torch.utils.data.Dataset[dict[str, Any]]):
         return len(self.dicts)
 
     def __getitem__(self, key: SampleKey) -> dict[str, Any]:
-        with torch.random.fork_rng(devices=[]):
-            seed_libraries(self.seed, key.epoch, key.index)
-            sample: dict[str, Any] = self.mapper(copy.deepcopy(self.dicts[key.index]))
-            sample["sampling_seed"] = int(torch.randint(2**62, ()))
-        return sample
+        transforms, sampling = np.random.SeedSequence([self.seed, *key]).generate_state(2)
+        np.random.seed(transforms)  # noqa: NPY002 - detectron2's transforms draw from this generator
+        return {**self.mapper(self.dicts[key.index]), "sampling_seed": int(sampling)}
 
 
 def train_loader(

@@ -76,5 +76,9 @@ def _each(scores: Any, deltas: Any, proposals: list[Instances]) -> Any:
 
 
 def _seed_next(seeds: list[int]) -> None:
+    # torch.manual_seed walks the call stack, at a hundred times the cost.
     if seeds:
-        torch.manual_seed(seeds.pop(0))
+        torch.default_generator.manual_seed(seeds[0])
+    if seeds and torch.cuda.is_initialized():
+        torch.cuda.manual_seed(seeds[0])
+    del seeds[:1]
