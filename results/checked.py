@@ -18,7 +18,7 @@ def build(kind: type[Any], content: Any, name: str) -> Any:
     Raises:
         ValueError: one line that names the field (under ``name``) and what is wrong with it.
     """
-    return _reader(kind)(content, name)
+    return _reader(kind)(content, name)  # type: ignore[arg-type]  # mypy does not see that types are hashable
 
 
 # Thousands of records are read at once, so the types are looked at once and not for every value.
@@ -61,7 +61,7 @@ def _tuple(inner: Reader, value: Any, name: str) -> tuple[Any, ...]:
 
 def _mapping(inner: Reader | None, value: Any, name: str) -> dict[str, Any]:
     mapping: dict[str, Any] = _plain(dict, dict, value, name)
-    return mapping if inner is None else {key: inner(item, name) for key, item in mapping.items()}
+    return mapping if inner is None else {key: inner(item, f"{name}.{key}") for key, item in mapping.items()}
 
 
 def _plain(kind: type, accepted: Any, value: Any, name: str) -> Any:

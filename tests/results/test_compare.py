@@ -1,0 +1,109 @@
+"""Comparisons: paired over seeds and samples, honest about what they cannot tell."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from results.compare import CompareError, Comparison, Verdict, compare, sentence
+from results.runs import Runs, StoredRecord
+from tests.results.conftest import RunFolder, make_record
+
+
+def pairs(differences: list[float], base: list[float] | None = None) -> Runs:
+    """Backbones a and b on one task, a seed per difference."""
+    base = base or [50.0 + 3 * seed for seed in range(len(differences))]
+    records = []
+    for seed, (start, difference) in enumerate(zip(base, differences, strict=True)):
+        records.append(make_record("inat19", "a", seed, {"top1": start + difference}))
+        records.append(make_record("inat19", "b", seed, {"top1": start}))
+    return Runs(tuple(StoredRecord(Path("nowhere"), record) for record in records))
+
+
+def only(runs: Runs) -> Comparison:
+    (comparison,) = compare(runs, "a", "b")
+    return comparison
+
+
+def test_a_paired_difference_checked_by_hand() -> None:
+    one = only(pairs([1.0, 2.0, 3.0]))
+    # Mean 2, deviation 1, t(2 degrees, 97.5 %) = 4.3027: 2 -+ 4.3027 / sqrt(3).
+    assert one.over_seeds.mean == pytest.approx(2.0)
+    assert (one.over_seeds.low, one.over_seeds.high) == pytest.approx((-0.48414, 4.48414), abs=1e-4)
+    assert one.verdict is Verdict.CANNOT_TELL
+
+
+@pytest.mark.parametrize(
+    ("differences", "verdict", "words"),
+    [
+        ([2.0, 2.1, 1.9], Verdict.BETTER, "a is better"),
+        ([-2.0, -2.1, -1.9], Verdict.WORSE, "a is worse"),
+        ([2.0, -2.1, 1.9], Verdict.CANNOT_TELL, "cannot tell"),
+        ([20.0], Verdict.CANNOT_TELL, "one seed: cannot tell"),
+    ],
+)
+def test_the_verdict_in_plain_words(differences: list[float], verdict: Verdict, words: str) -> None:
+    one = only(pairs(differences))
+    assert one.verdict is verdict
+    assert words in sentence(one)
+
+
+def test_lower_is_better_for_runtimes() -> None:
+    records = [
+        make_record("speed", name, seed, {"minutes_per_epoch": minutes + seed / 10})
+        for seed in range(3)
+        for name, minutes in (("a", 5.0), ("b", 9.0))
+    ]
+    runs = Runs(tuple(StoredRecord(Path("nowhere"), record) for record in records))
+    # The differences agree to rounding, so the interval is as narrow as can be.
+    assert only(runs).verdict is Verdict.BETTER
+
+
+def test_seeds_that_disagree_are_named() -> None:
+    assert only(pairs([2.0, -0.5, 1.9])).disagreeing_seeds() == (1,)
+
+
+def test_different_recipes_cannot_be_compared() -> None:
+    records = [
+        make_record("inat19", name, seed, {"top1": 70.0 + seed}, recipe_hash=name)
+        for name in ("a", "b")
+        for seed in (0, 1)
+    ]
+    one = only(Runs(tuple(StoredRecord(Path("nowhere"), record) for record in records)))
+    assert one.verdict is Verdict.CANNOT_TELL
+    assert "different recipes" in sentence(one)
+
+
+def test_samples_are_paired_where_runs_kept_them(made: RunFolder) -> None:
+    for name, hits in (("a", "1111"), ("b", "1010")):
+        folder = made.record("inat19", name, 0, {"top1": 50.0}, artifacts={"per_sample": "per_sample.csv"})
+        lines = [f"image{place},{hit}" for place, hit in enumerate(hits)]
+        (folder / "per_sample.csv").write_text("\n".join(["sample,top1", *lines]))
+    one = only(made.runs())
+    assert one.over_samples is not None
+    # Differences 0, 100, 0, 100: mean 50, deviation 57.735, t(3 degrees) = 3.1824.
+    assert one.over_samples.mean == pytest.approx(50.0)
+    assert one.over_samples.low == pytest.approx(50 - 3.1824 * 57.735 / 2, abs=0.01)
+    assert one.verdict is Verdict.CANNOT_TELL  # One seed says nothing about training again.
+
+
+def test_the_interval_covers_a_known_difference_at_its_stated_rate() -> None:
+    draw = random.Random(0)
+    covered = 0
+    for _ in range(500):
+        base = [draw.gauss(70, 3) for _ in range(4)]
+        interval = only(pairs([draw.gauss(1.5, 0.8) for _ in base], base)).over_seeds
+        assert interval.low is not None
+        assert interval.high is not None
+        covered += interval.low <= 1.5 <= interval.high
+    # Binomial, 500 at 95 %: 475 with a deviation of 4.9.
+    assert 460 <= covered <= 490
+
+
+def test_an_unknown_backbone_or_nothing_in_common_is_one_line(made: RunFolder) -> None:
+    made.record("inat19", "a", 0, {"top1": 50.0})
+    made.record("inat19", "b", 1, {"top1": 50.0})
+    with pytest.raises(CompareError, match="there are a, b"):
+        compare(made.runs(), "a", "c")
+    with pytest.raises(CompareError, match="no task and seed in common"):
+        compare(made.runs(), "a", "b")

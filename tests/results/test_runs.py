@@ -1,0 +1,77 @@
+"""All runs of a folder are found, wherever they were copied from; what cannot be trusted is named and left out."""
+
+import json
+import shutil
+
+from results.runs import Planned, Unfinished, find_runs, frame
+from tests.results.conftest import RunFolder
+
+
+def test_failed_and_interrupted_runs_are_told_apart(made: RunFolder) -> None:
+    failed = made.failure("inat19", "mae", 0, "no images")
+    stopped = made.failure("inat19", "mae", 1, "stopped", exit_code=75)
+    assert made.runs().unfinished == (
+        Unfinished("inat19", "mae", 0, "no images", failed),
+        Unfinished("inat19", "mae", 1, None, stopped),
+    )
+
+
+def test_the_newest_try_gives_the_reason(made: RunFolder) -> None:
+    made.failure("inat19", "mae", 0, "first reason")
+    made.failure("inat19", "mae", 0, "second reason")
+    assert [run.reason for run in made.runs().unfinished] == ["second reason"]
+
+
+def test_a_run_that_was_done_in_the_end_is_no_failure(made: RunFolder) -> None:
+    made.failure("inat19", "mae", 0, "no images")
+    made.record("inat19", "mae", 0, {"top1": 70.0}, recipe_hash="corrected")
+    assert not made.runs().unfinished
+
+
+def test_planned_runs_that_never_began_are_unfinished(made: RunFolder) -> None:
+    made.record("inat19", "mae", 0, {"top1": 70.0})
+    runs = find_runs(made.out, [Planned("inat19", "mae", 0), Planned("inat19", "mae", 1)])
+    assert runs.unfinished == (Unfinished("inat19", "mae", 1, None),)
+
+
+def test_records_copied_from_another_machine_count_once(made: RunFolder) -> None:
+    made.record("inat19", "mae", 0, {"top1": 70.0})
+    shutil.copytree(made.out / "inat19", made.out / "from_the_lab" / "inat19")
+    made.record("inat19", "mae", 1, {"top1": 71.0})
+    runs = made.runs()
+    assert sorted(one.record.seed for one in runs.records) == [0, 1]
+    assert not runs.problems
+
+
+def test_conflicting_records_are_reported_and_neither_is_shown(made: RunFolder) -> None:
+    made.record("inat19", "mae", 1, {"top1": 71.0})
+    first = made.record("inat19", "mae", 0, {"top1": 70.0})
+    second = made.out / "copy" / "inat19" / "mae" / first.name
+    shutil.copytree(first, second)
+    content = json.loads((first / "record.json").read_text())
+    (second / "record.json").write_text(json.dumps({**content, "metrics": {"top1": 75.0}}))
+    runs = made.runs()
+    assert [one.record.seed for one in runs.records] == [1]
+    (problem,) = runs.problems
+    assert str(first) in problem
+    assert str(second) in problem
+    assert [(run.task, run.seed, run.reason) for run in runs.unfinished] == [("inat19", 0, problem)]
+
+
+def test_unreadable_and_newer_records_are_reported_each_in_a_line_and_the_rest_is_shown(made: RunFolder) -> None:
+    made.record("inat19", "mae", 0, {"top1": 70.0})
+    truncated = made.record("inat19", "mae", 1, {"top1": 71.0}) / "record.json"
+    truncated.write_text(truncated.read_text()[:100])
+    newer = made.record("inat19", "mae", 2, {"top1": 72.0}) / "record.json"
+    newer.write_text(json.dumps({**json.loads(newer.read_text()), "schema_version": 99}))
+    runs = made.runs()
+    assert [one.record.seed for one in runs.records] == [0]
+    assert [problem.split(": ")[0] for problem in runs.problems] == [str(truncated), str(newer)]
+    assert {run.seed for run in runs.unfinished} == {1, 2}
+
+
+def test_the_frame_has_a_row_per_metric(made: RunFolder) -> None:
+    made.record("coco_vitdet", "mae", 0, {"box_ap": 20.0, "mask_ap": 15.0})
+    made.record("inat19", "mae", 0, {"top1": 70.0})
+    table = frame(made.runs().records)
+    assert table.set_index("metric")["value"].to_dict() == {"box_ap": 20.0, "mask_ap": 15.0, "top1": 70.0}

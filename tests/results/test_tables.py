@@ -1,0 +1,174 @@
+"""Tables show what was measured, never hide what was not, and keep published numbers marked and apart."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from results.cells import State
+from results.forms import comma_separated, markdown, terminal
+from results.published import PublishedError, all_numbers
+from results.runs import Planned
+from results.table import Table
+from results.table_spec import TableError, load_table, table_names
+from results.tables import fill_tables, write_tables
+from tests.results.conftest import RunFolder
+
+PAPER = [
+    *(f"table{n}" for n in (1, 2, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15, 16, 17, 18)),
+    *(f"table3{x}" for x in "abcdef"),
+]
+
+
+def filled(name: str, made: RunFolder) -> Table:
+    (table,) = fill_tables([name], made.runs())
+    return table
+
+
+def cell_of(table: Table, row: str, column: str) -> dict[str, str]:
+    rows = csv.DictReader(io.StringIO(comma_separated(table)))
+    (found,) = (one for one in rows if one["row"] == row and one["column"] == column and one["status"] != "published")
+    return found
+
+
+def test_mean_and_standard_error_over_three_seeds(hand_checked: RunFolder) -> None:
+    table = filled("demo", hand_checked)
+    # 68, 70, 72: mean 70, sample deviation 2, over the square root of 3.
+    cell = cell_of(table, "CrossMAE", "ImageNet-style fine-tuning top-1")
+    assert float(cell["mean"]) == pytest.approx(70.0)
+    assert float(cell["standard_error"]) == pytest.approx(1.1547005)
+    assert "70.0 ± 1.2" in terminal(table)
+
+
+def test_a_failed_seed_is_shown_with_its_reason_and_never_averaged_over(hand_checked: RunFolder) -> None:
+    table = filled("demo", hand_checked)
+    cell = cell_of(table, "CrossMAE", "COCO box AP")
+    assert (cell["status"], cell["mean"]) == ("failed", "")
+    assert "seed 1: instances_train2017.json is truncated" in cell["note"]
+    assert "seed 0: 28.00, seed 2: 30.00" in cell["note"]
+    assert "29.0" not in terminal(table)
+
+
+def test_a_cell_that_never_ran_is_missing(hand_checked: RunFolder) -> None:
+    assert cell_of(filled("demo", hand_checked), "MAE", "ADE20K mIoU")["status"] == "missing"
+
+
+def test_a_planned_seed_that_never_began_makes_the_cell_missing(hand_checked: RunFolder, tmp_path: Path) -> None:
+    planned = [Planned("imagenet_finetune", "random", seed) for seed in range(4)]
+    text = write_tables(hand_checked.out, ["demo"], tmp_path, planned)
+    assert "seed 3: not finished; done, but not averaged: seed 0: 60.00, seed 1: 61.00, seed 2: 62.00" in text
+
+
+def test_every_deviation_is_marked_and_explained(hand_checked: RunFolder) -> None:
+    text = terminal(filled("demo", hand_checked))
+    assert "61.0 ± 0.6 [a]" in text
+    assert "39.0 ± 0.6 [a,b]" in text
+    assert "[a] generated demo data\n[b] BN for SyncBN\n" in text
+
+
+def test_a_failed_pretraining_explains_the_missing_cells(made: RunFolder) -> None:
+    made.failure("pretrain", "mae", 0, "the loss is not finite")
+    assert "pretraining failed: seed 0: the loss is not finite" in terminal(filled("demo", made))
+
+
+def test_the_best_of_ours_is_bold_in_each_column(hand_checked: RunFolder) -> None:
+    text = markdown(filled("demo", hand_checked))
+    assert "**70.0 ± 1.2**" in text
+    assert "**61.0" not in text
+    assert "**83" not in text
+
+
+def test_different_protocols_are_never_averaged(made: RunFolder) -> None:
+    made.record("inat19", "mae", 0, {"top1": 70.0}, recipe_hash="old", finished="2026-08-01T00:00:00+00:00")
+    made.record("inat19", "mae", 1, {"top1": 80.0}, recipe_hash="new", finished="2026-08-02T00:00:00+00:00")
+    cell = cell_of(filled("demo", made), "MAE", "iNaturalist 2019 top-1")
+    assert float(cell["mean"]) == 80.0
+    assert "newest of 2 protocols" in cell["note"]
+
+
+def test_other_backbones_get_rows_of_their_own(hand_checked: RunFolder) -> None:
+    hand_checked.record("inat19", "my_method", 0, {"top1": 70.0})
+    assert [row.name for row in filled("demo", hand_checked).rows] == ["random", "MAE", "CrossMAE", "my_method"]
+    hand_checked.record("imagenet_finetune", "my_method_vit_b16", 0, {"top1": 83.0})
+    assert filled("table1", hand_checked).rows[-1].name == "my_method"
+
+
+def test_ours_stands_beside_published_with_the_difference(made: RunFolder) -> None:
+    made.record("imagenet_finetune", "mae_vit_b16", 0, {"top1": 83.1})
+    text = markdown(filled("table1", made))
+    row = next(line for line in text.splitlines() if line.startswith("| MAE (800 ep)"))
+    cells = [cell.strip() for cell in row.split("|")]
+    assert cells[4:6] == ["83.3", "83.1 (−0.2) <sup>a</sup>"]  # noqa: RUF001
+    assert "best validation epoch" in text
+
+
+def test_runtimes_name_their_machine_and_are_not_subtracted(made: RunFolder) -> None:
+    made.record("speed", "mae_vit_b16", 0, {"minutes_per_epoch": 100.0, "memory_mb": 1000.0})
+    text = terminal(filled("table18", made))
+    assert "measured on test CPU" in text
+    assert "(+94" not in text
+
+
+def published_values(table: Table) -> set[float]:
+    return {number.value for number in all_numbers(f"crossmae_{table.name}")}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_every_table_of_the_paper_fills_each_place(name: str, made: RunFolder) -> None:
+    table = filled(name, made)
+    entries = [entry for row in table.rows for entry in row.entries]
+    assert any(entry.published for entry in entries)
+    assert all(entry.published or entry.ours.state is not State.EMPTY for entry in entries) or name in (
+        "table1",
+        "table2",
+    )
+    assert any(entry.ours.state is State.MISSING for entry in entries)
+
+
+def test_all_tables_in_all_forms(hand_checked: RunFolder, tmp_path: Path) -> None:
+    names = table_names()
+    assert set(PAPER) <= set(names)
+    write_tables(hand_checked.out, names, tmp_path / "tables")
+    files = {path.name for path in (tmp_path / "tables").iterdir()}
+    assert files == {f"{name}{suffix}" for name in names for suffix in (".md", ".csv", ".tex", ".html")}
+
+
+def test_files_that_cannot_be_trusted_are_named_under_the_tables(hand_checked: RunFolder, tmp_path: Path) -> None:
+    path = hand_checked.folder("imagenet_finetune", "mae", 0) / "record.json"
+    path.write_text("{")
+    text = write_tables(hand_checked.out, ["demo"], tmp_path)
+    assert f"warning: {path}: truncated" in text
+    assert cell_of(filled("demo", hand_checked), "MAE", "ImageNet-style fine-tuning top-1")["status"] == "failed"
+
+
+def test_a_table_of_ones_own_is_one_yaml(made: RunFolder, tmp_path: Path) -> None:
+    made.record("inat19", "mine", 0, {"top1": 70.25})
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "title: Mine\nrows: [{backbone: '*'}]\ncolumns: [{name: top-1, task: inat19, metric: top1, decimals: 2}]\n"
+    )
+    assert "70.25" in write_tables(made.out, [str(path)], tmp_path / "tables")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("title: x\nrows: []\n", "lacks columns"),
+        ("title: x\nrows: [{nam: a}]\ncolumns: []\n", "unknown nam"),
+        ("title: [", r"x\.yaml"),
+    ],
+)
+def test_a_wrong_table_is_refused_in_one_line(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(TableError, match=complaint) as caught:
+        load_table(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_row_that_was_never_published_is_an_error(tmp_path: Path, made: RunFolder) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("title: x\npublished: crossmae_table17\nrows: [{name: MAEE}]\ncolumns: [{name: mIoU}]\n")
+    with pytest.raises(PublishedError, match="MAEE"):
+        fill_tables([str(path)], made.runs())
