@@ -64,7 +64,7 @@ class Health:
         if report.device.type != "cuda":
             return report, None
         copy = torch.empty_like(report, device="cpu", pin_memory=True).copy_(report, non_blocking=True)
-        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event = torch.cuda.Event()
         event.record()
         return copy, event
 

@@ -90,12 +90,15 @@ class Trainer:
             self._update(net, batches)
             self.step += 1
             last = self.step == self.total
-            stop = self._heed(leave=0 if last or self._due(self.execution.checkpoint_every) else 1)
-            if last or self._due(self.execution.log_every):
+            tell = last or self.step % self.execution.log_every == 0
+            save = last or self.step % self.execution.checkpoint_every == 0
+            # The newest verdict is read one update later, so that the host never waits, but for these occasions.
+            stop = self._heed(leave=0 if tell or save else 1)
+            if tell:
                 self._tell(report)
             if not last and self._evaluation_due():
                 self._evaluate(report)
-            if last or self._due(self.execution.checkpoint_every):
+            if save:
                 self._save()
             if stop:
                 self._leave()
@@ -129,7 +132,7 @@ class Trainer:
             with self._unsynced(net, index < count - 1):
                 with self._autocast():
                     loss = self.workload.loss(net, batch)
-                (loss / count).backward()  # type: ignore[no-untyped-call]
+                (loss / count).backward()
             losses.append(loss.detach().float())
         return torch.stack(losses)
 
@@ -180,9 +183,6 @@ class Trainer:
     def _lr(self, step: int) -> float:
         warmup = self.plan.total_warmup(self.samples)
         return lr_at(step, self.total, warmup, self.plan.lr, self.plan.min_lr)
-
-    def _due(self, every: int) -> bool:
-        return self.step % every == 0
 
     def _evaluation_due(self) -> bool:
         every = self.execution.evaluate_every
