@@ -64,10 +64,10 @@ class Benchmark:
             open_runs = [status.run for status in states_of(self.runs) if status.state is not State.DONE]
             if not open_runs:
                 self._say(f"nothing to do: all {len(self.runs)} runs are done")
-                collect(self.out, self.suite, self.console)
+                collect(self.out, self.suite, self.runs, self.console)
                 return 0
             campaign = self._drive(open_runs)
-            collect(self.out, self.suite, self.console)
+            collect(self.out, self.suite, self.runs, self.console)
         return self._verdict(campaign)
 
     def dry_run(self) -> int:

@@ -1,15 +1,18 @@
 """From records to tables and the report; nothing is written again as long as no record or attempt is new."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
 
+from results.runs import Planned
 from results.tables import write_tables
+from transfer.harness.plan import Run
 from transfer.harness.suite import Suite
 
 
-def collect(out: Path, suite: Suite, console: Console) -> None:
+def collect(out: Path, suite: Suite, runs: Iterable[Run], console: Console) -> None:
     """Shows the suite's tables, after writing ``out/tables/`` if runs have ended since they were made."""
     if not suite.tables:
         return
@@ -17,11 +20,15 @@ def collect(out: Path, suite: Suite, console: Console) -> None:
     shown, mark = folder / f"{suite.name}.txt", folder / f".{suite.name}.made_from"
     fingerprint = _fingerprint(out)
     if not (shown.exists() and mark.exists() and mark.read_text() == fingerprint):
-        text = write_tables(out, suite.tables, folder)
+        from results.report.write import write_report  # matplotlib takes its time: only when something is new
+
+        planned = [Planned(run.task.name, run.backbone, run.seed) for run in runs]
+        text = write_tables(out, suite.tables, folder, planned)
+        write_report(out, out / "report.html", suite.tables, suite.title, planned)
         shown.write_text(text + "\n")
         mark.write_text(fingerprint)
     console.print(shown.read_text().rstrip(), markup=False, highlight=False, soft_wrap=True)
-    console.print(f"tables: {folder}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"tables: {folder}\nreport: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _fingerprint(out: Path) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crossmae.errors import UserError
 from crossmae.train.stop import EXIT_RESUME, Stopped
 from results.record import BackboneRef, Cost, RecipeRef, Record, TaskRef
 from results.store import write_record
@@ -52,7 +53,8 @@ def execute(folder: Path, request: Request) -> Outcome:
     except Stopped as stop:
         return Outcome(EXIT_RESUME, str(stop) or "stopped, state saved", retryable=True)
     except Exception as error:
-        traceback.print_exc()
+        if not isinstance(error, UserError):
+            traceback.print_exc()
         return Outcome(1, *explain(error, request))
     return Outcome(0)
 

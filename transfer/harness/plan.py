@@ -31,6 +31,8 @@ class Run:
     needs: "Run | None" = None
     """The pretraining run that makes the backbone."""
     demo_data: bool = False
+    devices: int = 1
+    """How many it is to use, where there are as many; no part of the identity."""
 
     @property
     def title(self) -> str:
@@ -94,7 +96,8 @@ def _run(
 ) -> Run:
     identity = _identity(spec, recipe, lineage, seed, suite.demo_data)
     folder = out / spec.name / backbone / f"{seed}-{identity}"
-    return Run(spec, recipe, backbone, source, lineage, seed, identity, folder, needs, suite.demo_data)
+    devices = suite.devices.get(spec.name, 1)
+    return Run(spec, recipe, backbone, source, lineage, seed, identity, folder, needs, suite.demo_data, devices)
 
 
 def _identity(spec: TaskSpec, recipe: Recipe, lineage: Mapping[str, Any], seed: int, demo_data: bool) -> str:

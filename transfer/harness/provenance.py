@@ -51,6 +51,7 @@ def hardware() -> dict[str, Any]:
         "threads": int(os.environ.get("OMP_NUM_THREADS", "0")) or None,
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "gpus": _gpus(),
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
     }
 
 

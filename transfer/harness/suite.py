@@ -10,7 +10,7 @@ import yaml
 from crossmae.errors import UserError
 
 BUILT_IN = Path(__file__).parents[1] / "suites"
-_KNOWN = {"title", "data", "backbones", "tasks", "seeds", "tables", "overrides"}
+_KNOWN = {"title", "data", "backbones", "tasks", "seeds", "tables", "devices", "overrides"}
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,16 @@ class Suite:
     seeds: tuple[int, ...] = (0,)
     tables: tuple[str, ...] = ()
     demo_data: bool = False
+    devices: Mapping[str, int] = field(default_factory=dict)
+    """Task name to the number of devices of one of its runs; 1 for those that are not named."""
     overrides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Task name to ``key=value`` changes of its recipe."""
 
     def override(self, task: str, change: str) -> "Suite":
-        """This suite with one more ``key=value`` for ``task``."""
+        """This suite with one more ``key=value`` for ``task``; ``devices=N`` is no value of a recipe but the suite's."""
+        key, _, value = change.partition("=")
+        if key == "devices" and value.isdigit():
+            return replace(self, devices={**self.devices, task: int(value)})
         changes = (*self.overrides.get(task, ()), change)
         return replace(self, overrides={**self.overrides, task: changes})
 
@@ -74,5 +79,6 @@ def _parse(path: Path, content: dict[str, Any]) -> Suite:
         seeds=tuple(content.get("seeds", (0,))),
         tables=tuple(content.get("tables", ())),
         demo_data=content.get("data") == "demo",
+        devices=dict(content.get("devices", {})),
         overrides={task: tuple(changes) for task, changes in content.get("overrides", {}).items()},
     )

@@ -5,6 +5,7 @@ attempt. Exit codes: 0 done, 75 stopped with its state saved, 1 failed with the 
 """
 
 import json
+import logging
 import os
 import sys
 from dataclasses import asdict
@@ -35,6 +36,9 @@ def main() -> None:
 def _work(folder: Path) -> int:
     request = read_request(folder)
     make_importable(Path(name) for name in request.task_folders)
+    # The launcher keeps stdout and stderr in log.txt.
+    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S", stream=sys.stdout)
     with hold_folder(folder, wait=LOCK_PATIENCE):
         if "RANK" in os.environ:
             return _rank(folder, request)

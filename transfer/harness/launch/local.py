@@ -95,7 +95,7 @@ class LocalLauncher:
         return ",".join(name for one in self._started if one.run == run for name in one.devices)
 
     def _count(self, run: Run) -> int:
-        return max(1, min(int(run.recipe.execution.get("devices", 1)), self._pool.size))
+        return max(1, min(run.devices, self._pool.size))
 
     def _environment(self, run: Run, devices: tuple[str, ...]) -> dict[str, str]:
         own = {RUN_VARIABLE: str(run.folder.resolve()), PARENT_VARIABLE: str(os.getpid()), "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,62 @@
+"""Pretraining as a task, so that a plan runs it like any other and its loss has a record."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crossmae.data.decode import UnreadableImage, read_rgb
+from crossmae.data.demo import write_unlabelled
+from crossmae.data.images import ImageFiles, open_images
+from crossmae.errors import UserError
+from crossmae.recipe import Recipe
+from crossmae.train.plan import Precision
+from transfer.task import Context, Problem, Task
+
+if TYPE_CHECKING:
+    from crossmae.backbone import Backbone
+    from crossmae.data.scenes import SceneSource
+
+_LOOKED_AT = 32
+
+
+class Pretraining(Task):
+    """Leaves ``checkpoint/`` in the run folder, for ``Backbone.load``."""
+
+    def check(self, data_root: Path) -> Iterable[Problem]:
+        """No images, or some that cannot be read; every so many-th is decoded."""
+        try:
+            images = open_images(data_root)
+        except UserError as error:
+            return [Problem(*_parted(str(error)))]
+        return _unreadable(images)
+
+    def demo(self, data_root: Path, scenes: "SceneSource") -> None:
+        """Writes unlabelled scenes; their generator is seeded by itself."""
+        write_unlabelled(data_root)
+
+    def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
+        """Pretrains; the mean loss of the last log line.
+
+        Raises:
+            Stopped, UserError: see ``crossmae.train.pretrain.pretrain``.
+        """
+        from crossmae.train.pretrain import pretrain
+
+        assert context.data_root is not None
+        precision: Precision = "bf16" if context.precision == "bf16" else "fp32"
+        done = pretrain(recipe, context.data_root, context.folder, context.seed, context.progress, precision=precision)
+        context.throughput = done.images_per_second
+        return done.metrics
+
+
+def _parted(line: str) -> tuple[str, str]:
+    what, _, remedy = line.partition("; ")
+    return what, remedy or "put images there or say where they are: --data pretrain=PATH"
+
+
+def _unreadable(images: ImageFiles) -> Iterable[Problem]:
+    for index in range(0, len(images), max(1, len(images) // _LOOKED_AT)):
+        try:
+            read_rgb(images.read(index))
+        except UnreadableImage as error:
+            yield Problem(f"{images.read(index)} cannot be read ({error})", "mend or remove it")
