@@ -1,0 +1,126 @@
+"""The report: one file that needs nothing else, shows everything, and claims no more than the runs can carry."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from results.report import write_report
+from results.report.curves import read_curves
+from results.report.pictures import read_pictures
+from results.report.summary import summarise
+from results.table_spec import load_table
+from tests.results.conftest import RunFolder
+
+
+class Loads(HTMLParser):
+    """Everything that a browser would fetch to show a page, and the tags it consists of."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.tags: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "srcset", "data", "poster")]
+        self.addresses += [value or "" for name, value in attrs if name == "href" and tag == "link"]
+
+
+@pytest.fixture
+def dressed(hand_checked: RunFolder) -> RunFolder:
+    """The hand-checked runs with learning curves and pictures."""
+    for path in hand_checked.out.glob("*/*/*/record.json"):
+        lines = [{"time": step, "step": step, "total": 40, "loss": 4.0 / step, "lr": 0.1} for step in range(1, 41)]
+        text = "\n".join(json.dumps(line) for line in lines)
+        (path.parent / "progress.jsonl").write_text(f'{text}\n{{"time": 41, "st')
+        Image.new("RGB", (64, 64), (200, 30, 30)).save(path.parent / "drawn.png")
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps({**content, "artifacts": {"predictions": "drawn.png", "weights": "model.pth"}}))
+    return hand_checked
+
+
+def report_of(made: RunFolder, tmp_path: Path) -> str:
+    return write_report(made.out, tmp_path / "report.html", title="A <report>").read_text()
+
+
+def test_it_is_one_file_without_scripts_that_loads_nothing(dressed: RunFolder, tmp_path: Path) -> None:
+    page = Loads(report_of(dressed, tmp_path))
+    assert page.addresses
+    assert all(address.startswith("data:image/") for address in page.addresses)
+    assert not page.tags & {"script", "iframe", "object", "embed"}
+    assert list(tmp_path.glob("*report*")) == [tmp_path / "report.html"]
+
+
+def test_it_shows_tables_curves_pictures_failures_and_commands(dressed: RunFolder, tmp_path: Path) -> None:
+    text = report_of(dressed, tmp_path)
+    for words in (
+        "70.0 ± 1.2",
+        "seed 1: instances_train2017.json is truncated",
+        "run_all --suite demo --out runs/demo --seed 2",
+        "BN for SyncBN",
+        "A &lt;report&gt;",
+        'name="viewport"',
+    ):
+        assert words in text
+    assert text.count("data:image/png") + text.count("data:image/jpeg") == 6  # One seed of each task and backbone.
+    assert text.count('alt="learning curve"') == 3  # The loss of three tasks; the learning rate is no result.
+
+
+def test_texts_from_runs_cannot_break_the_page(made: RunFolder, tmp_path: Path) -> None:
+    made.record("inat19", "<script>alert(1)</script>", 0, {"top1": 50.0}, deviations=["<b>bold</b>"])
+    made.failure("inat19", "mae", 0, "<script>alert(2)</script>")
+    page = Loads(report_of(made, tmp_path))
+    assert not page.tags & {"script"}
+
+
+def test_an_empty_folder_gives_a_report_that_says_so(made: RunFolder, tmp_path: Path) -> None:
+    assert "No finished runs were found." in report_of(made, tmp_path)
+
+
+def test_the_summary_counts_and_names_what_disagrees(made: RunFolder) -> None:
+    for seed, gain in enumerate((3.0, -1.0, 4.0)):
+        made.record("inat19", "random", seed, {"top1": 50.0})
+        made.record("inat19", "crossmae", seed, {"top1": 50.0 + gain})
+    made.failure("places365", "mae", 0, "no images")
+    was_run, says, mind = summarise(made.runs(), [load_table("demo")])
+    assert was_run.startswith("6 runs of 1 task on 2 backbones (crossmae, random) finished under seeds 0, 1, 2")
+    assert was_run.endswith("1 failed and 0 did not finish.")
+    assert "crossmae minus random is above 0 in 1 of 1 columns (from +2.0 to +2.0 points)" in says
+    assert "excludes 0 in 0; single seeds disagree in top1 of inat19 (seed 1)" in says
+    assert mind.startswith("The data are generated, so none of these numbers can be compared with a published one")
+
+
+def test_one_seed_is_never_called_a_difference(made: RunFolder) -> None:
+    made.record("inat19", "random", 0, {"top1": 50.0})
+    made.record("inat19", "crossmae", 0, {"top1": 70.0})
+    says = summarise(made.runs(), [load_table("demo")])[1]
+    assert "with one seed no difference can be told from chance" in says
+
+
+def test_steps_repeated_after_a_resume_count_once(made: RunFolder) -> None:
+    folder = made.record("inat19", "mae", 0, {"top1": 50.0})
+    steps = [1, 2, 3, 2, 3, 4]
+    lines = [json.dumps({"step": step, "total": 4, "loss": float(place)}) for place, step in enumerate(steps)]
+    (folder / "progress.jsonl").write_text("\n".join(lines))
+    (curve,) = read_curves(made.runs().records)["inat19"]["loss"]
+    assert (curve.steps, curve.values) == ((1, 2, 3, 4), (0.0, 3.0, 4.0, 5.0))
+
+
+def test_pictures_share_the_budget_and_a_broken_one_is_left_out(made: RunFolder) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    for task in ("coco_vitdet", "ade20k_upernet"):
+        pictures = {f"p{number}": f"p{number}.png" for number in range(4)}
+        folder = made.record(task, "mae", 0, {"miou": 1.0}, artifacts=pictures)
+        for name in pictures.values():
+            Image.fromarray(noise).save(folder / name)
+    (folder / "p0.png").write_bytes(b"no picture")
+    pictures, left_out = read_pictures(made.runs().records, budget=200_000)
+    assert set(pictures) == {"coco_vitdet", "ade20k_upernet"}
+    assert left_out == 8 - sum(len(ones) for ones in pictures.values())
+    assert sum(len(one.uri) for ones in pictures.values() for one in ones) <= 200_000
+    assert "p0" not in [one.name for one in pictures["ade20k_upernet"]]
