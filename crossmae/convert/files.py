@@ -19,6 +19,9 @@ from crossmae.errors import UserError
 
 Weights = dict[str, Tensor]
 
+_NESTED = ("model", "state_dict")
+"""Keys under which PyTorch files keep the weights, if not at the top."""
+
 
 @dataclass(frozen=True)
 class WeightFile:
@@ -88,16 +91,22 @@ def _read_torch(path: Path) -> WeightFile:
     try:
         # Released files carry the options of their run as a Namespace: plain values, no code.
         with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=None)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(f"{path} refused: it holds Python objects beside weights, and nothing of it was run") from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         raise UserError(f"{path} is not a complete PyTorch weight file") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, not named weights")
-    weights = next((content[key] for key in ("model", "state_dict", "module") if key in content), content)
-    arguments = content.get("args")
+    weights = next((content[key] for key in _NESTED if isinstance(content.get(key), dict)), content)
     return WeightFile(
-        {name: value for name, value in weights.items() if isinstance(value, Tensor)},
-        dict(vars(arguments)) if isinstance(arguments, argparse.Namespace) else {},
+        {str(name).removeprefix("module."): value for name, value in weights.items() if isinstance(value, Tensor)},
+        _arguments(content),
     )
+
+
+def _arguments(content: dict[str, Any]) -> dict[str, Any]:
+    """The options beside the weights: plain values, and the contents of ``args``."""
+    options = content.get("args")
+    plain = {name: value for name, value in content.items() if name not in {*_NESTED, "args", "optimizer"}}
+    return plain | (dict(vars(options)) if isinstance(options, argparse.Namespace) else {})

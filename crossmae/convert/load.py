@@ -1,30 +1,21 @@
 """One door for whole autoencoders: from our checkpoints, released files and Hugging Face folders."""
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from crossmae.convert.arguments import from_arguments
 from crossmae.convert.checkpoint import CONFIG, load_checkpoint, read_config
-from crossmae.convert.files import Weights, read_weights
+from crossmae.convert.files import WeightFile, read_weights
 from crossmae.convert.fit import load_strictly
+from crossmae.convert.found import Found, part_of
 from crossmae.convert.infer import infer_config
 from crossmae.convert.official import from_official
 from crossmae.errors import UserError
 from crossmae.model.autoencoder import MaskedAutoencoder
 
-METADATA = "crossmae_config"
-"""Metadata key under which an exported ``.safetensors`` with released names carries its MAEConfig as JSON."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """Weights of an autoencoder under our names, and the options that came with them."""
-
-    weights: Weights
-    options: dict[str, Any] = field(default_factory=dict)
-    pretraining: dict[str, Any] = field(default_factory=dict)
+OPTIONS = "crossmae_config"
+"""Under this key an exported file with released names carries its MAEConfig."""
 
 
 def load_pretrained(
@@ -34,59 +25,52 @@ def load_pretrained(
 
     Args:
         source: folder of ours (``RUN/checkpoint``), a released CrossMAE or MAE ``.pth``, a ``.safetensors`` with the
-            released names (also under ``weights/``), or a Hugging Face ViTMAE folder.
+            released names (also under ``weights/``), or a Hugging Face ViTMAE folder (with or without ``hf:``).
         overrides: options named as in MAEConfig that the weights cannot tell and the file does not say. None means
             not given.
 
     Raises:
         UserError: no such source, an option that must be given, or weights that do not fit: each in one line.
     """
-    path = Path(source)
+    path = Path(str(source).removeprefix("hf:"))
     given = {"num_heads": num_heads, "decoder_num_heads": decoder_num_heads, **overrides}
+    told = {name: value for name, value in given.items() if value is not None}
     if path.is_dir() and read_config(path).get("format"):
         model = load_checkpoint(path)
-        _refuse_contradictions(model, given)
+        _refuse_contradictions(model, told)
         return model.eval()
-    found = read_autoencoder(path)
-    config = infer_config(found.weights, {**found.options, **_told(given)})
-    model = MaskedAutoencoder(config)
+    found = _read(path)
+    model = MaskedAutoencoder(infer_config(found.weights, {**found.options, **told}))
     load_strictly(model, found.weights, str(source))
     return model.eval()
 
 
-def read_autoencoder(path: Path) -> Found:
-    """Reads a released file or a Hugging Face ViTMAE folder.
+def autoencoder_in(file: WeightFile) -> Found:
+    """The autoencoder whose weights have the released names in ``file``."""
+    # Files of reference numerics keep the weights under weights/, beside inputs and gradients.
+    weights = part_of(file.weights, "weights/") or file.weights
+    return Found(from_official(weights), _options(file))
 
-    Raises:
-        UserError: neither, or unreadable.
-    """
+
+def _read(path: Path) -> Found:
     if path.is_dir():
-        from crossmae.convert.huggingface import read_vitmae
+        from crossmae.convert.hf_folders import read_vitmae
 
         return read_vitmae(path)
-    file = read_weights(path)
-    weights = from_official(_unprefixed(file.weights))
-    if METADATA in file.arguments:
-        return Found(weights, json.loads(file.arguments[METADATA]))
-    return Found(weights, from_arguments(file.arguments))
+    return autoencoder_in(read_weights(path))
 
 
-def _unprefixed(weights: Weights) -> Weights:
-    """Files of reference numerics keep the weights under ``weights/``, beside inputs and gradients."""
-    if not any(name.startswith("weights/") for name in weights):
-        return {name.removeprefix("module."): tensor for name, tensor in weights.items()}
-    return {name.removeprefix("weights/"): t for name, t in weights.items() if name.startswith("weights/")}
+def _options(file: WeightFile) -> dict[str, Any]:
+    ours = file.arguments.get(OPTIONS)
+    if ours is None:
+        return from_arguments(file.arguments)
+    return dict(json.loads(ours) if isinstance(ours, str) else ours)
 
 
-def _told(given: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _refuse_contradictions(model: MaskedAutoencoder, given: dict[str, Any]) -> None:
+def _refuse_contradictions(model: MaskedAutoencoder, told: dict[str, Any]) -> None:
     config = model.config.to_dict()
-    for name, value in _told(given).items():
+    for name, value in told.items():
         if name not in config:
             raise UserError(f"unknown model option {name}; the options are {', '.join(sorted(config))}")
-        value = list(value) if isinstance(value, tuple) else value
-        if config[name] != value:
+        if config[name] != (list(value) if isinstance(value, tuple) else value):
             raise UserError(f"{name}={value!r} contradicts the checkpoint's {CONFIG}, which says {config[name]!r}")

@@ -1,5 +1,6 @@
 """Where a backbone can come from."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -7,15 +8,16 @@ import torch
 from crossmae.backbone import FORMAT, BackboneSpec, spec_from_dict
 from crossmae.convert.checkpoint import AUTOENCODER, WEIGHTS, read_checkpoint, read_config
 from crossmae.convert.files import Weights, read_weights
-from crossmae.convert.load import read_autoencoder
+from crossmae.convert.found import part_of
+from crossmae.convert.load import autoencoder_in
 from crossmae.convert.spec import describe
 from crossmae.errors import UserError
 from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.model.config import MAEConfig
 from crossmae.model.presets import preset_config
 
-_ENCODER = "encoder."
-
+SPEC = "crossmae_backbone"
+"""Under this key a file with timm's names carries its BackboneSpec."""
 
 def read_source(source: str, seed: int) -> tuple[Weights, BackboneSpec]:
     """Weights under timm's names and their specification; see ``Backbone.load``."""
@@ -27,7 +29,7 @@ def read_source(source: str, seed: int) -> tuple[Weights, BackboneSpec]:
 
         return read_timm(name, source)
     if colon and kind == "hf":
-        from crossmae.convert.huggingface import read_backbone
+        from crossmae.convert.hf_folders import read_backbone
 
         return read_backbone(name, source)
     path = Path(source)
@@ -47,7 +49,7 @@ def _random(preset: str, source: str, seed: int) -> tuple[Weights, BackboneSpec]
         torch.manual_seed(seed)
         model = MaskedAutoencoder(config)
     pretraining = {"method": "none", "seed": seed}
-    return describe(encoder_weights(model.state_dict()), source, config.num_heads, pretraining)
+    return describe(part_of(model.state_dict(), "encoder."), source, config.num_heads, pretraining)
 
 
 def _folder(folder: Path) -> tuple[Weights, BackboneSpec]:
@@ -57,19 +59,18 @@ def _folder(folder: Path) -> tuple[Weights, BackboneSpec]:
     if content.get("format") == AUTOENCODER:
         checkpoint = read_checkpoint(folder)
         pretraining = {**method(checkpoint.config), **checkpoint.pretraining}
-        return describe(encoder_weights(checkpoint.weights), str(folder), checkpoint.config.num_heads, pretraining)
+        return describe(part_of(checkpoint.weights, "encoder."), str(folder), checkpoint.config.num_heads, pretraining)
     raise UserError(f"{folder} is no checkpoint of ours; a Hugging Face folder is given as hf:{folder}")
 
 
 def _file(path: Path) -> tuple[Weights, BackboneSpec]:
-    found = read_autoencoder(path)
+    file = read_weights(path)
+    if SPEC in file.arguments:
+        spec = spec_from_dict(json.loads(file.arguments[SPEC]))
+        return {name: tensor for name, tensor in file.weights.items() if name not in spec.missing}, spec
+    found = autoencoder_in(file)
     pretraining = {"method": "CrossMAE" if "decoder.mixing.weight" in found.weights else "MAE", **found.options}
-    return describe(encoder_weights(found.weights), str(path), found.options.get("num_heads"), pretraining)
-
-
-def encoder_weights(weights: Weights) -> Weights:
-    """The encoder's share of an autoencoder's weights, under timm's names."""
-    return {name.removeprefix(_ENCODER): t for name, t in weights.items() if name.startswith(_ENCODER)}
+    return describe(part_of(found.weights, "encoder."), str(path), found.options.get("num_heads"), pretraining)
 
 
 def method(config: MAEConfig) -> dict[str, object]:
