@@ -1,4 +1,3 @@
-import importlib.util
 import os
 import signal
 import subprocess
@@ -9,38 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import toy
 import torch
+from toy import Interrupted
 
 from crossmae.errors import UserError
 from crossmae.train.stop import Stopped
 
 SCRIPT = Path(__file__).with_name("toy.py")
-
-
-def _load_toy() -> Any:
-    spec = importlib.util.spec_from_file_location("toy", SCRIPT)
-    assert spec and spec.loader
-    module = sys.modules["toy"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-toy = _load_toy()
-
-
-class Interrupted(toy.Toy):  # type: ignore[misc, name-defined]
-    """Calls ``interrupt`` in the middle of update ``at``."""
-
-    def __init__(self, folder: Path, at: int, interrupt: Callable[[], object]) -> None:
-        super().__init__(folder)
-        self.calls, self.at, self.interrupt = 0, at, interrupt
-
-    def loss(self, model: torch.nn.Module, batch: Any) -> torch.Tensor:
-        loss: torch.Tensor = super().loss(model, batch)
-        if self.calls == self.at:
-            self.interrupt()
-        self.calls += 1
-        return loss
 
 
 def crash() -> None:

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,6 +55,7 @@ class Toy(Workload):
     delay: float = 0.0
     width: int = 8
     poisoned: int | None = None
+    fused: int = 1
 
     def __post_init__(self) -> None:
         self.identity = {"model": {"width": self.width}}
@@ -73,8 +75,28 @@ class Toy(Workload):
         loss: Tensor = (model(values)[:, 0] - values.sum(1) - noise).square().mean()
         return loss
 
+    def optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
+        if self.fused:
+            return super().optimizer(model, lr)
+        return torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=0.1)
+
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         return {"sum": float(sum(p.double().sum() for p in model.parameters()))}
+
+
+class Interrupted(Toy):
+    """Calls ``interrupt`` in the middle of update ``at``."""
+
+    def __init__(self, folder: Path, at: int, interrupt: Callable[[], object]) -> None:
+        super().__init__(folder)
+        self.calls, self.at, self.interrupt = 0, at, interrupt
+
+    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        loss = super().loss(model, batch)
+        if self.calls == self.at:
+            self.interrupt()
+        self.calls += 1
+        return loss
 
 
 def run(toy: Toy, plan: TrainPlan = PLAN, execution: Execution = EXECUTION) -> Fitted:
@@ -95,7 +117,7 @@ def _main(folder: str, *options: str) -> int:
     values = {name: float(text) if "." in text else int(text) for name, _, text in (o.partition("=") for o in options)}
     execution = replace(EXECUTION, **{k: v for k, v in values.items() if hasattr(EXECUTION, k)})
     plan = replace(PLAN, **{k: v for k, v in values.items() if hasattr(PLAN, k)})
-    toy = Toy(Path(folder), **{k: v for k, v in values.items() if k in ("delay", "width", "poisoned")})
+    toy = Toy(Path(folder), **{k: v for k, v in values.items() if k in ("delay", "width", "poisoned", "fused")})
     try:
         fitted = run(toy, plan, execution)
     except UserError as error:
