@@ -1,7 +1,9 @@
 """From command-line options to suite, plan and data roots."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from crossmae.errors import UserError
 from transfer.harness.data import DataRoots, data_roots
@@ -21,6 +23,21 @@ class Setting:
     data: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     task_folders: tuple[Path, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        suite: str,
+        out: Path,
+        seeds: Iterable[int] | None,
+        backbones: Iterable[str] | None,
+        data: Iterable[str] | None,
+        changes: Iterable[str] | None,
+        task_folders: Iterable[Path] | None,
+    ) -> Self:
+        """From options, None where one was not given."""
+        given = (tuple(values or ()) for values in (seeds, backbones, data, changes, task_folders))
+        return cls(suite, out, *given)  # type: ignore[arg-type]  # mypy sees one type for all five
 
     def load(self) -> tuple[Suite, list[Run], DataRoots]:
         """The suite as changed by the options, its plan, and where its data lies.
