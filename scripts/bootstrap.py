@@ -52,31 +52,31 @@ def alone(environment: Environment) -> Iterator[None]:
         yield
 
 
-def make_venv(environment: Environment) -> None:
-    if missing := missing_python():
-        raise SetupError(remedy(missing + missing_tools(TOOLS) + missing_libraries()))
-    if environment.is_usable():
-        return
-    command = [sys.executable, "-m", "venv", "--clear", str(environment.folder)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise SetupError(f"cannot make {environment.folder}: {(done.stderr or done.stdout).strip()}")
-
-
 def check_machine(environment: Environment) -> None:
-    missing = missing_tools(TOOLS) + missing_libraries()
+    missing = missing_python()
     compiler = missing_tools(COMPILER)
-    if compiler and gets_cpu_torch(environment):
+    if compiler and not missing and gets_cpu_torch(environment):
         missing += compiler
+    missing += missing_tools(TOOLS) + missing_libraries()
     if missing:
         raise SetupError(remedy(missing))
 
 
 def gets_cpu_torch(environment: Environment) -> bool:
     """Whether the build of torch that pip chooses on this machine is one without CUDA."""
+    make_venv(environment)
     torch = environment.pins()["torch"]
     report = environment.pip("install", "--dry-run", "--ignore-installed", "--no-deps", "--report", "-", torch)
     return "+cpu" in report
+
+
+def make_venv(environment: Environment) -> None:
+    if environment.is_usable():
+        return
+    command = [sys.executable, "-m", "venv", "--clear", str(environment.folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SetupError(f"cannot make {environment.folder}: {(done.stderr or done.stdout).strip()}")
 
 
 def install_installers(environment: Environment) -> None:
@@ -140,8 +140,8 @@ def check_packages(environment: Environment) -> None:
 
 
 STEPS: dict[str, Callable[[Environment], None]] = {
-    "virtual environment": make_venv,
     "prerequisites": check_machine,
+    "virtual environment": make_venv,
     "pip and setuptools": install_installers,
     "packages (a minute or a few; 2 GB with a CPU-only torch)": install_packages,
     "torchvision": help_torchvision,

@@ -92,4 +92,5 @@ class Environment:
 def reason(lines: list[str]) -> str:
     """The one line of a failed command's output that says why: pip's last error, else the last line."""
     errors = [line for line in lines if line.startswith("ERROR:")]
-    return ([line for line in lines if line.strip()] + errors or ["it printed nothing"])[-1]
+    said = [line for line in lines if line.strip()]
+    return (errors or said or ["it printed nothing"])[-1]
