@@ -3,7 +3,7 @@
 import csv
 import io
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from jinja2 import Environment, PackageLoader
@@ -21,13 +21,11 @@ _WIDTH = 110
 def terminal(table: Table) -> str:
     """Plain text for the terminal."""
     sheet = lay_out(table, Markup())
-    lines = [sheet.title, *textwrap.wrap(sheet.caption, _WIDTH), "", _grid(sheet.main, "simple"), ""]
-    for note in (*sheet.notes, *(f"[{mark}] {text}" for mark, text in sheet.legend)):
-        lines += textwrap.wrap(note, _WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+    lines = [sheet.title, *_wrapped(sheet.caption), "", _grid(sheet.main, "simple"), ""]
+    lines += _wrapped(*sheet.notes, *_bracketed(sheet.legend))
     if sheet.reference:
-        lines += ["", sheet.reference_title, _grid(sheet.reference, "simple")]
-    for source in sheet.sources:
-        lines += textwrap.wrap(f"Published: {source}", _WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+        lines += ["", sheet.reference_title, _grid(sheet.reference, "simple"), ""]
+    lines += _wrapped(*_bracketed(sheet.reference_legend), *(f"Published: {source}" for source in sheet.sources))
     return _joined(lines)
 
 
@@ -39,6 +37,7 @@ def markdown(table: Table) -> str:
     lines += [f"- <sup>{mark}</sup> {text}" for mark, text in sheet.legend]
     if sheet.reference:
         lines += ["", f"**{sheet.reference_title}**", "", _grid(sheet.reference, "pipe"), ""]
+    lines += [f"- <sup>{mark}</sup> {text}" for mark, text in sheet.reference_legend]
     lines += [f"- Published: {source}" for source in sheet.sources]
     return _joined(lines)
 
@@ -87,6 +86,15 @@ def _plain(entry: Entry, column: Line) -> Iterator[object]:
 def _grid(grid: Grid, form: str) -> str:
     align = ("left", *["right"] * (len(grid.header) - 1))
     return tabulate(grid.rows, grid.header, tablefmt=form, colalign=align, disable_numparse=True)
+
+
+def _bracketed(legend: Iterable[tuple[str, str]]) -> Iterator[str]:
+    return (f"[{mark}] {text}" for mark, text in legend)
+
+
+def _wrapped(*texts: str) -> list[str]:
+    wrapper = textwrap.TextWrapper(_WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+    return [line for text in texts for line in wrapper.wrap(text)]
 
 
 def _joined(lines: list[str]) -> str:

@@ -25,11 +25,12 @@ class Notes:
     """Marks of a table: letters for deviations, digits for cautions, failures and other remarks.
 
     Deviations that always occur together share a letter. Cautions about every published number of the table need no
-    mark: they are ``general``.
+    mark: they are ``general``. The digits from ``reference_from`` on occur only at the numbers that stand apart.
     """
 
     letters: Mapping[str, str]
     digits: Mapping[str, str]
+    reference_from: int
     general: tuple[str, ...]
     sources: tuple[Source, ...]
 
@@ -43,25 +44,33 @@ class Notes:
         return tuple(self.digits[text] for text in number.cautions if text in self.digits)
 
     def legend(self) -> Iterator[tuple[str, str]]:
-        """Each mark with its meaning."""
+        """Each mark of the table's main part with its meaning."""
         texts = defaultdict(list)
         for text, letter in self.letters.items():
             texts[letter].append(text)
         for letter in sorted(texts, key=_rank):
             yield letter, "; ".join(texts[letter])
-        for text, digit in self.digits.items():
-            yield digit, text
+        yield from ((digit, text) for text, digit in self.digits.items() if int(digit) < self.reference_from)
+
+    def reference_legend(self) -> Iterator[tuple[str, str]]:
+        """Each mark that occurs only at the numbers that stand apart."""
+        yield from ((digit, text) for text, digit in self.digits.items() if int(digit) >= self.reference_from)
 
 
 def take_notes(table: Table) -> Notes:
     """The notes that ``table`` needs."""
-    entries = [entry for row in (*table.rows, *table.reference) for entry in row.entries]
-    published = [entry.published for entry in entries if entry.published]
+    main, reference = ([entry for row in rows for entry in row.entries] for rows in (table.rows, table.reference))
+    published = [entry.published for entry in (*main, *reference) if entry.published]
     general = _common([number.cautions for number in published])
-    remarks = [text for entry in entries for text in _remarks(entry) if text not in general]
-    digits = {text: str(number) for number, text in enumerate(dict.fromkeys(remarks), start=1)}
-    sources = dict.fromkeys(_source(number) for number in published)
-    return Notes(_letters(entry.ours for entry in entries), digits, general, tuple(sources))
+    first = dict.fromkeys(text for entry in main for text in _remarks(entry, general))
+    remarks = dict.fromkeys((*first, *(text for entry in reference for text in _remarks(entry, general))))
+    return Notes(
+        letters=_letters(entry.ours for entry in main),
+        digits={text: str(number) for number, text in enumerate(remarks, start=1)},
+        reference_from=len(first) + 1,
+        general=general,
+        sources=tuple(dict.fromkeys(_source(number) for number in published)),
+    )
 
 
 def _source(number: PublishedNumber) -> Source:
@@ -69,9 +78,9 @@ def _source(number: PublishedNumber) -> Source:
     return Source(f"{number.paper}, {number.table}", number.source, protocol)
 
 
-def _remarks(entry: Entry) -> Iterator[str]:
+def _remarks(entry: Entry, general: tuple[str, ...]) -> Iterator[str]:
     if entry.published:
-        yield from entry.published.cautions
+        yield from (text for text in entry.published.cautions if text not in general)
     if entry.ours.note:
         yield entry.ours.note
 

@@ -31,6 +31,7 @@ class Sheet:
     legend: tuple[tuple[str, str], ...]
     reference_title: str
     reference: Grid | None
+    reference_legend: tuple[tuple[str, str], ...]
     sources: tuple[str, ...]
 
 
@@ -45,11 +46,16 @@ def lay_out(table: Table, markup: Markup) -> Sheet:
         caption=markup.text(table.caption),
         main=_main(table, notes, markup),
         notes=tuple(markup.text(text) for text in (*_how_to_read(table), *notes.general)),
-        legend=tuple((mark, markup.text(text)) for mark, text in notes.legend()),
+        legend=_escaped(notes.legend(), markup),
         reference_title=markup.text(table.reference_title),
         reference=Grid(("", *names), tuple(reference)) if reference else None,
+        reference_legend=_escaped(notes.reference_legend(), markup),
         sources=tuple(f"{markup.link(one.name, one.link)} ({markup.text(one.protocol)})" for one in notes.sources),
     )
+
+
+def _escaped(legend: Iterator[tuple[str, str]], markup: Markup) -> tuple[tuple[str, str], ...]:
+    return tuple((mark, markup.text(text)) for mark, text in legend)
 
 
 def _main(table: Table, notes: Notes, markup: Markup) -> Grid:
