@@ -101,16 +101,31 @@ def t_interval(differences: Sequence[float], confidence: float = CONFIDENCE) -> 
 
 
 def sentence(comparison: Comparison) -> str:
-    """The comparison in plain words."""
-    one = comparison
+    """The comparison in plain words, on one line."""
+    return " ".join(filter(None, [_about_seeds(comparison), _about_samples(comparison)]))
+
+
+def _about_seeds(one: Comparison) -> str:
     start = f"{one.task} {one.metric}: {one.a} minus {one.b} is {one.over_seeds.mean:+.2f}"
     if not one.same_recipe:
         return f"{start}, but they ran under different recipes: cannot tell."
     if one.over_seeds.low is None:
         return f"{start} with one seed: cannot tell."
-    interval = f"{CONFIDENCE:.0%} interval {one.over_seeds.low:+.2f} to {one.over_seeds.high:+.2f}"
     verdict = one.verdict if one.verdict is Verdict.CANNOT_TELL else f"{one.a} is {one.verdict}"
-    return f"{start} over {one.over_seeds.count} seeds ({interval}): {verdict}."
+    return f"{start} over {one.over_seeds.count} seeds ({_shown(one.over_seeds)}): {verdict}."
+
+
+def _about_samples(one: Comparison) -> str | None:
+    if one.over_samples is None or one.over_samples.low is None:
+        return None
+    count = f"{one.over_samples.count:,} validation samples"
+    return (
+        f"Over {count}, for the models of these seeds alone: {one.over_samples.mean:+.2f} ({_shown(one.over_samples)})."
+    )
+
+
+def _shown(interval: Interval) -> str:
+    return f"{CONFIDENCE:.0%} interval {interval.low:+.2f} to {interval.high:+.2f}"
 
 
 def _metrics(runs: Runs) -> set[tuple[str, str]]:

@@ -85,6 +85,7 @@ def test_samples_are_paired_where_runs_kept_them(made: RunFolder) -> None:
     assert one.over_samples.mean == pytest.approx(50.0)
     assert one.over_samples.low == pytest.approx(50 - 3.1824 * 57.735 / 2, abs=0.01)
     assert one.verdict is Verdict.CANNOT_TELL  # One seed says nothing about training again.
+    assert "Over 4 validation samples, for the models of these seeds alone: +50.00" in sentence(one)
 
 
 def test_the_interval_covers_a_known_difference_at_its_stated_rate() -> None:

@@ -1,6 +1,7 @@
 """Published numbers: transcribed rightly, never without a source, and nowhere else."""
 
 import io
+import re
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,16 +116,12 @@ def _numbers_in_yaml(content: Any) -> Iterator[float]:
         for item in content:
             yield from _numbers_in_yaml(item)
     elif isinstance(content, str):
-        yield from (float(word) for word in content.replace(",", " ").split() if _is_number(word))
+        yield from map(float, re.findall(r"\d+\.\d+", content))
     elif isinstance(content, float):
         yield content
 
 
-def _is_number(word: str) -> bool:
-    return word.replace(".", "", 1).isdigit()
-
-
 def _numbers_in_python(source: str) -> Iterator[float]:
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.NUMBER and _is_number(token.string):
+        if token.type == tokenize.NUMBER and re.fullmatch(r"\d+\.\d+", token.string):
             yield float(token.string)
