@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from crossmae.errors import UserError
-from transfer import commands
+from transfer import commands, showing
 from transfer.harness.benchmark import Benchmark
 from transfer.harness.setting import Setting
 from transfer.options import (
@@ -24,8 +24,14 @@ from transfer.options import (
     TasksOption,
 )
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Compares ViT backbones on downstream tasks.",
+)
 commands.register(app)
+showing.register(app)
 
 
 def run_all(

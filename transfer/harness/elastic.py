@@ -10,7 +10,7 @@ def run_ranks(folder: Path, devices: int) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main
 
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["PYTHONSAFEPATH"] = "1"  # as -P for the first process
     try:
         main([*_rendezvous(), f"--nproc-per-node={devices}", "-m", "transfer.harness.worker", str(folder)])
     except (ChildFailedError, SignalException):

@@ -32,13 +32,13 @@ class Hours:
 def plan_table(statuses: Iterable[Status], estimates: Mapping[str, float]) -> Table:
     """One row per run: state, device-hours so far or expected, and the reason where it cannot run."""
     table = Table(title_justify="left")
-    for column in ("task", "backbone", "seed", "recipe", "state", "device-hours", "note"):
+    for column in ("task", "backbone", "seed", "state", "hours", "note"):
         table.add_column(column, overflow="fold")
     for status in statuses:
         run, colour = status.run, _COLOURS[status.state]
         state = f"[{colour}]{status.state}[/{colour}]"
         hours = _hours_cell(status, estimates)
-        table.add_row(run.task.name, run.backbone, str(run.seed), run.recipe.name, state, hours, _note(status))
+        table.add_row(run.task.name, run.backbone, str(run.seed), state, hours, _note(status))
     return table
 
 

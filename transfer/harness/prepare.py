@@ -80,7 +80,7 @@ def _side_by_side() -> int:
 def _start(probe: Probe, folders: tuple[Path, ...]) -> "_Running":
     root = None if probe.root is None else str(probe.root)
     request = ProbeRequest(probe.tasks, root, probe.demo, tuple(map(str, folders)))
-    command = [sys.executable, "-m", "transfer.harness.probe", request.to_json()]
+    command = [sys.executable, "-P", "-m", "transfer.harness.probe", request.to_json()]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", PARENT_VARIABLE: str(os.getpid())}
     # Files, not pipes: a chatty engine must not wait for somebody to read.
     output, errors = TemporaryFile("w+"), TemporaryFile("w+")

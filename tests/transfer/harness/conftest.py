@@ -27,7 +27,7 @@ class Bench:
             "title": "test",
             "data": "demo",
             "backbones": {"random": {"source": "random:vit_demo"}},
-            "tasks": {task: "quick" for task in tasks},
+            "tasks": dict.fromkeys(tasks, "quick"),
             "seeds": list(range(seeds)),
             "overrides": overrides,
         }

@@ -116,4 +116,5 @@ class LocalLauncher:
 
 
 def _command(folder: Path) -> list[str]:
-    return [sys.executable, "-m", "transfer.harness.worker", str(folder)]
+    # -P: a package of the user's working folder that is called like one of ours stays out of the way.
+    return [sys.executable, "-P", "-m", "transfer.harness.worker", str(folder)]

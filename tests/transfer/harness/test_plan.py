@@ -1,0 +1,101 @@
+"""Plans: every run once, with an identity that only what decides the numbers can change."""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from crossmae.errors import UserError
+from transfer.harness.plan import make_plan
+from transfer.harness.specs import load_specs
+from transfer.harness.state import State, states_of
+from transfer.harness.suite import BackboneEntry, Suite, load_suite
+
+TASKS = Path(__file__).parent / "tasks"
+SPECS = load_specs()
+
+
+def identities(suite, out=Path("out"), specs=SPECS):
+    return {(run.task.name, run.backbone, run.seed): run.identity for run in make_plan(suite, specs, out)}
+
+
+def test_demo_has_fifteen_cells_and_two_pretrainings():
+    runs = make_plan(load_suite("demo"), SPECS, Path("out"))
+    pretraining = [run for run in runs if run.task.name == "pretrain"]
+    assert [run.backbone for run in pretraining] == ["mae", "crossmae"]
+    assert runs[:2] == pretraining
+    assert len(runs) == 17
+    needed = {run.backbone: run.needs for run in runs if run.task.name == "coco_vitdet"}
+    assert needed == {"random": None, "mae": pretraining[0], "crossmae": pretraining[1]}
+
+
+def test_every_seed_pretrains_anew():
+    runs = make_plan(replace(load_suite("demo"), seeds=(0, 1)), SPECS, Path("out"))
+    assert len({run.needs.folder for run in runs if run.needs and run.backbone == "mae"}) == 2
+
+
+def test_only_the_protocol_is_part_of_the_identity():
+    suite = load_suite("demo")
+    before = identities(suite)
+    assert identities(suite.override("inat19", "per_device_batch=8").override("inat19", "devices=4")) == before
+    after = identities(suite.override("inat19", "steps=7"))
+    assert {key for key in before if before[key] != after[key]} == {
+        ("inat19", backbone, 0) for backbone in ("random", "mae", "crossmae")
+    }
+
+
+def test_changed_pretraining_is_another_backbone_for_every_task():
+    suite = load_suite("demo")
+    before, after = identities(suite), identities(suite.override("pretrain", "max_steps=7"))
+    assert all(before[key] == after[key] for key in before if key[1] == "random")
+    assert all(before[key] != after[key] for key in before if key[1] != "random")
+
+
+def test_other_weights_in_the_same_file_are_another_backbone(tmp_path):
+    weights = tmp_path / "mine.pth"
+    suite = replace(load_suite("demo"), backbones=(BackboneEntry("mine", source=str(weights)),))
+    weights.write_bytes(b"one")
+    first = identities(suite, tmp_path)
+    assert identities(suite, tmp_path) == first
+    weights.write_bytes(b"two!")
+    assert set(identities(suite, tmp_path).values()).isdisjoint(first.values())
+
+
+@pytest.mark.parametrize(
+    ("suite", "message"),
+    [
+        (Suite("s", "", (BackboneEntry("a", source="nowhere.pth"),), {"inat19": "demo"}), "no weights at nowhere.pth"),
+        (Suite("s", "", (BackboneEntry("a"),), {"inat19": "demo"}), "neither source nor pretrain"),
+        (Suite("s", "", (BackboneEntry("a", source="random:vit_demo"),), {"inat20": "demo"}), "no task 'inat20'"),
+        (Suite("s", "", (BackboneEntry("a", source="random:vit_demo"),), {"inat19": "huge"}), "no recipe 'huge'"),
+    ],
+)
+def test_what_does_not_exist_is_named(suite, message):
+    with pytest.raises(UserError, match=message):
+        make_plan(suite, SPECS, Path("out"))
+
+
+def test_five_hundred_runs_are_planned_and_looked_at_within_two_seconds(tmp_path):
+    backbones = tuple(BackboneEntry(f"random{i}", source="random:vit_demo") for i in range(10))
+    suite = Suite("big", "", backbones, {"counting": "quick", "summing": "quick"}, tuple(range(25)))
+    specs = load_specs([TASKS])
+    for run in make_plan(suite, specs, tmp_path)[::2]:
+        (run.folder / "attempts").mkdir(parents=True)
+        (run.folder / "lock").touch()
+        (run.folder / "run.json").write_text("{}")
+        attempt = {"reason": "no", "exit_code": 1, "retryable": False, "started": "a", "finished": "b", "command": "c"}
+        (run.folder / "attempts" / "1.json").write_text(json.dumps({**attempt, "schema_version": 1}))
+    start = time.monotonic()
+    statuses = states_of(make_plan(suite, specs, tmp_path))
+    assert time.monotonic() - start < 2
+    assert len(statuses) == 500
+    assert sum(status.state is State.FAILED for status in statuses) == 250
+
+
+def test_blocked_runs_say_by_what(tmp_path):
+    runs = make_plan(load_suite("demo"), SPECS, tmp_path)
+    (status,) = [one for one in states_of(runs) if one.run.task.name == "inat19" and one.run.backbone == "mae"]
+    assert status.state is State.BLOCKED
+    assert status.reason == "waits for pretrain mae seed 0 (missing)"
