@@ -10,6 +10,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from crossmae.errors import UserError
@@ -74,12 +76,19 @@ def join_world(device: str) -> Iterator[World]:
         return
     joined_here = not dist.is_initialized()
     if joined_here:
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        _connect("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield World(dist.get_rank(), dist.get_world_size(), chosen)
     finally:
         if joined_here:
             dist.destroy_process_group()
+
+
+def _connect(backend: str) -> None:
+    store, rank, size = next(rendezvous("env://"))
+    # Restarted processes find the addresses of those they replace in torchrun's store: each try has its own keys.
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    dist.init_process_group(backend, store=PrefixStore(f"attempt-{attempt}", store), rank=rank, world_size=size)
 
 
 @contextmanager
