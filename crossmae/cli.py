@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from crossmae.analysis.commands import register as register_analysis
 from crossmae.errors import UserError
 from crossmae.train.lock import hold_folder
 from crossmae.train.stop import EXIT_RESUME, Stopped, leaving_at_once
@@ -54,6 +55,9 @@ def pretrain(
         images = data or data_path(resolved.protocol["dataset"])
         with _locked(out), console(out) as progress:
             run(resolved, images, out, seed, progress, device)
+
+
+register_analysis(app)
 
 
 def _locked(folder: Path) -> AbstractContextManager[None]:

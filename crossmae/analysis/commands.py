@@ -1,0 +1,136 @@
+"""``crossmae reconstruct | attention | psnr | info | export``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Annotated
+
+import typer
+
+from crossmae.errors import UserError
+
+if TYPE_CHECKING:
+    from crossmae.model.autoencoder import MaskedAutoencoder
+
+Source = Annotated[str, typer.Argument(help="RUN/checkpoint, a released .pth or .safetensors, or a ViTMAE folder.")]
+Data = Annotated[Path, typer.Option(help="Image folder (its val folder, if it has one) or list of files.")]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="What released weights do not tell, as in --set num_heads=12; may be repeated."),
+]
+Images = Annotated[int, typer.Option(help="Number of images, spread evenly over the data.", min=1)]
+Seed = Annotated[int, typer.Option(help="Decides the masks.")]
+_BATCH = 32
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to ``app``."""
+    app.command(epilog="Example: crossmae reconstruct runs/demo/checkpoint --data data/demo/pretrain --out r.png")(
+        reconstruct
+    )
+    app.command(epilog="Example: crossmae attention mae.pth --data /datasets/imagenet --set num_heads=12")(attention)
+    app.command(epilog="Example: crossmae psnr runs/b16/checkpoint --data /datasets/imagenet --images 5000")(psnr)
+    app.command(epilog="Examples: crossmae info vit_b16 decoder=self · crossmae info vit_h14 prediction_ratio=0.75")(
+        info
+    )
+    app.command(epilog="Example: crossmae export runs/b16/checkpoint hf-vit exported/b16")(export)
+
+
+def reconstruct(
+    source: Source,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("reconstructions.png"),
+    images: Images = 8,
+    seed: Seed = 0,
+    options: Options = None,
+) -> None:
+    """Draws images, what the encoder sees of them, and their reconstructions."""
+    from crossmae.analysis.reconstruct import reconstruction_grid
+    from crossmae.analysis.views import batches, open_validation
+
+    model = _load(source, options)
+    pixels, noise = next(batches(open_validation(data), model.config, images, images, seed))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    reconstruction_grid(model, pixels, noise).save(out)
+    print(f"{len(pixels)} reconstructions in {out}")
+
+
+def attention(
+    source: Source,
+    data: Data,
+    out: Annotated[Path | None, typer.Option(help="Folder for the figures.")] = None,
+    images: Images = 256,
+    seed: Seed = 0,
+    options: Options = None,
+) -> None:
+    """Prints how much masked tokens attend to visible and to masked tokens in each decoder block (Table 6)."""
+    from crossmae.analysis.attention import mask_token_attention, total
+    from crossmae.analysis.figures import attention_figure, mixing_figure
+    from crossmae.analysis.views import batches, open_validation
+
+    model = _load(source, options)
+    blocks = mask_token_attention(model, batches(open_validation(data), model.config, images, _BATCH, seed))
+    print("decoder block  to visible  to masked")
+    for index, block in enumerate(blocks, start=1):
+        print(f"{index:13}  {block.to_visible:10.3f}  {block.to_masked:9.3f}")
+    print(f"          sum  {total(blocks).to_visible:10.3f}  {total(blocks).to_masked:9.3f}")
+    if out is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    attention_figure(blocks, out / "attention.svg")
+    if model.decoder.mixing is not None:
+        mixing_figure(model, out / "inter_block_weights.svg")
+    print(f"figures in {out}")
+
+
+def psnr(source: Source, data: Data, images: Images = 256, seed: Seed = 0, options: Options = None) -> None:
+    """Prints the mean PSNR of the masked patches (Table 13)."""
+    from crossmae.analysis.psnr import psnr_of
+    from crossmae.analysis.views import batches, open_validation
+
+    model = _load(source, options)
+    values = psnr_of(model, batches(open_validation(data), model.config, images, _BATCH, seed))
+    print(f"PSNR of masked patches: {values.mean():.2f} dB over {len(values)} images")
+
+
+def info(
+    preset: Annotated[str, typer.Argument(help="vit_s16, vit_b16, vit_l16, vit_h14 or vit_demo.")],
+    options: Annotated[list[str] | None, typer.Argument(help="Values of the model to change, as key=value.")] = None,
+) -> None:
+    """Prints tokens, parameters and forward GFLOPs per image of a model, by part."""
+    from crossmae.analysis.info import info_of
+    from crossmae.model.presets import preset_config
+
+    config = preset_config(preset, **_values(options))
+    found = info_of(config)
+    print(f"patches: {config.num_patches}, visible {config.num_visible}, predicted {config.num_predicted}")
+    for name, part in (("encoder", found.encoder), ("decoder", found.decoder)):
+        print(f"{name} parameters: {part.trainable:,} trainable, {part.fixed:,} fixed")
+    for name, flops in found.flops.items():
+        print(f"{name} GFLOPs: {flops / 1e9:.3f}")
+    print(f"total GFLOPs: {sum(found.flops.values()) / 1e9:.3f}")
+
+
+def export(
+    source: Annotated[str, typer.Argument(help="What load_pretrained or Backbone.load takes.")],
+    form: Annotated[str, typer.Argument(help="official, timm, hf-vitmae, hf-vit or backbone.")],
+    destination: Annotated[Path, typer.Argument(help="File (official, timm) or folder to write.")],
+) -> None:
+    """Writes weights under the released names, for timm, or as a Hugging Face folder."""
+    from crossmae.convert.export import export as run
+
+    run(source, destination, form)
+    print(f"{form} weights in {destination}")
+
+
+def _load(source: str, options: list[str] | None) -> "MaskedAutoencoder":
+    import crossmae
+
+    return crossmae.load_pretrained(source, **_values(options))
+
+
+def _values(options: list[str] | None) -> dict[str, Any]:
+    import yaml
+
+    pairs = [option.partition("=") for option in options or ()]
+    if wrong := [key for key, equals, _ in pairs if not equals]:
+        raise UserError(f"option {wrong[0]!r} is not of the form key=value")
+    return {key: yaml.safe_load(text) for key, _, text in pairs}

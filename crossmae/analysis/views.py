@@ -1,0 +1,82 @@
+"""Images as the analyses see them: whole, in a fixed order, each with its own fixed mask."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from crossmae.data.decode import UnreadableImage, read_rgb
+from crossmae.data.images import ImageFiles, open_images
+from crossmae.data.keyed import SampleKey, uniform
+from crossmae.errors import UserError
+from crossmae.model.config import MAEConfig
+from crossmae.model.masking import random_ids
+from crossmae.train.pretraining import MEAN, STD, normalize
+
+_CROP = 224 / 256
+"""Share of the shorter side that the centre crop keeps, as in MAE's evaluation."""
+
+
+def open_validation(path: Path) -> ImageFiles:
+    """The images at ``path``, or those of its ``val`` folder if it has one.
+
+    Raises:
+        UserError: nothing there, or no image.
+    """
+    return open_images(path / "val" if (path / "val").is_dir() else path)
+
+
+def batches(
+    images: ImageFiles, config: MAEConfig, count: int, batch: int, seed: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every so many-th image, ``count`` in all, in batches.
+
+    Yields:
+        Normalised images (n, 3, image_size, image_size) and the noise of their masks (n, num_patches); both depend on
+        the image and ``seed`` only.
+
+    Raises:
+        UserError: an image cannot be read.
+    """
+    count = min(count, len(images))
+    chosen = [index * len(images) // count for index in range(count)]
+    for start in range(0, count, batch):
+        indices = chosen[start : start + batch]
+        pixels = torch.stack([_view(images.read(index), config.image_size) for index in indices])
+        keys = [SampleKey(0, index) for index in indices]
+        yield normalize(pixels), torch.from_numpy(uniform(seed, keys, "mask", config.num_patches)).float()
+
+
+def all_masked(noise: Tensor, config: MAEConfig) -> tuple[Tensor, Tensor]:
+    """Visible patches, and every other one to be predicted: (N, num_visible) and (N, L - num_visible)."""
+    return random_ids(noise, replace(config, prediction_ratio=config.mask_ratio))
+
+
+def to_unit_range(images: Tensor) -> Tensor:
+    """Normalised images (..., 3, H, W) to pixel values of which 0 is black and 1 white; not clipped."""
+    mean, std = (torch.tensor(values, device=images.device)[:, None, None] / 255 for values in (MEAN, STD))
+    return images * std + mean
+
+
+def _view(source: Path | bytes, size: int) -> Tensor:
+    try:
+        image = read_rgb(source)
+    except UnreadableImage as error:
+        raise UserError(f"{source!s:.200} cannot be read ({error}); remove it") from error
+    if image.size != (size, size):
+        image = _centre(image, size)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def _centre(image: Image.Image, size: int) -> Image.Image:
+    shorter = round(size / _CROP)
+    scale = shorter / min(image.size)
+    resized = image.resize(
+        (max(size, round(image.width * scale)), max(size, round(image.height * scale))), Image.Resampling.BICUBIC
+    )
+    left, top = (resized.width - size) // 2, (resized.height - size) // 2
+    return resized.crop((left, top, left + size, top + size))
