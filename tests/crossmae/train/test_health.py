@@ -3,8 +3,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import toy
 import torch
+import toy
 
 from crossmae.errors import UserError
 from crossmae.train.state import states

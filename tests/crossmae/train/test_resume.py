@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import toy
 import torch
+import toy
 from toy import Interrupted
 
 from crossmae.errors import UserError
@@ -123,7 +123,7 @@ def test_if_no_state_can_be_read_the_run_does_not_start_over_silently(tmp_path: 
     for state in (tmp_path / "state").glob("step-*.pt"):
         truncate(state)
 
-    with pytest.raises(UserError, match="none of the states in .* can be read"):
+    with pytest.raises(UserError, match=r"none of the states in .* can be read"):
         toy.run(toy.Toy(tmp_path))
 
 
