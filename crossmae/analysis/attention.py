@@ -36,9 +36,7 @@ def total(blocks: Iterable[BlockAttention]) -> BlockAttention:
 
 
 @torch.no_grad()
-def mask_token_attention(
-    model: MaskedAutoencoder, batches: Iterable[tuple[Tensor, Tensor]]
-) -> list[BlockAttention]:
+def mask_token_attention(model: MaskedAutoencoder, batches: Iterable[tuple[Tensor, Tensor]]) -> list[BlockAttention]:
     """The attention of masked tokens in each decoder block, over all images.
 
     Args:

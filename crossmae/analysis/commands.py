@@ -1,13 +1,17 @@
 """``crossmae reconstruct | attention | psnr | info | export``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from crossmae.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
     from crossmae.model.autoencoder import MaskedAutoencoder
 
 Source = Annotated[str, typer.Argument(help="RUN/checkpoint, a released .pth or .safetensors, or a ViTMAE folder.")]
@@ -18,7 +22,6 @@ Options = Annotated[
 ]
 Images = Annotated[int, typer.Option(help="Number of images, spread evenly over the data.", min=1)]
 Seed = Annotated[int, typer.Option(help="Decides the masks.")]
-_BATCH = 32
 
 
 def register(app: typer.Typer) -> None:
@@ -44,10 +47,9 @@ def reconstruct(
 ) -> None:
     """Draws images, what the encoder sees of them, and their reconstructions."""
     from crossmae.analysis.reconstruct import reconstruction_grid
-    from crossmae.analysis.views import batches, open_validation
 
     model = _load(source, options)
-    pixels, noise = next(batches(open_validation(data), model.config, images, images, seed))
+    pixels, noise = next(_batches(model, data, images, seed, batch=images))
     out.parent.mkdir(parents=True, exist_ok=True)
     reconstruction_grid(model, pixels, noise).save(out)
     print(f"{len(pixels)} reconstructions in {out}")
@@ -64,10 +66,9 @@ def attention(
     """Prints how much masked tokens attend to visible and to masked tokens in each decoder block (Table 6)."""
     from crossmae.analysis.attention import mask_token_attention, total
     from crossmae.analysis.figures import attention_figure, mixing_figure
-    from crossmae.analysis.views import batches, open_validation
 
     model = _load(source, options)
-    blocks = mask_token_attention(model, batches(open_validation(data), model.config, images, _BATCH, seed))
+    blocks = mask_token_attention(model, _batches(model, data, images, seed))
     print("decoder block  to visible  to masked")
     for index, block in enumerate(blocks, start=1):
         print(f"{index:13}  {block.to_visible:10.3f}  {block.to_masked:9.3f}")
@@ -84,10 +85,9 @@ def attention(
 def psnr(source: Source, data: Data, images: Images = 256, seed: Seed = 0, options: Options = None) -> None:
     """Prints the mean PSNR of the masked patches (Table 13)."""
     from crossmae.analysis.psnr import psnr_of
-    from crossmae.analysis.views import batches, open_validation
 
     model = _load(source, options)
-    values = psnr_of(model, batches(open_validation(data), model.config, images, _BATCH, seed))
+    values = psnr_of(model, _batches(model, data, images, seed))
     print(f"PSNR of masked patches: {values.mean():.2f} dB over {len(values)} images")
 
 
@@ -124,7 +124,22 @@ def export(
 def _load(source: str, options: list[str] | None) -> "MaskedAutoencoder":
     import crossmae
 
-    return crossmae.load_pretrained(source, **_values(options))
+    return crossmae.load_pretrained(source, **_values(options)).to(_device())
+
+
+def _batches(
+    model: "MaskedAutoencoder", data: Path, count: int, seed: int, batch: int = 32
+) -> "Iterator[tuple[Tensor, Tensor]]":
+    from crossmae.analysis.views import batches, open_validation, pick
+
+    images = open_validation(data)
+    return batches(images, pick(images, count), model.config, batch, seed, _device())
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _values(options: list[str] | None) -> dict[str, Any]:

@@ -24,4 +24,3 @@ def masked_psnr(parts: Reconstruction) -> Tensor:
 def psnr_of(model: MaskedAutoencoder, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
     """``masked_psnr`` of every image of ``batches`` (normalised images and noise): (N,)."""
     return torch.cat([masked_psnr(reconstruct(model, images, noise)) for images, noise in batches])
-

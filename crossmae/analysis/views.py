@@ -1,6 +1,6 @@
 """Images as the analyses see them: whole, in a fixed order, each with its own fixed mask."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,10 +30,16 @@ def open_validation(path: Path) -> ImageFiles:
     return open_images(path / "val" if (path / "val").is_dir() else path)
 
 
+def pick(images: ImageFiles, count: int | None) -> list[int]:
+    """Indices of ``count`` images spread evenly over all; all of them if None."""
+    count = len(images) if count is None else min(count, len(images))
+    return [index * len(images) // count for index in range(count)]
+
+
 def batches(
-    images: ImageFiles, config: MAEConfig, count: int, batch: int, seed: int = 0
+    images: ImageFiles, chosen: Sequence[int], config: MAEConfig, batch: int, seed: int, device: str = "cpu"
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every so many-th image, ``count`` in all, in batches.
+    """The ``chosen`` images in batches.
 
     Yields:
         Normalised images (n, 3, image_size, image_size) and the noise of their masks (n, num_patches); both depend on
@@ -42,13 +48,12 @@ def batches(
     Raises:
         UserError: an image cannot be read.
     """
-    count = min(count, len(images))
-    chosen = [index * len(images) // count for index in range(count)]
-    for start in range(0, count, batch):
+    for start in range(0, len(chosen), batch):
         indices = chosen[start : start + batch]
         pixels = torch.stack([_view(images.read(index), config.image_size) for index in indices])
         keys = [SampleKey(0, index) for index in indices]
-        yield normalize(pixels), torch.from_numpy(uniform(seed, keys, "mask", config.num_patches)).float()
+        noise = torch.from_numpy(uniform(seed, keys, "mask", config.num_patches)).float()
+        yield normalize(pixels.to(device)), noise.to(device)
 
 
 def all_masked(noise: Tensor, config: MAEConfig) -> tuple[Tensor, Tensor]:

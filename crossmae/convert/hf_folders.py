@@ -11,8 +11,8 @@ from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.convert import huggingface
 from crossmae.convert.checkpoint import CONFIG, read_config
 from crossmae.convert.files import Weights, read_weights, write_json, write_weights
-from crossmae.convert.spec import describe
 from crossmae.convert.found import Found, part_of, prefixed
+from crossmae.convert.spec import describe
 from crossmae.errors import UserError
 from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.model.blocks import NORM_EPS
@@ -82,7 +82,7 @@ def save_vit(backbone: Backbone, folder: Path) -> None:
     """Writes an encoder as a folder for ``transformers.ViTModel.from_pretrained``.
 
     transformers always applies a final norm. For a backbone without one, an initial norm is written and ``final_norm``
-    in ``config.json`` is false: the pretrained features are ``hidden_states[-1]``, and ``Backbone.load`` drops the norm.
+    in ``config.json`` is false: the pretrained features are ``hidden_states[-1]``, and ``Backbone.load`` drops it.
 
     Raises:
         UserError: layer scale, registers or no class token, which ViT lacks.

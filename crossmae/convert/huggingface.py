@@ -75,7 +75,9 @@ def _to_ours(weights: Mapping[str, Tensor], table: Mapping[str, str], blocks: st
     renamed: Weights = {}
     for name, tensor in weights.items():
         if found := block.fullmatch(name):
-            renamed[f"blocks.{found[1]}.{_renamed(found[2], {theirs: ours for ours, theirs in _BLOCK.items()})}"] = tensor
+            renamed[f"blocks.{found[1]}.{_renamed(found[2], {theirs: ours for ours, theirs in _BLOCK.items()})}"] = (
+                tensor
+            )
         else:
             renamed[_renamed(name, {theirs: ours for ours, theirs in table.items()})] = tensor
     return dict(_with_joined_qkv(renamed))

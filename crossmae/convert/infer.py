@@ -22,7 +22,9 @@ def infer_config(weights: Mapping[str, Tensor], given: Mapping[str, Any]) -> MAE
     Raises:
         UserError: an option that must be given, an unknown option, or one that contradicts the weights.
     """
-    _require(weights, "encoder.patch_embed.proj.weight", "decoder.pred.weight", "decoder.pos_embed", "encoder.pos_embed")
+    _require(
+        weights, "encoder.patch_embed.proj.weight", "decoder.pred.weight", "decoder.pos_embed", "encoder.pos_embed"
+    )
     told = {name: value for name, value in given.items() if value is not None}
     options = {**_dimensions(weights), "decoder": _decoder(weights)}
     if arch := arch_of(options["embed_dim"], options["depth"], options["patch_size"]):

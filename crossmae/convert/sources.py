@@ -19,6 +19,7 @@ from crossmae.model.presets import preset_config
 SPEC = "crossmae_backbone"
 """Under this key a file with timm's names carries its BackboneSpec."""
 
+
 def read_source(source: str, seed: int) -> tuple[Weights, BackboneSpec]:
     """Weights under timm's names and their specification; see ``Backbone.load``."""
     kind, colon, name = source.partition(":")

@@ -18,7 +18,10 @@ _NORM = ("norm.weight", "norm.bias")
 
 
 def describe(
-    weights: Mapping[str, Tensor], source: str, num_heads: int | None = None, pretraining: Mapping[str, Any] | None = None
+    weights: Mapping[str, Tensor],
+    source: str,
+    num_heads: int | None = None,
+    pretraining: Mapping[str, Any] | None = None,
 ) -> tuple[Weights, BackboneSpec]:
     """Weights with complete position embeddings, and their specification.
 
@@ -39,7 +42,9 @@ def describe(
     return complete, spec
 
 
-def _read(weights: Mapping[str, Tensor], source: str, num_heads: int | None, pretraining: dict[str, Any]) -> BackboneSpec:
+def _read(
+    weights: Mapping[str, Tensor], source: str, num_heads: int | None, pretraining: dict[str, Any]
+) -> BackboneSpec:
     embed_dim, _, _, patch_size = weights["patch_embed.proj.weight"].shape
     depth = count_blocks(weights, "blocks.")
     arch = arch_of(embed_dim, depth, patch_size)

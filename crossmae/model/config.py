@@ -103,7 +103,9 @@ class MAEConfig:
         """Encoder blocks whose outputs are mixed, ascending; empty without inter-block attention."""
         if self.feature_maps == "last":
             return ()
-        return tuple(range(self.depth)) if self.feature_maps == "all" else tuple(int(i) for i in self.feature_maps or ())
+        return (
+            tuple(range(self.depth)) if self.feature_maps == "all" else tuple(int(i) for i in self.feature_maps or ())
+        )
 
     @property
     def num_maps(self) -> int:

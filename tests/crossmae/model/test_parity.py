@@ -88,9 +88,7 @@ def test_every_gradient_equals_the_released_code(case: tuple[Reference, dict[str
     assert compared == {name for name in reference.tensors if name.startswith("grads/")}
 
 
-def test_files_with_plain_released_names_give_the_same(
-    case: tuple[Reference, dict[str, Any]], tmp_path: Path
-) -> None:
+def test_files_with_plain_released_names_give_the_same(case: tuple[Reference, dict[str, Any]], tmp_path: Path) -> None:
     reference, options = case
     plain = {n.removeprefix("weights/"): t for n, t in reference.tensors.items() if n.startswith("weights/")}
     save_file(plain, tmp_path / "plain.safetensors")

@@ -1,0 +1,1 @@
+"""Analyses of whole autoencoders as tasks, so that their numbers have records."""

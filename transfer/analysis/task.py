@@ -1,0 +1,118 @@
+"""The Tasks of Tables 6 and 13 of the CrossMAE paper: they look into an autoencoder and train nothing."""
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from crossmae.errors import UserError
+from crossmae.recipe import Recipe
+from transfer.classification.task import ClassificationTask
+from transfer.task import Context
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from crossmae.backbone import Backbone
+    from crossmae.model.autoencoder import MaskedAutoencoder
+
+Batches = Iterable[tuple["Tensor", "Tensor"]]
+
+
+class AnalysisTask(ClassificationTask):
+    """Runs a whole autoencoder over validation images; reads and writes its data as classification does."""
+
+    def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
+        """The metrics of ``measure`` over ``protocol.images`` validation images (all if null).
+
+        Raises:
+            UserError: the backbone comes without a decoder, or there are no images.
+        """
+        import torch
+
+        from crossmae.analysis.views import batches, open_validation, pick
+
+        if backbone is None or context.data_root is None:
+            raise UserError(f"task {self.spec.name} needs a backbone and its data set {self.spec.dataset}")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        model = autoencoder_of(backbone, recipe).to(device)
+        images = open_validation(context.data_root)
+        chosen = pick(images, recipe.protocol["images"])
+        batch = recipe.execution["batch"]
+        shown = _reported(batches(images, chosen, model.config, batch, context.seed, device), context, len(chosen))
+        return self.measure(model, shown, [images.name(index) for index in chosen], context)
+
+    @abstractmethod
+    def measure(
+        self, model: "MaskedAutoencoder", batches: Batches, names: list[str], context: Context
+    ) -> dict[str, float]:
+        """Looks at ``batches`` of images and noise; ``names`` are those of all images in order."""
+
+
+class AttentionTask(AnalysisTask):
+    """Table 6: attention of masked tokens to visible and to masked tokens, per decoder block and summed."""
+
+    def measure(
+        self, model: "MaskedAutoencoder", batches: Batches, names: list[str], context: Context
+    ) -> dict[str, float]:
+        """``to_visible_blockN``, ``to_masked_blockN`` and both ``_sum``, in the unit of the table."""
+        from crossmae.analysis.attention import mask_token_attention, total
+        from crossmae.analysis.figures import attention_figure, mixing_figure
+
+        blocks = mask_token_attention(model, batches)
+        attention_figure(blocks, context.folder / "attention.png")
+        context.artifact("attention", context.folder / "attention.png")
+        if model.decoder.mixing is not None:
+            mixing_figure(model, context.folder / "inter_block_weights.png")
+            context.artifact("inter_block_weights", context.folder / "inter_block_weights.png")
+        rows = {f"block{index}": block for index, block in enumerate(blocks, start=1)} | {"sum": total(blocks)}
+        metrics = {f"to_visible_{name}": row.to_visible for name, row in rows.items()}
+        return metrics | {f"to_masked_{name}": row.to_masked for name, row in rows.items()}
+
+
+class PSNRTask(AnalysisTask):
+    """Table 13: PSNR of the masked patches in dB."""
+
+    def measure(
+        self, model: "MaskedAutoencoder", batches: Batches, names: list[str], context: Context
+    ) -> dict[str, float]:
+        """``psnr``, the mean over the images; leaves each image's and a picture of the first ones."""
+        from crossmae.analysis.psnr import psnr_of
+
+        values = psnr_of(model, _with_picture(model, batches, context))
+        context.per_sample(pd.DataFrame({"sample": names, "psnr": values.cpu().numpy()}))
+        return {"psnr": values.mean().item()}
+
+
+def autoencoder_of(backbone: "Backbone", recipe: Recipe) -> "MaskedAutoencoder":
+    """The whole autoencoder that ``backbone`` was taken from; ``protocol.model`` tells what released files do not.
+
+    Raises:
+        UserError: it comes from a source that has no decoder.
+    """
+    from crossmae.convert.load import load_pretrained
+
+    source = backbone.spec.source
+    if source.startswith(("random:", "timm:")):
+        raise UserError(f"{source} has no decoder to look into; give a pretraining checkpoint or a released file")
+    return load_pretrained(source, **recipe.protocol["model"])
+
+
+def _reported(batches: Batches, context: Context, count: int) -> Batches:
+    seen = 0
+    for images, noise in batches:
+        yield images, noise
+        seen += len(images)
+        context.progress(seen, count, {})
+
+
+def _with_picture(model: "MaskedAutoencoder", batches: Batches, context: Context) -> Batches:
+    from crossmae.analysis.reconstruct import reconstruction_grid
+
+    path = context.folder / "reconstructions.png"
+    for index, (images, noise) in enumerate(batches):
+        if index == 0:
+            reconstruction_grid(model, images[:8], noise[:8]).save(path)
+            context.artifact("reconstructions", path)
+        yield images, noise
