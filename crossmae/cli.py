@@ -60,6 +60,25 @@ def pretrain(
 register_analysis(app)
 
 
+@app.command("check-data", epilog="Example: crossmae check-data /datasets/imagenet")
+def check_data(
+    data: Annotated[Path, typer.Argument(help="Image folder, list of files, or folder of tar shards.")],
+    processes: Annotated[int | None, typer.Option(help="Default: one per core.")] = None,
+) -> None:
+    """Lists the images that cannot be read; exit code 1 if there are any."""
+    from crossmae.data.check import check_images
+    from crossmae.data.images import open_images
+
+    images = open_images(data)
+    count = 0
+    for problem in check_images(images, processes):
+        print(f"{problem.name}: {problem.reason}", flush=True)
+        count += 1
+    if count:
+        raise UserError(f"{count} of {len(images)} images cannot be read; pretraining would replace them by others")
+    print(f"all {len(images)} images can be read")
+
+
 def _locked(folder: Path) -> AbstractContextManager[None]:
     # torchrun's other processes join the first one's lock in ``fit``; a restarted process outwaits those it replaces.
     if int(os.environ.get("RANK", 0)):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.data.demo import write_unlabelled
-from crossmae.data.images import ImageFiles, open_images
+from crossmae.data.images import Images, open_images
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from crossmae.train.plan import Precision
@@ -54,9 +54,9 @@ def _parted(line: str) -> tuple[str, str]:
     return what, remedy or "put images there or say where they are: --data pretrain=PATH"
 
 
-def _unreadable(images: ImageFiles) -> Iterable[Problem]:
+def _unreadable(images: Images) -> Iterable[Problem]:
     for index in range(0, len(images), max(1, len(images) // _LOOKED_AT)):
         try:
             read_rgb(images.read(index))
         except UnreadableImage as error:
-            yield Problem(f"{images.read(index)} cannot be read ({error})", "mend or remove it")
+            yield Problem(f"{images.name(index)} cannot be read ({error})", "mend or remove it")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from crossmae.data.crops import NUMBERS, Crops, random_crops
 from crossmae.data.decode import UnreadableImage, read_rgb
-from crossmae.data.images import ImageFiles
+from crossmae.data.images import Images
 from crossmae.data.keyed import SampleKey, uniform
 from crossmae.data.resample import BatchResampler
 from crossmae.errors import UserError
@@ -45,7 +45,7 @@ class ImageSamples:
     that were passed over.
     """
 
-    def __init__(self, images: ImageFiles, views: Views) -> None:
+    def __init__(self, images: Images, views: Views) -> None:
         self.images, self.views = images, views
 
     def __len__(self) -> int:
@@ -53,7 +53,7 @@ class ImageSamples:
 
     def name(self, index: int) -> str:
         """Path of an image."""
-        return str(self.images.read(index))
+        return self.images.name(index)
 
     def __getitem__(self, key: SampleKey) -> dict[str, Any]:
         image, unreadable = self._readable(key.index)
@@ -101,7 +101,7 @@ class MemorySamples:
         UserError: an image cannot be read, or they are not all squares of one size of at most 96 pixels.
     """
 
-    def __init__(self, images: ImageFiles, views: Views) -> None:
+    def __init__(self, images: Images, views: Views) -> None:
         self.images, self.views = images, views
         self.pixels = torch.stack([_decode(images, index) for index in range(len(images))])
         side = self.pixels.shape[-1]
@@ -114,7 +114,7 @@ class MemorySamples:
 
     def name(self, index: int) -> str:
         """Path of an image."""
-        return str(self.images.read(index))
+        return self.images.name(index)
 
     def __getitem__(self, key: SampleKey) -> dict[str, Any]:
         return self.__getitems__([key])
@@ -127,7 +127,7 @@ class MemorySamples:
         return {"image": self.resample(images, crops), "noise": self.views.noise(keys), "unreadable": []}
 
 
-def _decode(images: ImageFiles, index: int) -> Tensor:
+def _decode(images: Images, index: int) -> Tensor:
     try:
         return torch.from_numpy(np.array(read_rgb(images.read(index)))).permute(2, 0, 1)
     except UnreadableImage as error:

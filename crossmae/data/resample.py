@@ -32,7 +32,8 @@ class BatchResampler:
         columns[mirror] = columns[mirror].flip(1)
         narrow = torch.bmm(images.float().view(count, channels * side, side), columns.mT)
         target = narrow.shape[-1]
-        narrow = narrow.view(count, channels, side, target)
+        # Pillow's intermediate image has 8 bits, so it clips overshoots after each direction.
+        narrow = narrow.clamp_(0, 255).view(count, channels, side, target)
         return torch.matmul(rows[:, None], narrow).clamp_(0, 255)
 
     def _of(self, starts: object, lengths: object) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossmae.data.images import ImageFiles
+from crossmae.data.images import Images
 from crossmae.data.pretraining import ImageSamples, MemorySamples, Views, collate
 from crossmae.errors import UserError
 from crossmae.model.autoencoder import MaskedAutoencoder
@@ -26,7 +26,7 @@ STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 class Pretraining(Workload):
     """A masked autoencoder on unlabelled images."""
 
-    def __init__(self, settings: Settings, images: ImageFiles, protocol: Mapping[str, Any], folder: Path) -> None:
+    def __init__(self, settings: Settings, images: Images, protocol: Mapping[str, Any], folder: Path) -> None:
         self.settings, self.images = settings, images
         self.identity = {"protocol": dict(protocol), "images": images.fingerprint}
         self.unreadable = Unreadable(folder / "unreadable.txt", settings.most_unreadable)
@@ -53,7 +53,7 @@ class Pretraining(Workload):
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         """Mean squared error of the predicted patches."""
         for index in batch["unreadable"]:
-            self.unreadable.add(self.images.read(index))
+            self.unreadable.add(self.images.name(index))
         loss: Tensor = model(normalize(batch["image"]), noise=batch["noise"]).loss
         return loss
 
@@ -65,15 +65,15 @@ class Unreadable:
         self.path, self.most = path, most
         self._known = set(path.read_text().splitlines()) if path.exists() else set()
 
-    def add(self, image: Path) -> None:
+    def add(self, image: str) -> None:
         """Notes one.
 
         Raises:
             UserError: there are too many.
         """
-        if str(image) in self._known:
+        if image in self._known:
             return
-        self._known.add(str(image))
+        self._known.add(image)
         log.warning("%s cannot be read; the next image takes its place", image)
         with open(self.path, "a") as file:
             file.write(f"{image}\n")
