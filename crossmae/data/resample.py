@@ -30,9 +30,9 @@ class BatchResampler:
         columns = self._of(crops.left, crops.width)
         mirror = torch.from_numpy(crops.mirror)
         columns[mirror] = columns[mirror].flip(1)
-        narrow = torch.bmm(images.float().view(count, channels * side, side), columns.mT)
+        narrow = torch.bmm(images.float().reshape(count, channels * side, side), columns.mT)
         target = narrow.shape[-1]
-        # Pillow's intermediate image has 8 bits, so it clips overshoots after each direction.
+        # Pillow clips after each direction (in an order that it chooses by the sizes): its intermediate has 8 bits.
         narrow = narrow.clamp_(0, 255).view(count, channels, side, target)
         return torch.matmul(rows[:, None], narrow).clamp_(0, 255)
 

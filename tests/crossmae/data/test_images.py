@@ -15,8 +15,10 @@ from crossmae.errors import UserError
 
 def png(value: int, side: int = 8) -> bytes:
     stream = io.BytesIO()
-    noise = np.random.default_rng(value).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    noise[0, 0] = value
+    # Half the contrast: nothing overshoots the range of 8 bits when it is resized.
+    noise = np.random.default_rng(value).integers(64, 192, (side, side, 3), dtype=np.uint8)
+    if side == 8:
+        noise[0, 0] = value
     Image.fromarray(noise).save(stream, "PNG")
     return stream.getvalue()
 
