@@ -72,10 +72,21 @@ def _step(campaign: Campaign, launcher: Launcher, view: View) -> None:
     for run in list(campaign.waiting):
         if campaign.stops:
             return
-        if _ready(campaign, run) and launcher.start(run):
-            campaign.waiting.remove(run)
-            campaign.running.append(run)
-            view.note(f"started {run.title} on {launcher.place(run)}; log: {run.folder / 'log.txt'}")
+        if _ready(run):
+            _start(campaign, run, launcher, view)
+
+
+def _start(campaign: Campaign, run: Run, launcher: Launcher, view: View) -> None:
+    try:
+        if not launcher.start(run):
+            return
+    except OSError as error:  # A full disk: other runs may lie on another one.
+        campaign.failed[run.folder] = f"could not be started: {error}"
+        view.note(f"failed {run.title}: {campaign.failed[run.folder]}")
+    else:
+        campaign.running.append(run)
+        view.note(f"started {run.title} on {launcher.place(run)}; log: {run.folder / 'log.txt'}")
+    campaign.waiting.remove(run)
 
 
 def _settle(campaign: Campaign, ended: Ended) -> str:
@@ -107,7 +118,7 @@ def _give_up_blocked(campaign: Campaign, view: View) -> None:
             view.note(f"blocked {run.title}: {campaign.failed[run.folder]}")
 
 
-def _ready(campaign: Campaign, run: Run) -> bool:
+def _ready(run: Run) -> bool:
     return run.needs is None or (run.needs.folder / "record.json").exists()
 
 

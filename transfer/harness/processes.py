@@ -35,14 +35,23 @@ def processes_of(folder: Path) -> list[int]:
     return [pid for pid in _all_processes() if pid != os.getpid() and wanted in _environment(pid)]
 
 
+def ask_to_end(folder: Path) -> None:
+    """Tells a run to save its state and end."""
+    _send(_roots(processes_of(folder)), signal.SIGTERM)
+
+
+def kill_tree(folder: Path) -> None:
+    """Ends all processes of a run at once."""
+    _send(processes_of(folder), signal.SIGKILL)
+
+
 def end_tree(folder: Path, patience: float) -> None:
-    """Asks a run to save and end, and kills what lives on after ``patience`` seconds."""
+    """Asks a run to end, kills what lives on after ``patience`` seconds, and returns when nothing is left."""
     deadline = time.monotonic() + patience
-    if patience:
-        _send(_roots(processes_of(folder)), signal.SIGTERM)
-    while alive := processes_of(folder):
+    ask_to_end(folder)
+    while processes_of(folder):
         if time.monotonic() >= deadline:
-            _send(alive, signal.SIGKILL)
+            kill_tree(folder)
         time.sleep(0.1)
 
 

@@ -24,7 +24,11 @@ class Launcher(Protocol):
         ...
 
     def start(self, run: Run) -> bool:
-        """Starts ``run``; False if there is no room for it now."""
+        """Starts ``run``; False if there is no room for it now.
+
+        Raises:
+            OSError: its folder cannot be written.
+        """
         ...
 
     def poll(self) -> list[Ended]:

@@ -14,7 +14,14 @@ from transfer.harness.folder import Request, heartbeat, write_request
 from transfer.harness.launch.ending import ending_of
 from transfer.harness.launch.launcher import Ended
 from transfer.harness.plan import Run
-from transfer.harness.processes import PARENT_VARIABLE, RUN_VARIABLE, end_tree, processes_of
+from transfer.harness.processes import (
+    PARENT_VARIABLE,
+    RUN_VARIABLE,
+    ask_to_end,
+    end_tree,
+    kill_tree,
+    processes_of,
+)
 
 GRACE = 30.0
 """Seconds that a process may take to save its state before it is killed."""
@@ -27,6 +34,18 @@ class _Started:
     devices: tuple[str, ...]
     since: float
     hung: bool = False
+    deadline: float | None = None
+    """When whatever is left of its processes is killed; None while it runs well."""
+
+    def ask_to_end(self, patience: float) -> None:
+        """Once; what lives on after ``patience`` seconds is killed."""
+        if self.deadline is None:
+            self.deadline = time.time() + patience
+            ask_to_end(self.run.folder)
+
+    def is_over(self) -> bool:
+        """Whether the last of its processes is gone."""
+        return self.process.poll() is not None and not processes_of(self.run.folder)
 
 
 class LocalLauncher:
@@ -51,25 +70,20 @@ class LocalLauncher:
         devices = self._pool.take(count)
         if devices is None:
             return False
-        write_request(run.folder, self._request_of(run, count))
-        with open(run.folder / "log.txt", "ab") as log:
-            process = subprocess.Popen(
-                _command(run.folder),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self._environment(run, devices),
-                # A session of its own: a Ctrl-C in the terminal reaches the controller, which tells its runs to save.
-                start_new_session=True,
-            )
+        try:
+            write_request(run.folder, self._request_of(run, count))
+            process = self._open(run, devices)
+        except OSError:
+            self._pool.give_back(devices)
+            raise
         self._started.append(_Started(run, process, devices, time.time()))
         return True
 
     def poll(self) -> list[Ended]:
         """Runs that ended; one without a sign of life for too long is ended here."""
         for one in self._started:
-            self._end_if_hung(one)
-        over = [one for one in self._started if one.process.poll() is not None]
+            self._look_after(one)
+        over = [one for one in self._started if one.is_over()]
         self._started = [one for one in self._started if one not in over]
         return [self._ended(one) for one in over]
 
@@ -81,7 +95,7 @@ class LocalLauncher:
     def kill(self) -> None:
         """Ends all process trees at once."""
         for one in self._started:
-            end_tree(one.run.folder, 0)
+            kill_tree(one.run.folder)
 
     def command(self, run: Run) -> str:
         """The command line and the variables of its devices."""
@@ -92,24 +106,38 @@ class LocalLauncher:
 
     def place(self, run: Run) -> str:
         """Its devices."""
-        return ",".join(name for one in self._started if one.run == run for name in one.devices)
+        return ",".join(name for one in self._started if one.run.folder == run.folder for name in one.devices)
 
     def _count(self, run: Run) -> int:
         return max(1, min(run.devices, self._pool.size))
+
+    def _open(self, run: Run, devices: tuple[str, ...]) -> "subprocess.Popen[bytes]":
+        with open(run.folder / "log.txt", "ab") as log:
+            return subprocess.Popen(
+                _command(run.folder),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._environment(run, devices),
+                # A session of its own: a Ctrl-C in the terminal reaches the controller, which tells its runs to save.
+                start_new_session=True,
+            )
 
     def _environment(self, run: Run, devices: tuple[str, ...]) -> dict[str, str]:
         own = {RUN_VARIABLE: str(run.folder.resolve()), PARENT_VARIABLE: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
         return {**os.environ, **self._pool.environment(devices), **own}
 
-    def _end_if_hung(self, one: _Started) -> None:
-        silent = time.time() - max(one.since, heartbeat(one.run.folder))
-        if silent > self._hang_seconds and one.process.poll() is None:
+    def _look_after(self, one: _Started) -> None:
+        if one.process.poll() is not None:
+            # Whatever the first process left alive must not write beside a successor, nor hold its devices.
+            one.ask_to_end(GRACE)
+        elif time.time() - max(one.since, heartbeat(one.run.folder)) > self._hang_seconds:
             one.hung = True
-            end_tree(one.run.folder, min(GRACE, self._hang_seconds))
+            one.ask_to_end(min(GRACE, self._hang_seconds))
+        if one.deadline is not None and time.time() > one.deadline:
+            kill_tree(one.run.folder)
 
     def _ended(self, one: _Started) -> Ended:
-        # Whatever the first process left alive must not write beside a successor, nor hold its devices.
-        end_tree(one.run.folder, GRACE if one.process.returncode else 0)
         self._pool.give_back(one.devices)
         silence = f"no sign of life for {self._hang_seconds / 60:g} minutes; ended" if one.hung else ""
         return ending_of(one.run, one.process.returncode, one.since, silence)
