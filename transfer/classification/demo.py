@@ -6,8 +6,9 @@ garments as distractors.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.progress import track
 
@@ -25,14 +26,16 @@ PLACES_SIZE = Size(classes=8, train=800, val=1000)
 INAT_TAIL = 0.8
 """Ratio of a class's training images to those of the class before it."""
 
+IMAGENET_SCENES: Mapping[str, Any] = {"classes": IMAGENET_CLASSES, "objects": (1, 1), "scale": (0.4, 0.7)}
+INAT_SCENES: Mapping[str, Any] = {"objects": (1, 1), "scale": (0.4, 0.7)}
+PLACES_SCENES: Mapping[str, Any] = {"objects": (2, 4), "scale": (0.5, 0.9)}
+
 
 def write_imagenet(root: Path, source: SceneSource) -> None:
     """``train/CLASS/*.png`` and ``val/CLASS/*.png``; one garment each."""
     with whole_folder(root) as folder:
         for split in SPLITS:
-            scenes = source.draw(
-                "imagenet", split, IMAGENET_SIZE.of(split), classes=IMAGENET_CLASSES, objects=(1, 1), scale=(0.4, 0.7)
-            )
+            scenes = source.draw("imagenet", split, IMAGENET_SIZE.of(split), **IMAGENET_SCENES)
             for name, scene in _numbered(scenes, IMAGENET_SIZE.of(split), f"ImageNet-style demo images ({split})"):
                 path = folder / split / source.class_names[scene.objects[0].label] / name
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,9 +48,7 @@ def write_inat(root: Path, source: SceneSource) -> None:
     with whole_folder(root) as folder:
         for split in SPLITS:
             weights = [INAT_TAIL**label if split == "train" else 1.0 for label in range(10)]
-            scenes = source.draw(
-                "inat19", split, INAT_SIZE.of(split), objects=(1, 1), scale=(0.4, 0.7), class_weights=weights
-            )
+            scenes = source.draw("inat19", split, INAT_SIZE.of(split), class_weights=weights, **INAT_SCENES)
             files, labels = [], []
             for name, scene in _numbered(scenes, INAT_SIZE.of(split), f"iNaturalist demo images ({split})"):
                 label = scene.objects[0].label
@@ -84,7 +85,7 @@ def write_places(root: Path, source: SceneSource) -> None:
             ("train", "data_256_standard", "places365_train_standard.txt"),
             ("val", "val_256", "places365_val.txt"),
         ):
-            scenes = source.draw("places365", split, PLACES_SIZE.of(split), objects=(2, 4), scale=(0.5, 0.9))
+            scenes = source.draw("places365", split, PLACES_SIZE.of(split), **PLACES_SCENES)
             files, labels = [], []
             for name, scene in _numbered(scenes, PLACES_SIZE.of(split), f"Places demo images ({split})"):
                 labels.append(scene.background)
