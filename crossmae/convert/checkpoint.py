@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crossmae.convert.files import Weights, read_weights, write_json, write_weights
-from crossmae.convert.fit import load_strictly
+from crossmae.convert.fit import build_autoencoder
 from crossmae.errors import UserError
 from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.model.config import MAEConfig
@@ -77,6 +77,4 @@ def load_checkpoint(folder: Path) -> MaskedAutoencoder:
         UserError: as ``read_checkpoint``, or weights that do not fit the configuration beside them.
     """
     checkpoint = read_checkpoint(folder)
-    model = MaskedAutoencoder(checkpoint.config)
-    load_strictly(model, checkpoint.weights, str(folder))
-    return model
+    return build_autoencoder(checkpoint.config, checkpoint.weights, str(folder))

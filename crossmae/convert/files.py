@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pickle
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,12 +91,12 @@ def _read_safetensors(path: Path) -> WeightFile:
 def _read_torch(path: Path) -> WeightFile:
     try:
         # Released files carry the options of their run as a Namespace: plain values, no code.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(action="ignore"):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(f"{path} refused: it holds Python objects beside weights, and nothing of it was run") from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path} is not a complete PyTorch weight file") from error
+    except Exception as error:  # what is no pickle fails in every way there is
+        if isinstance(error, pickle.UnpicklingError) and "unsupported" in str(error).lower():
+            raise UserError(f"{path} refused: it holds code or objects beside weights; none of it was run") from error
+        raise UserError(f"{path} is damaged or no PyTorch weight file") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, not named weights")
     weights = next((content[key] for key in _NESTED if isinstance(content.get(key), dict)), content)

@@ -2,9 +2,26 @@
 
 from collections.abc import Collection, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from crossmae.errors import UserError
+from crossmae.model.autoencoder import MaskedAutoencoder
+from crossmae.model.config import MAEConfig
+
+
+def build_autoencoder(config: MAEConfig, weights: Mapping[str, Tensor], source: str) -> MaskedAutoencoder:
+    """An autoencoder of ``weights``, which it takes over instead of copying, in float32.
+
+    Raises:
+        UserError: as ``load_strictly``.
+    """
+    # Without storage no initial weights are drawn, which for ViT-H takes longer than reading the file.
+    with torch.device("meta"):
+        model = MaskedAutoencoder(config)
+    _check_fit(model, weights, source, ())
+    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+    return model
 
 
 def load_strictly(
@@ -19,8 +36,7 @@ def load_strictly(
     Raises:
         UserError: one line that lists weights without a place, places without a weight, and other shapes.
     """
-    if complaint := misfit(model.state_dict(), weights, expected_missing):
-        raise UserError(f"{source} does not fit {type(model).__name__}: {complaint}")
+    _check_fit(model, weights, source, expected_missing)
     model.load_state_dict(weights, strict=False)
 
 
@@ -35,6 +51,11 @@ def misfit(places: Mapping[str, Tensor], weights: Mapping[str, Tensor], expected
     ]
     parts = {"weights missing": missing, "weights without a place": unexpected, "shapes": shapes}
     return "; ".join(f"{what}: {_listed(names)}" for what, names in parts.items() if names)
+
+
+def _check_fit(model: nn.Module, weights: Mapping[str, Tensor], source: str, missing: Collection[str]) -> None:
+    if complaint := misfit(model.state_dict(), weights, missing):
+        raise UserError(f"{source} does not fit {type(model).__name__}: {complaint}")
 
 
 def _listed(names: list[str], most: int = 12) -> str:

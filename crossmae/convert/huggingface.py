@@ -72,14 +72,11 @@ def options_from_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _to_ours(weights: Mapping[str, Tensor], table: Mapping[str, str], blocks: str) -> Weights:
     block = re.compile(re.escape(blocks) + r"(\d+)\.(.+)")
+    inside, outside = ({theirs: ours for ours, theirs in names.items()} for names in (_BLOCK, table))
     renamed: Weights = {}
     for name, tensor in weights.items():
-        if found := block.fullmatch(name):
-            renamed[f"blocks.{found[1]}.{_renamed(found[2], {theirs: ours for ours, theirs in _BLOCK.items()})}"] = (
-                tensor
-            )
-        else:
-            renamed[_renamed(name, {theirs: ours for ours, theirs in table.items()})] = tensor
+        found = block.fullmatch(name)
+        renamed[f"blocks.{found[1]}.{_renamed(found[2], inside)}" if found else _renamed(name, outside)] = tensor
     return dict(_with_joined_qkv(renamed))
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from crossmae.errors import UserError
 from crossmae.model.config import MAEConfig
-from crossmae.model.presets import PRESETS, arch_of
+from crossmae.model.presets import arch_of, preset_config
 
 _UNREADABLE = "the weights cannot tell {}; give it (load_pretrained(..., {}=...))"
 
@@ -27,9 +27,7 @@ def infer_config(weights: Mapping[str, Tensor], given: Mapping[str, Any]) -> MAE
     )
     told = {name: value for name, value in given.items() if value is not None}
     options = {**_dimensions(weights), "decoder": _decoder(weights)}
-    if arch := arch_of(options["embed_dim"], options["depth"], options["patch_size"]):
-        preset = PRESETS[arch]
-        options["num_heads"] = preset["num_heads"]
+    options |= _heads(options)
     options |= _mixing(weights, {**options, **told})
     options |= told
     _require_told(options)
@@ -53,6 +51,14 @@ def _dimensions(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         "decoder_embed_dim": weights["decoder.pos_embed"].shape[2],
         "decoder_depth": count_blocks(weights, "decoder.blocks."),
     }
+
+
+def _heads(dimensions: Mapping[str, Any]) -> dict[str, Any]:
+    """Heads of the preset with these dimensions, if there is one."""
+    arch = arch_of(dimensions["embed_dim"], dimensions["depth"], dimensions["patch_size"])
+    if arch is None or preset_config(arch).decoder_embed_dim != dimensions["decoder_embed_dim"]:
+        return {}
+    return {name: getattr(preset_config(arch), name) for name in ("num_heads", "decoder_num_heads")}
 
 
 def _decoder(weights: Mapping[str, Tensor]) -> str:

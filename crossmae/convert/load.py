@@ -7,7 +7,7 @@ from typing import Any
 from crossmae.convert.arguments import from_arguments
 from crossmae.convert.checkpoint import CONFIG, load_checkpoint, read_config
 from crossmae.convert.files import WeightFile, read_weights
-from crossmae.convert.fit import load_strictly
+from crossmae.convert.fit import build_autoencoder
 from crossmae.convert.found import Found, part_of
 from crossmae.convert.infer import infer_config
 from crossmae.convert.official import from_official
@@ -40,9 +40,8 @@ def load_pretrained(
         _refuse_contradictions(model, told)
         return model.eval()
     found = _read(path)
-    model = MaskedAutoencoder(infer_config(found.weights, {**found.options, **told}))
-    load_strictly(model, found.weights, str(source))
-    return model.eval()
+    config = infer_config(found.weights, {**found.options, **told})
+    return build_autoencoder(config, found.weights, str(source)).eval()
 
 
 def autoencoder_in(file: WeightFile) -> Found:

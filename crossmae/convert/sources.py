@@ -39,7 +39,8 @@ def read_source(source: str, seed: int) -> tuple[Weights, BackboneSpec]:
     if path.is_file():
         return _file(path)
     raise UserError(
-        f"no backbone {source!r}: give a checkpoint folder, a weight file, timm:NAME, hf:FOLDER_OR_NAME or random:PRESET"
+        f"no backbone {source!r}: give a checkpoint folder, a weight file, timm:NAME, hf:FOLDER_OR_NAME or "
+        "random:PRESET"
     )
 
 

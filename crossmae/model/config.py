@@ -38,7 +38,7 @@ class MAEConfig:
     feature_maps: FeatureMaps | None = None
     """Encoder blocks whose outputs inter-block attention mixes: ``all``, block indices (-1 is the last block), or
     ``last``: no inter-block attention, the final norm of the encoder feeds every decoder block.
-    None: ``all`` with cross-attention, ``last`` for ``self``. With ``self`` and maps to mix this is MAE with inter-block
+    None: ``all`` with cross-attention, ``last`` for ``self``. ``self`` with maps to mix is MAE with inter-block
     attention (Table 7)."""
     use_input: bool | None = None
     """Whether the embedded patches before the first block are mixed as one more map (A.5).

@@ -50,8 +50,9 @@ class Encoder(nn.Module):
         """
         tokens = self.embed(images, ids)
         maps = [tokens] if self.config.use_input else []
+        mixed = self.config.mixed_blocks
         for index, block in enumerate(self.blocks):
             tokens = block(tokens)
-            if index in self.config.mixed_blocks:
+            if index in mixed:
                 maps.append(tokens)
         return maps if self.norm is None else [self.norm(tokens)]
