@@ -12,7 +12,7 @@ from crossmae.errors import UserError
 Backend = Literal["auto", "sdpa", "flash_attn", "math"]
 BACKENDS: tuple[Backend, ...] = ("auto", "sdpa", "flash_attn", "math")
 
-_SHORT = 64
+_SHORT = 128
 """Tokens up to which ``math`` is chosen on a CPU."""
 
 
@@ -36,17 +36,16 @@ def attend(query: Tensor, key: Tensor, value: Tensor, backend: Backend = "auto")
 
 
 def choose_backend(query: Tensor, key: Tensor) -> Backend:
-    """The fastest backend for this device, data type and number of tokens; arguments as in ``attend``.
+    """The fastest backend for this device and number of tokens; arguments as in ``attend``.
 
-    Measured with torch 2.13, forward and backward, fp32, on a CPU of two cores that other processes shared. Two
-    threads: ``math`` 1.9 ms, ``sdpa`` 86 ms for batch 128, 17 tokens, 2 heads of 64; 1.6 and 89 ms for 16 queries and
-    17 keys; equal for 65 tokens. One thread: ``sdpa`` as fast (16 tokens) or 1.1 to 1.7 times faster (197 to 1601).
+    Measured with torch 2.13, forward and backward, fp32, one CPU thread, milliseconds of ``math`` and ``sdpa``:
+    2.7 and 27 (batch 128, 17 tokens, 2 heads of 64), 21 and 75 (batch 128, 65 tokens, 3 heads of 32), 6 and 39
+    (batch 16, 50 tokens, 12 heads of 64), 97 and 119 (197 tokens), 161 and 93 (batch 2, 785 tokens). At 197 tokens
+    ``sdpa`` is chosen for its smaller memory.
     """
     if query.device.type != "cpu":
         return "sdpa"
-    short = query.shape[1] * key.shape[1] <= _SHORT**2
-    # The number of threads cannot be read inside a compiled graph.
-    return "math" if short and (torch.compiler.is_compiling() or torch.get_num_threads() > 1) else "sdpa"
+    return "math" if query.shape[1] * key.shape[1] <= _SHORT**2 else "sdpa"
 
 
 def check_backend(backend: str) -> Backend:
