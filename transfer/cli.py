@@ -11,6 +11,7 @@ from rich.console import Console
 
 from crossmae.errors import UserError
 from transfer import commands, showing
+from transfer.estimating import estimate
 from transfer.harness.benchmark import Benchmark
 from transfer.harness.setting import Setting
 from transfer.options import (
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 commands.register(app)
 showing.register(app)
+app.command()(estimate)
 
 
 def run_all(

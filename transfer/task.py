@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from crossmae.recipe import Recipe
 from crossmae.train.progress import ProgressFile
@@ -31,10 +31,17 @@ class TaskSpec:
     """Names of the metrics that the task returns; the first is the one that is watched."""
     recipes: str
     """Package whose ``recipes/`` folder holds ``<task>_<recipe>.yaml``."""
+    length: tuple[str, ...] = ()
+    """Recipe values that say how long training is, in updates or epochs; empty for a task that trains nothing."""
     consumes_backbone: bool = True
     """Whether ``run`` is given a backbone."""
     options: Mapping[str, str] = field(default_factory=dict)
     """What one class needs to serve several tasks (the reader of a data set, with or without relative positions)."""
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """From ``dataclasses.asdict`` and back from JSON."""
+        return cls(**{**content, "metrics": tuple(content["metrics"]), "length": tuple(content["length"])})
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from transfer.harness.collect import collect
 from transfer.harness.controller import Campaign, drive
 from transfer.harness.data import DataRoots
 from transfer.harness.devices import find_pool
+from transfer.harness.estimates import read_estimates
 from transfer.harness.folder import end_try
 from transfer.harness.launch.launcher import Launcher
 from transfer.harness.launch.local import LocalLauncher
@@ -50,7 +51,7 @@ class Benchmark:
         """
         suite, runs, roots = setting.load()
         pool = find_pool(devices)
-        request_of = request_maker(roots, setting.task_folders, pool.gpus, command)
+        request_of = request_maker(roots, setting.task_folders, pool.gpus, command, read_estimates(setting.out))
         launcher = LocalLauncher(pool, request_of, hang_seconds)
         return cls(suite, runs, setting.out, roots, setting.task_folders, launcher, console)
 

@@ -52,7 +52,7 @@ def read_request(folder: Path) -> Request:
     """
     try:
         content = json.loads((folder / "run.json").read_text())
-        task = TaskSpec(**{**content["task"], "metrics": tuple(content["task"]["metrics"])})
+        task = TaskSpec.from_dict(content["task"])
         recipe = Recipe(**{**content["recipe"], "deviations": tuple(content["recipe"]["deviations"])})
         tuples = {name: tuple(content[name]) for name in ("task_folders", "deviations")}
         return Request(**{**content, **tuples, "task": task, "recipe": recipe})

@@ -34,7 +34,7 @@ def main() -> None:
     """Answers the request named on the command line."""
     die_with_parent()
     content = json.loads(sys.argv[1])
-    request = ProbeRequest(**{**content, "tasks": tuple(TaskSpec(**task) for task in content["tasks"])})
+    request = ProbeRequest(**{**content, "tasks": tuple(TaskSpec.from_dict(task) for task in content["tasks"])})
     make_importable(Path(name) for name in request.task_folders)
     answers = {spec.name: _problems(spec, request) for spec in request.tasks}
     print(json.dumps(answers))

@@ -1,6 +1,6 @@
 """From a planned run to what its process is told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from transfer.harness.data import DataRoots
@@ -11,7 +11,7 @@ DEMO_DEVIATION = "generated demo data"
 
 
 def request_maker(
-    roots: DataRoots, folders: tuple[Path, ...], gpus: bool, command: str
+    roots: DataRoots, folders: tuple[Path, ...], gpus: bool, command: str, estimates: Mapping[str, float]
 ) -> Callable[[Run, int], Request]:
     """A function that says what the process of a run on so many devices needs to know."""
 
@@ -31,6 +31,7 @@ def request_maker(
             precision=run.recipe.execution.get("precision", "bf16" if gpus else "fp32"),
             deviations=(DEMO_DEVIATION,) if run.demo_data else (),
             command=command,
+            estimated_device_hours=estimates.get(run.identity),
         )
 
     return request_of

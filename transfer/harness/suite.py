@@ -42,7 +42,7 @@ class Suite:
     """Task name to ``key=value`` changes of its recipe."""
 
     def override(self, task: str, change: str) -> "Suite":
-        """This suite with one more ``key=value`` for ``task``; ``devices`` is no value of its recipe but the suite's."""
+        """This suite with one more ``key=value`` for ``task``; ``devices`` is a value of the suite, not of a recipe."""
         key, _, value = change.partition("=")
         if key == "devices" and value.isdigit():
             return replace(self, devices={**self.devices, task: int(value)})

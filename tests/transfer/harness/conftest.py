@@ -34,8 +34,17 @@ class Bench:
         (self.folder / "suite.yaml").write_text(yaml.safe_dump(content))
 
     def start(self, *options: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-c", "from transfer.cli import run_all_main; run_all_main()"]
-        command += ["--suite", "suite.yaml", "--out", "out", "--tasks", str(TASKS), "--devices", "cpu:2", *options]
+        return self._open("run_all_main", "--devices", "cpu:2", *options)
+
+    def run(self, *options: str) -> tuple[int, str]:
+        return self._end(self.start(*options))
+
+    def transfer(self, command: str, *options: str) -> tuple[int, str]:
+        return self._end(self._open("main", *options, subcommand=(command,)))
+
+    def _open(self, entry: str, *options: str, subcommand: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", f"from transfer.cli import {entry}; {entry}()", *subcommand]
+        command += ["--suite", "suite.yaml", "--out", "out", "--tasks", str(TASKS), *options]
         process = subprocess.Popen(
             command,
             cwd=self.folder,
@@ -47,8 +56,7 @@ class Bench:
         self.started.append(process)
         return process
 
-    def run(self, *options: str) -> tuple[int, str]:
-        process = self.start(*options)
+    def _end(self, process: "subprocess.Popen[str]") -> tuple[int, str]:
         output, _ = process.communicate(timeout=120)
         return process.returncode, output
 

@@ -1,0 +1,98 @@
+"""``transfer estimate``."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from crossmae.errors import UserError
+from transfer.harness.benchmark import Benchmark
+from transfer.harness.devices import find_pool
+from transfer.harness.estimate import Estimate, distinct, extrapolate, trial_suite, wall_seconds
+from transfer.harness.estimates import write_estimates
+from transfer.harness.plan import make_plan
+from transfer.harness.setting import Setting
+from transfer.harness.specs import load_specs
+from transfer.harness.state import State, states_of
+from transfer.options import (
+    BackboneOption,
+    DataOption,
+    DevicesOption,
+    OutOption,
+    SeedOption,
+    SetOption,
+    SuiteOption,
+    TasksOption,
+)
+
+
+def estimate(
+    suite: SuiteOption,
+    out: OutOption,
+    seed: SeedOption = None,
+    backbone: BackboneOption = None,
+    data: DataOption = None,
+    change: SetOption = None,
+    folders: TasksOption = None,
+    devices: DevicesOption = None,
+    price: Annotated[float | None, typer.Option(help="Money per device-hour.")] = None,
+) -> None:
+    """Times a few real updates of each task on this machine and says what the runs that are not done will take.
+
+    Example: transfer estimate --suite demo --out runs/demo --price 1.5
+    """
+    setting = Setting.of(suite, out, seed, backbone, data, change, folders)
+    console = Console()
+    scratch = Path(mkdtemp(prefix=".estimate-", dir=_existing(out)))
+    try:
+        estimates = _measure(setting, scratch, devices, console)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    write_estimates(out, {one.run.identity: one.device_hours for one in estimates})
+    console.print(_table(estimates))
+    console.print(_totals(estimates, find_pool(devices).size, price))
+
+
+def _measure(setting: Setting, scratch: Path, devices: str | None, console: Console) -> list[Estimate]:
+    plan, runs, _ = setting.load()
+    trials_plan = trial_suite(plan, runs)
+    specs = load_specs(setting.task_folders)
+    trials = make_plan(trials_plan, specs, scratch)
+    benchmark = Benchmark.of(replace(setting, out=scratch), devices, 1800, "transfer estimate", console)
+    benchmark = replace(benchmark, suite=replace(trials_plan, tables=()), runs=distinct(trials))
+    if benchmark.run():
+        raise UserError("not everything could be timed; mend what is named above and start again")
+    done = {status.run.folder for status in states_of(runs) if status.state is State.DONE}
+    return [one for one in extrapolate(runs, trials) if one.run.folder not in done]
+
+
+def _existing(out: Path) -> Path:
+    """The trials lie beside ``out``, on the same disk, and not in it, where they would count as results."""
+    parent = out.resolve().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    return parent
+
+
+def _table(estimates: list[Estimate]) -> Table:
+    groups: dict[tuple[str, str], list[Estimate]] = {}
+    for one in estimates:
+        groups.setdefault((one.run.task.name, one.run.recipe.name), []).append(one)
+    table = Table("task", "recipe", "runs", "devices", "minutes each", "device-hours")
+    for (task, recipe), ones in groups.items():
+        minutes = f"{sum(one.seconds for one in ones) / len(ones) / 60:.1f}"
+        hours = f"{sum(one.device_hours for one in ones):.3f}"
+        table.add_row(task, recipe, str(len(ones)), str(ones[0].run.devices), minutes, hours)
+    return table
+
+
+def _totals(estimates: list[Estimate], devices: int, price: float | None) -> str:
+    hours = sum(one.device_hours for one in estimates)
+    wall = wall_seconds(estimates, devices) / 60
+    disk = sum(one.bytes_on_disk for one in estimates) / 2**30
+    money = "" if price is None else f", {hours * price:.2f} in money"
+    return f"together {hours:.2f} device-hours{money}; {wall:.1f} minutes on {devices} devices; {disk:.2f} GiB of disk"

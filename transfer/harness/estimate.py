@@ -1,0 +1,111 @@
+"""What a suite will take: a few real updates of each task on the hardware at hand, extrapolated.
+
+A trial is a short but whole run: loading, some updates, the evaluation, the record. What is not seen are evaluations
+in the middle of a long training.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from crossmae.train.progress import ProgressFile
+from transfer.harness.plan import Run
+from transfer.harness.suite import Suite
+
+UPDATES = 30
+EPOCHS = 0.05
+_LOG_EVERY = 5
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one run is expected to take."""
+
+    run: Run
+    seconds: float
+    bytes_on_disk: int
+
+    @property
+    def device_hours(self) -> float:
+        """On as many devices as the run asks for."""
+        return self.seconds * self.run.devices / 3600
+
+
+def trial_suite(suite: Suite, runs: Iterable[Run]) -> Suite:
+    """``suite`` with trainings of a few updates."""
+    for run in {run.task.name: run for run in runs}.values():
+        if key := _length_key(run):
+            suite = suite.override(run.task.name, f"{key}={min(_trial_length(key), run.recipe.protocol[key])}")
+        if "log_every" in run.recipe.execution:
+            suite = suite.override(run.task.name, f"log_every={_LOG_EVERY}")
+    return suite
+
+
+def distinct(trials: Iterable[Run]) -> list[Run]:
+    """One trial for each task and recipe: what a run takes does not depend on the backbone's weights."""
+    chosen: dict[tuple[str, str], Run] = {}
+    for trial in trials:
+        chosen.setdefault(_kind(trial), trial)
+    return list(chosen.values())
+
+
+def extrapolate(runs: Iterable[Run], trials: Iterable[Run]) -> list[Estimate]:
+    """The estimate of each run, from the finished trial of its kind; ``trials`` in the order of ``runs``."""
+    pairs = list(zip(runs, trials, strict=True))
+    measured = {_kind(trial): trial for trial in reversed([trial for _, trial in pairs if _is_done(trial)])}
+    return [_estimate(run, measured[_kind(trial)]) for run, trial in pairs if _kind(trial) in measured]
+
+
+def wall_seconds(estimates: Iterable[Estimate], devices: int) -> float:
+    """How long the runs take together on ``devices`` devices, each started as soon as it can."""
+    free = [0.0] * devices
+    ends: dict[Path, float] = {}
+    for one in estimates:
+        count = min(one.run.devices, devices)
+        free.sort()
+        after = ends.get(one.run.needs.folder, 0.0) if one.run.needs else 0.0
+        end = max(free[count - 1], after) + one.seconds
+        free[:count] = [end] * count
+        ends[one.run.folder] = end
+    return max(free)
+
+
+def _kind(trial: Run) -> tuple[str, str]:
+    return trial.task.name, trial.recipe.hash
+
+
+def _is_done(trial: Run) -> bool:
+    return (trial.folder / "record.json").exists()
+
+
+def _estimate(run: Run, trial: Run) -> Estimate:
+    elapsed = (trial.folder / "record.json").stat().st_mtime - (trial.folder / "run.json").stat().st_mtime
+    key = _length_key(run)
+    more = _seconds_of_rest(trial, run.recipe.protocol[key] / trial.recipe.protocol[key]) if key else 0.0
+    size = sum(file.stat().st_size for file in trial.folder.rglob("*") if file.is_file())
+    return Estimate(run, elapsed + more, size)
+
+
+def _seconds_of_rest(trial: Run, times_longer: float) -> float:
+    """Seconds of the updates that the whole run has and its trial has not."""
+    times = _times_by_step(trial)
+    if not times:
+        return 0.0
+    first, last = min(times), max(times)
+    # Before the first report lies the start; what a report after the last update waited for is the evaluation.
+    per_update = (times[last] - times[first]) / (last - first) if last > first else 0.0
+    return last * (times_longer - 1) * per_update
+
+
+def _times_by_step(trial: Run) -> dict[float, float]:
+    """When each reported update was first reported."""
+    return {line["step"]: line["time"] for line in reversed(ProgressFile(trial.folder).read())}
+
+
+def _length_key(run: Run) -> str | None:
+    values: Mapping[str, object] = run.recipe.protocol
+    return next((key for key in run.task.length if values.get(key) is not None), None)
+
+
+def _trial_length(key: str) -> float:
+    return EPOCHS if "epoch" in key else UPDATES
