@@ -106,7 +106,7 @@ def parse(kind: type[T], values: dict[str, Any], where: str) -> T:
     """Builds the dataclass ``kind`` from plain values, section by section.
 
     Raises:
-        UserError: a missing or unknown key.
+        UserError: a missing or unknown key, or text in place of a number.
     """
     known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
     if unknown := set(values) - set(known):
@@ -122,4 +122,6 @@ def parse(kind: type[T], values: dict[str, Any], where: str) -> T:
 def _value(hint: Any, value: Any, where: str) -> Any:
     if isinstance(hint, type) and is_dataclass(hint):
         return parse(hint, value, where)
+    if hint in (int, float, float | None) and isinstance(value, str):
+        raise UserError(f"{where} is the text {value!r}, not a number; YAML wants 1.0e-3 and not 1e-3")
     return value

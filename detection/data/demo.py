@@ -18,12 +18,15 @@ LABELS = (1, 3, 7, 8)
 """Trouser, dress, sneaker, bag. COCO's category ids have gaps too, which is where class mappings go wrong."""
 
 
-def write_demo(data_root: Path, scenes: SceneSource, counts: dict[str, int] = COUNTS) -> None:
-    """Writes ``annotations/instances_{train,val}2017.json``, ``train2017/`` and ``val2017/``."""
+def write_demo(data_root: Path, scenes: SceneSource, counts: dict[str, int] = COUNTS, crowds: float = 0.05) -> None:
+    """Writes ``annotations/instances_{train,val}2017.json``, ``train2017/`` and ``val2017/``.
+
+    ``crowds`` is the probability that a scene has one.
+    """
     with whole_folder(data_root) as folder:
         for split, number in counts.items():
             image_folder(folder, split).mkdir()
-            drawn = scenes.draw("coco", split, number, classes=LABELS, objects=(1, 3), scale=(0.4, 0.7), crowds=0.05)
+            drawn = scenes.draw("coco", split, number, classes=LABELS, objects=(1, 3), scale=(0.4, 0.7), crowds=crowds)
             content = _write_split(image_folder(folder, split), drawn, number, scenes)
             annotation_file(folder, split).parent.mkdir(exist_ok=True)
             annotation_file(folder, split).write_text(json.dumps(content))

@@ -56,7 +56,7 @@ def train(model: nn.Module, samples: KeyedSamples, job: Job) -> None:
         print(f"resumed at iteration {start} of {job.protocol.iterations}", flush=True)
     trainer.data_loader = _loader(samples, job, start)
     report = Report(job.context.progress, job.protocol.batch_size, job.execution.log_every)
-    with StopGuard() as guard, _one_line():
+    with StopGuard() as guard, _one_line(trainer):
         saving = SaveAndStop(checkpointer, guard, job.world, job.execution.checkpoint_every)
         schedule = hooks.LRScheduler(scheduler=instantiate(schedule_config(job.protocol)))
         trainer.register_hooks([report if job.world.is_main else None, schedule, saving])
@@ -87,7 +87,7 @@ def _loader(samples: KeyedSamples, job: Job, start: int) -> Any:
 
 
 @contextmanager
-def _one_line() -> Iterator[None]:
+def _one_line(trainer: MicroBatchTrainer) -> Iterator[None]:
     """A stop is no error to log, and a loss that is not finite is one line to read."""
     logger = logging.getLogger("detectron2.engine.train_loop")
     logger.addFilter(_not_stopped)
@@ -95,7 +95,8 @@ def _one_line() -> Iterator[None]:
         yield
     except FloatingPointError as error:
         reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{reason}; lower the learning rate or, with bf16, try fp32") from error
+        remedy = "lower the learning rate or, with bf16, try fp32"
+        raise UserError(f"training diverged at iteration {trainer.iter + 1} ({reason}); {remedy}") from error
     finally:
         logger.removeFilter(_not_stopped)
 

@@ -1,0 +1,104 @@
+"""Every problem of a COCO folder is named in one line, with what to do."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crossmae.errors import UserError
+from detection.data.check import check_coco
+from detection.data.register import read_dicts
+
+
+@pytest.fixture
+def broken(coco: Path, tmp_path: Path) -> Path:
+    """A copy to break."""
+    return Path(shutil.copytree(coco, tmp_path / "coco-ü"))
+
+
+def change(folder: Path, edit: Callable[[dict[str, Any]], Any], split: str = "val") -> Path:
+    path = folder / "annotations" / f"instances_{split}2017.json"
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def problems(folder: Path) -> list[str]:
+    found = [str(problem) for problem in check_coco(folder)]
+    assert all("\n" not in line for line in found)
+    return found
+
+
+def test_the_demo_has_no_problem(coco: Path) -> None:
+    assert problems(coco) == []
+
+
+def test_missing_everything(tmp_path: Path) -> None:
+    (only,) = problems(tmp_path / "nowhere")
+    assert "nowhere is missing" in only
+    (tmp_path / "empty").mkdir()
+    assert len(problems(tmp_path / "empty")) == 4
+
+
+def test_several_problems_at_once(broken: Path) -> None:
+    (broken / "train2017" / "000000000007.png").unlink()
+    path = broken / "annotations" / "instances_val2017.json"
+    path.write_text(path.read_text()[:2000])
+    missing, truncated = problems(broken)
+    assert "lacks 1 (000000000007.png) of the annotated images" in missing
+    assert "instances_val2017.json is not valid JSON" in truncated
+
+
+def test_a_truncated_file_stops_a_run_in_one_line(broken: Path) -> None:
+    path = broken / "annotations" / "instances_train2017.json"
+    path.write_text(path.read_text()[:2000])
+    with pytest.raises(UserError, match=r"instances_train2017\.json is not valid JSON") as error:
+        read_dicts(broken, "train", 4)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        (lambda c: c["annotations"][0].update(image_id=999), "1 (1) annotations name images that it does not list"),
+        (lambda c: c["annotations"][1].update(category_id=77), "1 (2) annotations have an unknown category"),
+        (lambda c: c["annotations"][2].update(bbox=[3.0, 3.0, 0.0, 5.0]), "1 (3) boxes have no area"),
+        (lambda c: c["annotations"][3].update(id=1), "annotation ids 1 (1) are used twice"),
+        (lambda c: [one.pop("bbox") for one in c["annotations"]], "file of another data set or task"),
+        (lambda c: c.pop("categories"), "not COCO instance annotations"),
+        (lambda c: [one.pop("height") for one in c["images"]], "images without file name and size"),
+    ],
+    ids=["image", "category", "area", "id", "iNaturalist", "no categories", "no sizes"],
+)
+def test_faulty_annotations(broken: Path, edit: Callable[[dict[str, Any]], Any], says: str) -> None:
+    change(broken, edit)
+    (only,) = problems(broken)
+    assert says in only
+    assert "instances_val2017.json" in only
+
+
+def test_counts_that_are_not_cocos(broken: Path) -> None:
+    change(broken, lambda c: c.update(categories=[{"id": i, "name": str(i)} for i in range(1, 81)]))
+    (only,) = problems(broken)
+    assert "COCO 2017 has 5,000 and 36,781" in only
+
+
+def test_a_file_of_another_data_set_stops_a_run(broken: Path) -> None:
+    change(broken, lambda c: c["categories"].append({"id": 90, "name": "toothbrush"}))
+    with pytest.raises(UserError, match="has 5 categories, the recipe 4"):
+        read_dicts(broken, "val", 4)
+
+
+def test_images_without_objects_and_flat_boxes_do_not_stop_training(broken: Path) -> None:
+    def edit(content: dict[str, Any]) -> None:
+        content["annotations"] = [one for one in content["annotations"] if one["image_id"] != 3]
+        content["annotations"][0].update(bbox=[3.0, 3.0, 0.0, 5.0])
+
+    change(broken, edit, "train")
+    change(broken, edit, "val")
+    assert len(read_dicts(broken, "val", 4)) == 9
+    assert 3 not in {image["image_id"] for image in read_dicts(broken, "train", 4)}

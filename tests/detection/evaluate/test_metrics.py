@@ -1,0 +1,73 @@
+"""AP is COCO's: perfect answers score 100, blurred ones what pycocotools says, on any number of processes."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from detection.evaluate.metrics import metrics_of, write_classes
+
+ORACLE = Path(__file__).with_name("oracle.py")
+
+
+@pytest.fixture(scope="module")
+def oracle() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("oracle", ORACLE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_ground_truth_scores_100(coco: Path, tmp_path: Path, oracle: ModuleType) -> None:
+    metrics = metrics_of(oracle.measure(coco, tmp_path, blur=0.0))
+    assert {"box_ap", "box_ap50", "box_ap75", "mask_ap", "mask_ap_small"} <= set(metrics)
+    assert metrics == {name: pytest.approx(100.0, abs=1e-9) for name in metrics}
+
+
+def test_equals_pycocotools_on_the_saved_predictions(coco: Path, tmp_path: Path, oracle: ModuleType) -> None:
+    results = oracle.measure(coco, tmp_path, blur=2.0)
+    metrics = metrics_of(results)
+    truth = COCO(str(coco / "annotations" / "instances_val2017.json"))
+    for kind, prefix in (("bbox", "box"), ("segm", "mask")):
+        predictions = json.loads((tmp_path / "coco_instances_results.json").read_text())
+        if kind == "segm":
+            # Sizes of masks are measured on masks.
+            predictions = [{k: v for k, v in one.items() if k != "bbox"} for one in predictions]
+        judge = COCOeval(truth, truth.loadRes(predictions), kind)
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+        assert 5 < metrics[f"{prefix}_ap"] < 95
+        for position, name in enumerate(("ap", "ap50", "ap75", "ap_small", "ap_medium")):
+            assert metrics[f"{prefix}_{name}"] == pytest.approx(100 * judge.stats[position], abs=1e-6)
+        assert f"{prefix}_ap_large" not in metrics
+
+
+def test_two_processes_count_every_image_once(coco: Path, tmp_path: Path, oracle: ModuleType) -> None:
+    alone = oracle.measure(coco, tmp_path / "alone", blur=2.0)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(ORACLE)]
+    subprocess.run([*command, str(coco), str(tmp_path / "both"), str(tmp_path / "both.json")], check=True)
+    together = json.loads((tmp_path / "both.json").read_text())
+    for kind, values in alone.items():
+        assert together[kind] == pytest.approx(values, abs=1e-6, nan_ok=True)
+    count = len(json.loads((tmp_path / "both" / "coco_instances_results.json").read_text()))
+    assert count == len(json.loads((tmp_path / "alone" / "coco_instances_results.json").read_text()))
+
+
+def test_finding_nothing_is_an_ap_of_0() -> None:
+    nothing = dict.fromkeys(("AP", "AP50", "AP75", "APs", "APm", "APl"), float("nan"))
+    assert metrics_of({"bbox": nothing, "segm": nothing})["box_ap"] == 0.0
+    assert metrics_of({})["mask_ap"] == 0.0
+
+
+def test_classes_are_written_by_name(tmp_path: Path) -> None:
+    write_classes({"bbox": {"AP": 10.0, "AP-dress": 12.5, "AP-bag": float("nan")}}, tmp_path / "classes.json")
+    assert json.loads((tmp_path / "classes.json").read_text()) == {"box": {"dress": 12.5, "bag": None}, "mask": {}}

@@ -1,0 +1,122 @@
+"""Pretrained weights really arrive in detectron2: the features are timm's."""
+
+import pytest
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from crossmae.backbone import Backbone, BackboneSpec, resize_patch_kernel, resize_pos_embed
+from crossmae.errors import UserError
+from detection.model.vit import PlainViT
+from detection.weights import load_backbone
+
+SIZE = {"embed_dim": 32, "depth": 2, "num_heads": 2}
+
+
+def make_backbone(
+    patch: int = 16, grid: int = 4, class_token: bool = True, registers: int = 0, layer_scale: bool = False
+):
+    torch.manual_seed(0)
+    model = VisionTransformer(
+        img_size=grid * patch,
+        patch_size=patch,
+        class_token=class_token,
+        reg_tokens=registers,
+        init_values=0.5 if layer_scale else None,
+        global_pool="token" if class_token else "avg",
+        fc_norm=False,
+        num_classes=0,
+        **SIZE,
+    )
+    weights = {name: torch.randn_like(weight) * 0.2 for name, weight in model.state_dict().items()}
+    spec = BackboneSpec(
+        arch=None,
+        patch_size=patch,
+        image_size=grid * patch,
+        mlp_ratio=4.0,
+        class_token=class_token,
+        num_registers=registers,
+        final_norm=True,
+        layer_scale=layer_scale,
+        source="test",
+        **SIZE,
+    )
+    return Backbone(weights, spec)
+
+
+def timm_features(backbone: Backbone, images: Tensor, patch: int = 16) -> Tensor:
+    """Of timm's ViT without class token, before the final norm, at the images' size, as a map (N, C, H, W)."""
+    weights = backbone.state_dict()
+    grid = images.shape[-1] // patch
+    position = weights["pos_embed"][:, backbone.spec.num_prefix :]
+    weights["pos_embed"] = resize_pos_embed(position, (grid, grid), 0)
+    weights["patch_embed.proj.weight"] = resize_patch_kernel(weights["patch_embed.proj.weight"], patch)
+    model = VisionTransformer(
+        img_size=images.shape[-1],
+        patch_size=patch,
+        class_token=False,
+        global_pool="avg",
+        fc_norm=False,
+        init_values=1.0 if backbone.spec.layer_scale else None,
+        num_classes=0,
+        **SIZE,
+    )
+    model.load_state_dict({name: weights[name] for name in model.state_dict()})
+    model.norm = torch.nn.Identity()
+    tokens = model.eval().forward_features(images)
+    return tokens.transpose(1, 2).unflatten(2, (grid, grid))
+
+
+def detectron2_vit(backbone: Backbone, relative_positions: bool = False) -> PlainViT:
+    return PlainViT(
+        img_size=64,
+        patch_size=16,
+        norm_layer=lambda dim: torch.nn.LayerNorm(dim, eps=1e-6),
+        use_rel_pos=relative_positions,
+        pretrain_img_size=backbone.spec.grid * 16,
+        pretrain_use_cls_token=backbone.spec.class_token,
+        **SIZE,
+    ).eval()
+
+
+@pytest.mark.parametrize("side", [64, 96, 48], ids=["pretraining size", "larger", "smaller"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {},
+        {"class_token": False},
+        {"registers": 3, "layer_scale": True},
+        {"patch": 14, "grid": 5},
+    ],
+    ids=["class token", "no class token", "registers and LayerScale", "patch 14"],
+)
+def test_features_equal_timms(kind: dict, side: int) -> None:
+    backbone = make_backbone(**kind)
+    vit = detectron2_vit(backbone)
+    load_backbone(vit, backbone)
+    images = torch.randn(2, 3, side, side)
+    with torch.no_grad():
+        ours, theirs = vit(images)["last_feat"], timm_features(backbone, images)
+    assert theirs.std() > 0.5
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_passed_over_is_named() -> None:
+    backbone = make_backbone(registers=2)
+    loaded = load_backbone(detectron2_vit(backbone, relative_positions=True), backbone)
+    assert set(loaded.not_used) == {"cls_token", "reg_token", "norm.weight", "norm.bias"}
+    assert loaded.starting_at_zero == tuple(f"blocks.{i}.attn.rel_pos_{axis}" for i in (0, 1) for axis in "hw")
+
+
+def test_any_other_key_is_an_error_that_names_it() -> None:
+    good = make_backbone()
+    weights = good.state_dict()
+    weights["blocks.0.attn.q_norm.weight"] = torch.ones(16)
+    weights["blocks.1.mlp.fc1.weight"] = torch.ones(3, 3)
+    del weights["blocks.1.attn.qkv.bias"]
+    with pytest.raises(UserError) as error:
+        load_backbone(detectron2_vit(good), Backbone(weights, good.spec))
+    assert "no place for blocks.0.attn.q_norm.weight" in str(error.value)
+    assert "no weight for blocks.1.attn.qkv.bias" in str(error.value)
+    assert "blocks.1.mlp.fc1.weight is (3, 3) and not (128, 32)" in str(error.value)
+    assert "\n" not in str(error.value)

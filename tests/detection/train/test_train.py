@@ -1,0 +1,111 @@
+"""Training: micro-batches change nothing, interruptions change nothing, a broken loss says so."""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from crossmae.backbone import Backbone
+from crossmae.errors import UserError
+from crossmae.recipe import Recipe
+from crossmae.train.progress import ProgressFile
+from crossmae.train.stop import Stopped
+from detection.run import run_vitdet
+from transfer.task import Context
+
+New = Callable[..., Context]
+Recipes = Callable[..., Recipe]
+
+
+def losses(context: Context) -> list[float]:
+    return [line["loss"] for line in ProgressFile(context.folder).read()]
+
+
+class StoppedAt(Context):
+    """Sends the signal of a scheduler that wants its machine back, after ``iteration``."""
+
+    iteration = 3
+
+    def progress(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+        super().progress(step, total, metrics)
+        if step == self.iteration:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def test_one_and_four_micro_batches_have_the_same_losses(
+    backbone: Backbone, short_recipe: Recipes, new_context: New
+) -> None:
+    found = {}
+    # Adam turns the rounding of a zero gradient into steps of the learning rate, so that one is small; the warm-up is
+    # short, because NMS chooses by rounding among the equal scores of an untrained detector.
+    values = ("iterations=20", "milestones=[15]", "learning_rate=0.0002", "warmup_factor=1.0", "warmup_iterations=1")
+    for per_device in (8, 2):
+        context = new_context(f"micro-{per_device}")
+        recipe = short_recipe(*values, "batch_size=8", f"per_device_batch={per_device}")
+        run_vitdet(backbone, recipe, context, relative_positions=True)
+        found[per_device] = losses(context)
+    assert len(found[8]) == 20
+    assert found[2][:5] == pytest.approx(found[8][:5], rel=1e-6)
+    # On another processor NMS may still choose otherwise once, which moves a loss by some 1e-4.
+    assert found[2] == pytest.approx(found[8], rel=2e-3)
+
+
+def test_an_interrupted_run_ends_as_the_uninterrupted_one(
+    backbone: Backbone, short_recipe: Recipes, new_context: New, coco: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = new_context("whole")
+    expected = run_vitdet(backbone, short_recipe(), whole, relative_positions=False)
+    folder = new_context("stopped").folder
+    with pytest.raises(Stopped, match="SIGUSR1 after iteration 3"):
+        run_vitdet(backbone, short_recipe(), StoppedAt(folder, coco, 0), relative_positions=False)
+    again = new_context("stopped")
+    metrics = run_vitdet(backbone, short_recipe(), again, relative_positions=False)
+    output = capfd.readouterr()
+    assert "resumed at iteration 3 of 6" in output.out
+    assert "Traceback" not in output.err
+    assert losses(again) == losses(whole)
+    assert metrics == expected
+    assert not (folder / "state").exists()
+
+
+def test_a_run_killed_after_training_only_evaluates(
+    backbone: Backbone, short_recipe: Recipes, new_context: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = new_context()
+    with monkeypatch.context() as patch:
+        patch.setattr("detection.run.evaluate", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_vitdet(backbone, short_recipe(), context, relative_positions=False)
+    before = (context.folder / "progress.jsonl").read_bytes()
+    run_vitdet(backbone, short_recipe(), context, relative_positions=False)
+    assert (context.folder / "progress.jsonl").read_bytes() == before
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_loss_that_is_not_finite_is_one_line(
+    backbone: Backbone, short_recipe: Recipes, new_context: New, capfd: pytest.CaptureFixture[str]
+) -> None:
+    recipe = short_recipe("learning_rate=1.0e+12", "clip_norm=null", "warmup_factor=1.0")
+    with pytest.raises(UserError, match="training diverged at iteration 2 ") as error:
+        run_vitdet(backbone, recipe, new_context(), relative_positions=False)
+    assert "\n" not in str(error.value)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_bf16_with_recomputed_activations_and_fused_attention_trains_alike(
+    backbone: Backbone, short_recipe: Recipes, new_context: New
+) -> None:
+    plain, other = new_context("plain"), new_context("other")
+    other.precision = "bf16"
+    run_vitdet(backbone, short_recipe(), plain, relative_positions=True)
+    run_vitdet(
+        backbone, short_recipe("activation_checkpointing=true", "attention=fused"), other, relative_positions=True
+    )
+    assert losses(other) == pytest.approx(losses(plain), rel=0.15)
+    assert losses(other) != losses(plain)
+    assert other.deviations == ["bf16 in place of fp16 mixed precision"]
