@@ -1,8 +1,8 @@
 PYTHON ?= python3.11
 SEED ?= 0
 BIN := .venv/bin
-# One thread in each of pytest's processes: they share the cores among themselves.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8
+# One thread in each of pytest's processes: they share the cores among themselves. By file: what a file sets up, once.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
 .PHONY: setup flash demo demo-seeds test test-all test-fast test-slow lint clean
 

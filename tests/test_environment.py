@@ -4,10 +4,12 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import torch
 import torchvision
+from packaging.requirements import Requirement
 
 from scripts.environment import Environment
 
@@ -30,6 +32,18 @@ def test_every_dependency_is_pinned() -> None:
     names = {normal(re.split(r"[<>=]", line)[0]) for line in wanted}
     pinned = {normal(name) for name in Environment(ROOT).pins()}
     assert names - pinned == NOT_IN_THE_REGISTRY | BUILT_ON_DEMAND
+
+
+def test_what_dependencies_bring_along_is_pinned() -> None:
+    pinned = {normal(name) for name in Environment(ROOT).pins()}
+    # A CUDA build of torch pins its own CUDA packages.
+    lines = {line for name in pinned - {"torch"} for line in metadata.requires(name) or ()}
+    wanted = [requirement for requirement in map(Requirement, lines) if applies(requirement)]
+    assert {normal(requirement.name) for requirement in wanted} <= pinned
+
+
+def applies(requirement: Requirement) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
 
 
 def test_lock_names_no_build_and_no_place() -> None:
