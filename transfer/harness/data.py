@@ -10,6 +10,7 @@ import yaml
 from crossmae.errors import UserError
 
 DATA_FILE = Path("data.yaml")
+_PRETRAINING, _PRETRAINED_ON = "pretrain", "imagenet"
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class DataRoots:
         """The folder of ``dataset``, whether it exists or not."""
         if dataset in self.named:
             return self.named[dataset]
+        if dataset == _PRETRAINING and not self.demo:
+            return self.of(_PRETRAINED_ON)
         base = Path(os.environ.get("CROSSMAE_DATA", "data"))
         return base / "demo" / dataset if self.demo else base / dataset
 

@@ -1,6 +1,6 @@
 """The plan: every run that a suite asks for, each once, with its identity and what it waits for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,20 +47,28 @@ def make_plan(suite: Suite, specs: Mapping[str, TaskSpec], out: Path) -> list[Ru
         UserError: a task, recipe or file of weights that does not exist.
     """
     runs: dict[Path, Run] = {}
-    for seed in suite.seeds:
-        for entry in suite.backbones:
-            for run in _runs_of(suite, entry, seed, specs, out):
-                runs.setdefault(run.folder, run)
+    for seed, entry in _seeded(suite):
+        for run in _runs_of(suite, entry, seed, specs, out):
+            runs.setdefault(run.folder, run)
     return sorted(runs.values(), key=lambda run: run.task.name != PRETRAIN)
+
+
+def _seeded(suite: Suite) -> Iterator[tuple[int, BackboneEntry]]:
+    if not suite.backbones:
+        raise UserError(f"suite {suite.name} is for backbones of yours; name one: --backbone NAME:vit_b16=SOURCE")
+    for seed in sorted({*suite.seeds, *(seed for entry in suite.backbones for seed in entry.seeds or ())}):
+        for entry in suite.backbones:
+            if seed in (suite.seeds if entry.seeds is None else entry.seeds):
+                yield seed, entry
 
 
 def _runs_of(suite: Suite, entry: BackboneEntry, seed: int, specs: Mapping[str, TaskSpec], out: Path) -> Sequence[Run]:
     pretraining = _pretraining(suite, entry, seed, specs, out)
     runs = [] if pretraining is None else [pretraining]
     source, lineage = _origin(entry, pretraining, out)
-    for task, recipe_name in suite.tasks.items():
+    for task in suite.tasks if entry.tasks is None else entry.tasks:
         spec = _spec(specs, task)
-        recipe = recipe_of(spec, _named(recipe_name, entry), tuple(suite.overrides.get(task, ())))
+        recipe = recipe_of(spec, _named(_recipe_name(suite, task), entry), tuple(suite.overrides.get(task, ())))
         used = source if spec.consumes_backbone else None
         runs.append(_run(suite, spec, recipe, entry.name, seed, out, used, lineage, pretraining))
     return runs
@@ -111,6 +119,12 @@ def _identity(spec: TaskSpec, recipe: Recipe, lineage: Mapping[str, Any], seed: 
             "demo_data": demo_data,
         }
     )
+
+
+def _recipe_name(suite: Suite, task: str) -> str:
+    if task not in suite.tasks:
+        raise UserError(f"suite {suite.name} has no task {task!r} for its backbones; it has {', '.join(suite.tasks)}")
+    return suite.tasks[task]
 
 
 def _named(recipe: str, entry: BackboneEntry) -> str:

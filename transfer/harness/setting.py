@@ -53,7 +53,8 @@ class Setting:
     def _suite(self) -> Suite:
         suite = load_suite(self.suite)
         if self.seeds:
-            suite = replace(suite, seeds=self.seeds)
+            entries = tuple(replace(entry, seeds=None) for entry in suite.backbones)
+            suite = replace(suite, seeds=self.seeds, backbones=entries)
         if self.backbones:
             suite = replace(suite, backbones=tuple(_entry(text) for text in self.backbones))
         for change in self.changes:

@@ -22,6 +22,10 @@ class BackboneEntry:
     pretrain: str | None = None
     arch: str | None = None
     """Stands for ``{arch}`` in recipe names."""
+    tasks: tuple[str, ...] | None = None
+    """Those of the suite's tasks that it is for; None: all."""
+    seeds: tuple[int, ...] | None = None
+    """Instead of the suite's."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Suite:
     """Task name to ``key=value`` changes of its recipe."""
 
     def override(self, task: str, change: str) -> "Suite":
-        """This suite with one more ``key=value`` for ``task``; ``devices`` is a value of the suite, not of a recipe."""
+        """This suite with one more ``key=value`` for ``task``; ``devices`` belongs to the suite, not to a recipe."""
         key, _, value = change.partition("=")
         if key == "devices" and value.isdigit():
             return replace(self, devices={**self.devices, task: int(value)})
@@ -74,7 +78,7 @@ def _parse(path: Path, content: dict[str, Any]) -> Suite:
     return Suite(
         name=path.stem,
         title=content["title"],
-        backbones=tuple(BackboneEntry(name, **entry) for name, entry in content["backbones"].items()),
+        backbones=tuple(_entry(name, values) for name, values in content["backbones"].items()),
         tasks=dict(content["tasks"]),
         seeds=tuple(content.get("seeds", (0,))),
         tables=tuple(content.get("tables", ())),
@@ -82,3 +86,8 @@ def _parse(path: Path, content: dict[str, Any]) -> Suite:
         devices=dict(content.get("devices", {})),
         overrides={task: tuple(changes) for task, changes in content.get("overrides", {}).items()},
     )
+
+
+def _entry(name: str, values: dict[str, Any]) -> BackboneEntry:
+    lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+    return BackboneEntry(name, **{**values, **lists})

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from crossmae.errors import UserError
+from results.table_spec import table_names
 from transfer.harness.plan import make_plan
 from transfer.harness.specs import load_specs
 from transfer.harness.state import State, states_of
@@ -99,3 +100,25 @@ def test_blocked_runs_say_by_what(tmp_path):
     (status,) = [one for one in states_of(runs) if one.run.task.name == "inat19" and one.run.backbone == "mae"]
     assert status.state is State.BLOCKED
     assert status.reason == "waits for pretrain mae seed 0 (missing)"
+
+
+@pytest.mark.parametrize("name", ["demo", "smoke", "paper", "ablations", "backbone", "quick"])
+def test_every_suite_can_be_planned_and_names_tables_that_exist(name, tmp_path):
+    suite = load_suite(name)
+    if not suite.backbones:
+        suite = replace(suite, backbones=(BackboneEntry("mine", source="random:vit_b16", arch="vit_b16"),))
+    assert make_plan(suite, SPECS, tmp_path)
+    assert set(suite.tables) <= set(table_names())
+
+
+def test_runs_that_several_tables_share_are_planned_once():
+    """Table 14 asks for four seeds of a backbone that Tables 3c, 4, 5, 7 and 8 ask for, too."""
+    runs = make_plan(load_suite("ablations"), SPECS, Path("out"))
+    shared = [run for run in runs if run.backbone == "crossmae25_400ep" and run.task.name == "pretrain"]
+    assert [run.seed for run in shared] == [0, 1, 2, 3]
+    assert len({run.identity for run in runs}) == len(runs)
+
+
+def test_suite_without_backbones_asks_for_one():
+    with pytest.raises(UserError, match="--backbone NAME:vit_b16=SOURCE"):
+        make_plan(load_suite("backbone"), SPECS, Path("out"))
