@@ -9,7 +9,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -79,10 +79,13 @@ def _read(folder: Path, name: str) -> Recipe:
     )
 
 
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = OmegaConf.to_container(OmegaConf.merge(base, over), resolve=True)
-    assert isinstance(merged, dict)
-    return {str(key): value for key, value in merged.items()}
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings merge at any depth; everything else, lists too, is replaced."""
+    return {**base, **{key: _merged(base.get(key), value) for key, value in over.items()}}
+
+
+def _merged(base: Any, over: Any) -> Any:
+    return _merge(base, over) if isinstance(base, dict) and isinstance(over, dict) else over
 
 
 def _override(recipe: Recipe, override: str) -> Recipe:
