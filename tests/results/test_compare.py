@@ -65,9 +65,9 @@ def test_seeds_that_disagree_are_named() -> None:
 
 def test_different_recipes_cannot_be_compared() -> None:
     records = [
-        make_record("inat19", name, seed, {"top1": 70.0 + seed}, recipe_hash=name)
-        for name in ("a", "b")
-        for seed in (0, 1)
+        make_record("inat19", name, seed, {"top1": top1 + seed / 10}, recipe_hash=name)
+        for name, top1 in (("a", 80.0), ("b", 70.0))
+        for seed in (0, 1, 2)
     ]
     one = only(Runs(tuple(StoredRecord(Path("nowhere"), record) for record in records)))
     assert one.verdict is Verdict.CANNOT_TELL

@@ -67,6 +67,17 @@ def test_every_deviation_is_marked_and_explained(hand_checked: RunFolder) -> Non
     assert "[a] generated demo data\n[b] BN for SyncBN\n" in text
 
 
+def test_deviations_share_a_letter_only_if_they_always_occur_together(made: RunFolder) -> None:
+    for task, metric, deviations in (
+        ("inat19", "top1", ["demo data", "short schedule"]),
+        ("places365", "top1", ["demo data", "short schedule", "no CutMix"]),
+        ("ade20k_upernet", "miou", ["demo data", "short schedule", "small heads"]),
+    ):
+        made.record(task, "mae", 0, {metric: 50.0}, deviations=deviations)
+    text = terminal(filled("demo", made))
+    assert "[a] demo data; short schedule\n[b] no CutMix\n[c] small heads\n" in text
+
+
 def test_a_failed_pretraining_explains_the_missing_cells(made: RunFolder) -> None:
     made.failure("pretrain", "mae", 0, "the loss is not finite")
     assert "pretraining failed: seed 0: the loss is not finite" in terminal(filled("demo", made))
