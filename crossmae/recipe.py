@@ -99,7 +99,8 @@ def _override(recipe: Recipe, override: str) -> Recipe:
         before = OmegaConf.select(config, key)
         value = yaml.safe_load(text)
         OmegaConf.update(config, key, value)
-        changed = replace(recipe, **{section: OmegaConf.to_container(config)})
+        plain: Any = OmegaConf.to_container(config)
+        changed = replace(recipe, **{section: plain})
         if section == "protocol" and before != value:
             changed = replace(changed, deviations=(*recipe.deviations, f"{key}={value} (recipe: {before})"))
         return changed
