@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,5 +87,12 @@ class Unreadable:
 
 def normalize(images: Tensor) -> Tensor:
     """(N, 3, H, W) on the 0-255 scale to zero mean and unit variance over ImageNet."""
-    mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (MEAN, STD))
+    mean, std = _statistics(images.device)
     return (images.float() - mean) / std
+
+
+@cache
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    # Kept, so that a GPU's host does not wait for a copy in every step.
+    mean, std = torch.tensor([MEAN, STD], device=device)[:, :, None, None]
+    return mean, std

@@ -111,8 +111,7 @@ class Trainer:
 
     def _update(self, net: nn.Module, batches: Iterator[Any]) -> None:
         losses = self._gradients(net, batches)
-        limit = self.plan.clip_grad if self.plan.clip_grad is not None else float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        norm = self._clip()
         self._losses = {step: values for step, values in self._losses.items() if step >= self.step - 1}
         self._losses[self.step] = losses
         self.health.submit(self.step, losses, norm, self.guard.requested)
@@ -142,6 +141,13 @@ class Trainer:
     def _autocast(self) -> AbstractContextManager[Any]:
         enabled = self.execution.precision == "bf16"
         return torch.autocast(self.world.device.type, dtype=torch.bfloat16, enabled=enabled)
+
+    def _clip(self) -> Tensor:
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if self.plan.clip_grad is not None:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.plan.clip_grad, norm)
+        return norm
 
     def _apply(self) -> None:
         if getattr(self.optimizer, "_step_supports_amp_scaling", False):
