@@ -22,7 +22,7 @@ from crossmae.train.stop import StopGuard
 from segmentation.config import upernet
 from segmentation.data.layout import class_names
 from segmentation.engine.report import Report
-from segmentation.engine.setup import prepare
+from segmentation.engine.setup import join_processes, prepare
 from segmentation.engine.state import ResumableState, StateFile
 from segmentation.evaluation.draw import draw
 from segmentation.weights import load_backbone
@@ -57,7 +57,8 @@ def train(backbone: Backbone, recipe: Recipe, context: Context) -> dict[str, flo
 
 
 def configure(spec: BackboneSpec, recipe: Recipe, context: Context) -> Config:
-    """The mmengine config of this run."""
+    """The mmengine config of this run, whose processes have then found each other."""
+    join_processes()
     assert context.data_root is not None
     names = class_names(context.data_root)
     background = names.index("background") if "background" in names else None

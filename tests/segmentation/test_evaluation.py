@@ -1,0 +1,179 @@
+"""The metrics are mmsegmentation's, every image counts once, and finished models give the metrics of their training."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+from mmengine.runner import Runner
+from mmseg.evaluation import IoUMetric
+from PIL import Image
+
+from crossmae.backbone import Backbone
+from crossmae.errors import UserError
+from crossmae.recipe import Recipe
+from segmentation.config import upernet
+from segmentation.data.layout import class_names
+from segmentation.evaluation.metric import SegmentationMetric
+from segmentation.evaluation.released import evaluate
+from segmentation.training import train
+from transfer.task import Context
+
+Contexts = Callable[[Path], Context]
+CLASSES = tuple("abcde")
+SCRIPT = Path(__file__).parent / "evaluate_in_processes.py"
+
+
+def samples(count: int = 7) -> list[dict[str, dict[str, torch.Tensor]]]:
+    """Random predictions and annotations, a tenth of them ignored; the last class is never annotated."""
+    generator = torch.Generator().manual_seed(0)
+    made = []
+    for _ in range(count):
+        label = torch.randint(0, 4, (1, 20, 30), generator=generator)
+        guess = torch.where(torch.rand(label.shape, generator=generator) < 0.6, label, label.flip(2))
+        label[torch.rand(label.shape, generator=generator) < 0.1] = 255
+        made.append({"gt_sem_seg": {"data": label}, "pred_sem_seg": {"data": guess}})
+    return made
+
+
+def measured(metric: IoUMetric, predictions: list[dict[str, dict[str, torch.Tensor]]]) -> dict[str, float]:
+    metric.dataset_meta = {"classes": CLASSES}
+    metric.process({}, predictions)
+    values: dict[str, float] = metric.evaluate(len(predictions))
+    return values
+
+
+def test_metrics_equal_mmsegmentations() -> None:
+    ours, theirs = measured(SegmentationMetric(), samples()), measured(IoUMetric(iou_metrics=["mIoU"]), samples())
+    pairs = {"miou": "mIoU", "aacc": "aAcc", "macc": "mAcc"}
+    assert ours == {our: pytest.approx(theirs[their], abs=1e-6) for our, their in pairs.items()}
+    assert 20 < ours["miou"] < 80
+
+
+def test_foreground_leaves_background_out() -> None:
+    per_class = []
+    for label in range(4):
+        pairs = [(s["gt_sem_seg"]["data"], s["pred_sem_seg"]["data"]) for s in samples()]
+        both = sum(int(((g == label) & (p == label)).sum()) for g, p in pairs)
+        either = sum(int((((g == label) | (p == label)) & (g != 255)).sum()) for g, p in pairs)
+        per_class.append(100 * both / either)
+    metrics = measured(SegmentationMetric(background=0), samples())
+    assert metrics["miou_foreground"] == pytest.approx(np.mean(per_class[1:]), abs=0.006)
+
+
+def test_every_image_has_its_own_result() -> None:
+    metric = SegmentationMetric()
+    measured(metric, samples())
+    alone = [measured(SegmentationMetric(), [sample]) for sample in samples()]
+    assert metric.images == [(pytest.approx(a["miou"], abs=0.01), pytest.approx(a["aacc"], abs=0.01)) for a in alone]
+
+
+def test_ground_truth_as_prediction_gives_100() -> None:
+    perfect = [{**sample, "pred_sem_seg": sample["gt_sem_seg"]} for sample in samples()]
+    assert measured(SegmentationMetric(background=0), perfect) == {
+        "miou": 100, "aacc": 100, "macc": 100, "miou_foreground": 100,
+    }  # fmt: skip
+
+
+def test_ground_truth_from_disk_gives_100(
+    data_root: Path, backbone: Backbone, small_recipe: Callable[..., Recipe]
+) -> None:
+    """Annotations that were read through the validation pipeline, against the PNG files themselves."""
+    init_default_scope("mmseg")
+    config = upernet(small_recipe().protocol, backbone.spec, data_root, class_names(data_root))
+    dataset = DATASETS.build(config.val_dataloader.dataset)
+    predictions = []
+    for item in dataset:
+        name = Path(item["data_samples"].img_path).name
+        truth = np.asarray(Image.open(data_root / "annotations/validation" / name)).astype(int) - 1
+        sample = item["data_samples"].to_dict()
+        predictions.append({**sample, "pred_sem_seg": {"data": torch.from_numpy(truth)[None]}})
+    metric = SegmentationMetric(background=0)
+    metrics = measured(metric, predictions)
+    assert len(metric.images) == 5
+    assert set(metrics.values()) == {100}
+
+
+@dataclass(frozen=True)
+class Finished:
+    checkpoint: Path
+    metrics: dict[str, float]
+    recipe: Recipe
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory,
+    backbone: Backbone,
+    small_recipe: Callable[..., Recipe],
+    context_in: Contexts,
+) -> Finished:
+    folder = tmp_path_factory.mktemp("finished")
+    recipe = small_recipe("lr=3.0e-3", "max_steps=12")
+    metrics = train(backbone, recipe, context_in(folder))
+    return Finished(folder / "upernet.pth", metrics, recipe)
+
+
+def test_a_finished_model_gives_the_metrics_of_its_training(
+    finished: Finished, tmp_path: Path, context_in: Contexts
+) -> None:
+    assert evaluate(finished.checkpoint, finished.recipe, context_in(tmp_path)) == finished.metrics
+
+
+def test_two_processes_measure_the_same(finished: Finished, data_root: Path, tmp_path: Path) -> None:
+    """Five images do not divide by two; the padding that a distributed loader adds must not count."""
+    task = {"weights": finished.checkpoint, "data": data_root, "out": tmp_path, "recipe": finished.recipe.protocol}
+    (tmp_path / "task.json").write_text(json.dumps(task, default=str))
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*launcher, SCRIPT, tmp_path / "task.json"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "metrics.json").read_text()) == finished.metrics
+
+
+def test_a_checkpoint_of_mmengines_own_runner_is_read_without_its_objects(
+    tmp_path: Path,
+    data_root: Path,
+    backbone: Backbone,
+    small_recipe: Callable[..., Recipe],
+    context_in: Contexts,
+) -> None:
+    """Native use: our config, mmengine's Runner and nothing else; its checkpoint carries pickled log buffers."""
+    recipe = small_recipe("max_steps=2", "warmup_steps=1")
+    config = upernet(recipe.protocol, backbone.spec, data_root, class_names(data_root))
+    native = Runner.from_cfg(_on_cpu(config, tmp_path))
+    native.train()
+    metrics = native.val()
+    ours = evaluate(tmp_path / "native" / "iter_2.pth", recipe, context_in(tmp_path / "ours"))
+    assert (ours["miou"], ours["aacc"]) == (pytest.approx(metrics["mIoU"], abs=1e-6), pytest.approx(metrics["aAcc"]))
+
+
+def _on_cpu(config: Config, folder: Path) -> Config:
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        loader.update(num_workers=0, persistent_workers=False)
+    config.train_cfg.val_interval = 100
+    config.default_hooks.checkpoint.interval = 2
+    config.work_dir = str(folder / "native")
+    config.experiment_name = folder.name
+    return config
+
+
+def test_a_file_that_is_no_upernet_is_named(tmp_path: Path, finished: Finished, context_in: Contexts) -> None:
+    torch.save({"state_dict": {"head.weight": torch.ones(1)}}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match=r"other\.pth holds no UperNet"):
+        evaluate(tmp_path / "other.pth", finished.recipe, context_in(tmp_path))
+
+
+def test_a_checkpoint_of_another_recipe_is_named(
+    tmp_path: Path, finished: Finished, small_recipe: Callable[..., Recipe], context_in: Contexts
+) -> None:
+    with pytest.raises(UserError, match="does not fit this recipe"):
+        evaluate(finished.checkpoint, small_recipe("channels=24"), context_in(tmp_path))
