@@ -66,20 +66,21 @@ class Backbone:
         self._weights: Weights = dict(weights)
 
     @classmethod
-    def load(cls, source: str | Path, seed: int = 0) -> Self:
+    def load(cls, source: str | Path, seed: int = 0, num_heads: int | None = None) -> Self:
         """Loads a backbone.
 
         Args:
             source: ``RUN/checkpoint`` or a folder that ``save`` wrote; a released CrossMAE or MAE ``.pth`` or
                 ``.safetensors``; ``timm:NAME`` (pretrained weights of timm) or ``timm:NAME@FILE``;
                 ``hf:FOLDER_OR_NAME`` (ViTMAE or ViT); ``random:PRESET`` (initial weights drawn with ``seed``).
+            num_heads: attention heads, for a bare file whose dimensions are those of no preset.
 
         Raises:
             UserError: unknown source, unreadable, or no plain vision transformer: each in one line.
         """
         from crossmae.convert.sources import read_source
 
-        return cls(*read_source(str(source), seed))
+        return cls(*read_source(str(source), seed, num_heads))
 
     @cached_property
     def digest(self) -> str:

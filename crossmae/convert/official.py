@@ -16,6 +16,8 @@ _DECODER = {
     "decoder_pred.": "decoder.pred.",
     "dec_norms.": "decoder.mixing.norms.",
     "wfm.linear.weight": "decoder.mixing.weight",
+    # The released code has no map projections (Table 9): this name is ours.
+    "wfm.projections.": "decoder.mixing.projections.",
 }
 
 
@@ -25,7 +27,7 @@ def from_official(weights: Mapping[str, Tensor]) -> Weights:
 
 
 def to_official(weights: Mapping[str, Tensor]) -> Weights:
-    """Released names for weights with ours. Options that the released code lacks (map projections) keep our names."""
+    """Released names for weights with ours."""
     return {official_name(name): tensor for name, tensor in weights.items()}
 
 

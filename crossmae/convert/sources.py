@@ -20,7 +20,7 @@ SPEC = "crossmae_backbone"
 """Under this key a file with timm's names carries its BackboneSpec."""
 
 
-def read_source(source: str, seed: int) -> tuple[Weights, BackboneSpec]:
+def read_source(source: str, seed: int, num_heads: int | None = None) -> tuple[Weights, BackboneSpec]:
     """Weights under timm's names and their specification; see ``Backbone.load``."""
     kind, colon, name = source.partition(":")
     if colon and kind == "random":
@@ -37,7 +37,7 @@ def read_source(source: str, seed: int) -> tuple[Weights, BackboneSpec]:
     if path.is_dir():
         return _folder(path)
     if path.is_file():
-        return _file(path)
+        return _file(path, num_heads)
     raise UserError(
         f"no backbone {source!r}: give a checkpoint folder, a weight file, timm:NAME, hf:FOLDER_OR_NAME or "
         "random:PRESET"
@@ -65,14 +65,14 @@ def _folder(folder: Path) -> tuple[Weights, BackboneSpec]:
     raise UserError(f"{folder} is no checkpoint of ours; a Hugging Face folder is given as hf:{folder}")
 
 
-def _file(path: Path) -> tuple[Weights, BackboneSpec]:
+def _file(path: Path, num_heads: int | None) -> tuple[Weights, BackboneSpec]:
     file = read_weights(path)
     if SPEC in file.arguments:
         spec = spec_from_dict(json.loads(file.arguments[SPEC]))
         return {name: tensor for name, tensor in file.weights.items() if name not in spec.missing}, spec
     found = autoencoder_in(file)
     pretraining = {"method": "CrossMAE" if "decoder.mixing.weight" in found.weights else "MAE", **found.options}
-    return describe(part_of(found.weights, "encoder."), str(path), found.options.get("num_heads"), pretraining)
+    return describe(part_of(found.weights, "encoder."), str(path), found.options.get("num_heads", num_heads), pretraining)
 
 
 def method(config: MAEConfig) -> dict[str, object]:

@@ -49,7 +49,7 @@ def _read(
     depth = count_blocks(weights, "blocks.")
     arch = arch_of(embed_dim, depth, patch_size)
     if num_heads is None and arch is None:
-        raise UserError(f"{source} does not say how many attention heads it has; load it with load_pretrained")
+        raise UserError(f"{source} does not say how many attention heads it has; give num_heads")
     final_norm = _NORM[0] in weights
     return BackboneSpec(
         arch=arch,

@@ -1,0 +1,82 @@
+"""Attention of masked tokens against decoders whose attention is known beforehand."""
+
+from math import log
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from crossmae import MaskedAutoencoder
+from crossmae.analysis.attention import mask_token_attention, total
+from crossmae.model.attention import SelfAttention
+from crossmae.model.presets import preset_config
+
+IMAGES = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+NOISE = torch.rand(3, 64, generator=torch.Generator().manual_seed(1))
+BATCHES: list[tuple[Tensor, Tensor]] = [(IMAGES[:2], NOISE[:2]), (IMAGES[2:], NOISE[2:])]
+VISIBLE, MASKED, HEADS = 1 + 16, 48, 3
+
+
+def build(**options: Any) -> MaskedAutoencoder:
+    torch.manual_seed(0)
+    return MaskedAutoencoder(preset_config("vit_demo", **options)).eval()
+
+
+def prefer_visible(model: MaskedAutoencoder, ratio: float) -> None:
+    """Makes every token weigh each visible token ``ratio`` times as much as each masked one, in the first block.
+
+    Visible tokens carry (+1, -1), masked ones (-1, +1) in their first two channels and nothing else; the norm keeps
+    the signs, and one channel of the key reads them.
+    """
+    decoder = model.decoder
+    block = decoder.blocks[0]
+    sign = torch.zeros(96)
+    sign[:2] = torch.tensor([1.0, -1.0])
+    with torch.no_grad():
+        decoder.pos_embed.zero_()
+        decoder.embed.weight.zero_()
+        decoder.embed.bias.copy_(sign)
+        decoder.mask_token.copy_(-sign)
+        attention: SelfAttention = block.attn
+        attention.qkv.weight.zero_()
+        attention.qkv.bias.zero_()
+        read = block.norm1(sign)[0].item()
+        width = 96 // HEADS
+        for head in range(HEADS):
+            attention.qkv.weight[96 + head * width, 0] = 1.0
+            # Scores differ by 2 * read * query / sqrt(width) between a visible and a masked key.
+            attention.qkv.bias[head * width] = log(ratio) * width**0.5 / (2 * read)
+
+
+def test_a_decoder_that_prefers_visible_tokens_is_found_out() -> None:
+    model = build(decoder="self")
+    prefer_visible(model, ratio=3.0)
+    first = mask_token_attention(model, BATCHES)[0]
+    share = 1 / (3 * VISIBLE + MASKED)
+    assert first.to_visible == pytest.approx(HEADS * 3 * share, rel=1e-5)
+    assert first.to_masked == pytest.approx(HEADS * share, rel=1e-5)
+
+
+def test_all_attention_of_a_masked_token_is_accounted_for() -> None:
+    blocks = mask_token_attention(build(decoder="self"), BATCHES)
+    assert len(blocks) == 2
+    for block in blocks:
+        assert VISIBLE * block.to_visible + MASKED * block.to_masked == pytest.approx(HEADS, rel=1e-5)
+    assert total(blocks).to_visible == pytest.approx(blocks[0].to_visible + blocks[1].to_visible)
+
+
+def test_cross_attention_goes_to_visible_tokens_only() -> None:
+    for block in mask_token_attention(build(), BATCHES):
+        assert block.to_visible == pytest.approx(HEADS / VISIBLE, rel=1e-5)
+        assert block.to_masked == 0
+    for block in mask_token_attention(build(decoder="cross+self"), BATCHES):
+        assert block.to_masked == pytest.approx(HEADS / MASKED, rel=1e-5)
+
+
+def test_batches_do_not_matter_and_no_hook_stays_behind() -> None:
+    model = build(decoder="self")
+    together = mask_token_attention(model, [(IMAGES, NOISE)])
+    apart = mask_token_attention(model, BATCHES)
+    assert together[1].to_visible == pytest.approx(apart[1].to_visible, rel=1e-5)
+    assert not any(module._forward_pre_hooks for module in model.modules())
