@@ -13,6 +13,7 @@ from crossmae.errors import UserError
 from transfer import commands, showing
 from transfer.estimating import estimate
 from transfer.harness.benchmark import Benchmark
+from transfer.harness.launch.place import find_place
 from transfer.harness.setting import Setting
 from transfer.options import (
     BackboneOption,
@@ -45,6 +46,8 @@ def run_all(
     change: SetOption = None,
     tasks: TasksOption = None,
     devices: DevicesOption = None,
+    launcher: Annotated[str, typer.Option(help="local, or slurm.")] = "local",
+    profile: Annotated[Path | None, typer.Option(help="YAML file that describes the Slurm cluster.")] = None,
     hang_minutes: Annotated[float, typer.Option(help="A run silent for so long is ended and retried.")] = 30.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands; start nothing.")] = False,
 ) -> None:
@@ -57,9 +60,12 @@ def run_all(
         run_all --suite demo --out runs/demo --seed 1
 
         run_all --suite backbone --backbone mine=mine.pth --out runs/mine --data coco=/datasets/coco --dry-run
+
+        run_all --suite paper --out runs/paper --launcher slurm --profile cluster.yaml
     """
     setting = Setting.of(suite, out, seed, backbone, data, change, tasks)
-    benchmark = Benchmark.of(setting, devices, hang_minutes * 60, _command_line(), Console())
+    place = find_place(launcher, devices, profile, hang_minutes)
+    benchmark = Benchmark.of(setting, place, _command_line(), Console())
     raise typer.Exit(benchmark.dry_run() if dry_run else benchmark.run())
 
 

@@ -15,6 +15,7 @@ from transfer.harness.benchmark import Benchmark
 from transfer.harness.devices import find_pool
 from transfer.harness.estimate import Estimate, distinct, extrapolate, trial_suite, wall_seconds
 from transfer.harness.estimates import write_estimates
+from transfer.harness.launch.place import find_place
 from transfer.harness.plan import make_plan
 from transfer.harness.setting import Setting
 from transfer.harness.specs import load_specs
@@ -63,7 +64,8 @@ def _measure(setting: Setting, scratch: Path, devices: str | None, console: Cons
     trials_plan = trial_suite(plan, runs)
     specs = load_specs(setting.task_folders)
     trials = make_plan(trials_plan, specs, scratch)
-    benchmark = Benchmark.of(replace(setting, out=scratch), devices, 1800, "transfer estimate", console)
+    place = find_place("local", devices, None, hang_minutes=30)
+    benchmark = Benchmark.of(replace(setting, out=scratch), place, "transfer estimate", console)
     benchmark = replace(benchmark, suite=replace(trials_plan, tables=()), runs=distinct(trials))
     if benchmark.run():
         raise UserError("not everything could be timed; mend what is named above and start again")

@@ -12,11 +12,10 @@ from crossmae.train.lock import hold_folder
 from transfer.harness.collect import collect
 from transfer.harness.controller import Campaign, drive
 from transfer.harness.data import DataRoots
-from transfer.harness.devices import find_pool
 from transfer.harness.estimates import read_estimates
 from transfer.harness.folder import end_try
 from transfer.harness.launch.launcher import Launcher
-from transfer.harness.launch.local import LocalLauncher
+from transfer.harness.launch.place import Place
 from transfer.harness.logs import last_lines
 from transfer.harness.plan import Run
 from transfer.harness.prepare import check_tasks
@@ -43,17 +42,15 @@ class Benchmark:
     console: Console
 
     @classmethod
-    def of(cls, setting: Setting, devices: str | None, hang_seconds: float, command: str, console: Console) -> Self:
-        """The benchmark that ``setting`` describes, on this machine's devices.
+    def of(cls, setting: Setting, place: Place, command: str, console: Console) -> Self:
+        """The benchmark that ``setting`` describes, on the devices of ``place``.
 
         Raises:
             UserError: an option that is wrong.
         """
         suite, runs, roots = setting.load()
-        pool = find_pool(devices)
-        request_of = request_maker(roots, setting.task_folders, pool.gpus, command, read_estimates(setting.out))
-        launcher = LocalLauncher(pool, request_of, hang_seconds)
-        return cls(suite, runs, setting.out, roots, setting.task_folders, launcher, console)
+        request_of = request_maker(roots, setting.task_folders, place.gpus, command, read_estimates(setting.out))
+        return cls(suite, runs, setting.out, roots, setting.task_folders, place.launcher(request_of), console)
 
     def run(self) -> int:
         """Runs what is missing or failed; returns the exit code.

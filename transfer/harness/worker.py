@@ -14,6 +14,7 @@ from pathlib import Path
 from crossmae.errors import UserError
 from crossmae.train.lock import hold_folder
 from crossmae.train.stop import EXIT_RESUME
+from transfer.harness import elastic
 from transfer.harness.execute import Outcome, execute
 from transfer.harness.folder import Request, begin_try, end_try, read_request
 from transfer.harness.processes import die_with_parent
@@ -39,14 +40,23 @@ def _work(folder: Path) -> int:
     # The launcher keeps stdout and stderr in log.txt.
     level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S", stream=sys.stdout)
+    if "RANK" not in os.environ and elastic.node() > 0:
+        elastic.join_meeting(folder)
     with hold_folder(folder, wait=LOCK_PATIENCE):
         if "RANK" in os.environ:
             return _rank(folder, request)
-        if (folder / "record.json").exists():
-            return 0
-        begin_try(folder, request.command)
-        outcome = execute(folder, request) if request.devices == 1 else _several(folder, request)
-        return _leave(folder, outcome)
+        if elastic.node() > 0:
+            return elastic.run_ranks(folder, request.devices)
+        return _first(folder, request)
+
+
+def _first(folder: Path, request: Request) -> int:
+    """The run's first process: the one that says how it ended."""
+    if (folder / "record.json").exists():
+        return 0
+    begin_try(folder, request.command)
+    outcome = execute(folder, request) if request.devices == 1 else _several(folder, request)
+    return _leave(folder, outcome)
 
 
 def _leave(folder: Path, outcome: Outcome) -> int:
@@ -66,11 +76,11 @@ def _rank(folder: Path, request: Request) -> int:
 
 
 def _several(folder: Path, request: Request) -> Outcome:
-    from transfer.harness.elastic import run_ranks
-
     for old in folder.glob("outcome-*.json"):
         old.unlink()
-    exit_code = run_ranks(folder, request.devices)
+    if elastic.nodes() > 1:
+        elastic.call_meeting(folder)
+    exit_code = elastic.run_ranks(folder, request.devices)
     outcomes = [Outcome(**json.loads(path.read_text())) for path in sorted(folder.glob("outcome-*.json"))]
     for path in folder.glob("outcome-*.json"):
         path.unlink()
