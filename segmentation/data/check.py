@@ -70,7 +70,8 @@ def _pair(image: Path, annotation: Path, classes: int) -> Iterator[Problem]:
             yield Problem(what, "use ADEChallengeData2016's annotations, not the full ADE20K's")
             return
         if picture.size != labels.size:
-            yield Problem(f"{annotation} is {labels.size}, its image {picture.size}", "restore both files")
+            sizes = " x ".join(map(str, labels.size)), " x ".join(map(str, picture.size))
+            yield Problem(f"{annotation} is {sizes[0]}, its image {sizes[1]}", "restore both files")
         values = np.unique(np.asarray(labels))
     # 0 ("other") and 255 are both ignored.
     if (strange := values[(values > classes) & (values != IGNORED)]).size:
