@@ -10,12 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 import toy
+import torch
 
 from crossmae.train.stream import SampleStream
 
 OPTIONS = ("steps=1000", "checkpoint_every=25", "width=4000", "log_every=10")
+Moment = Callable[[Path], Callable[[], bool]]
+"""Looks at the folder before a start; what it returns says whether the moment has come."""
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
@@ -25,61 +27,69 @@ def start(folder: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def updates_logged(folder: Path) -> int:
-    path = folder / "losses.txt"
-    return int(path.read_text().split("\n")[-2].split()[0]) if path.exists() and path.stat().st_size > 4 else 0
-
-
 def states(folder: Path) -> list[int]:
     return sorted(int(path.name[5:13]) for path in (folder / "state").glob("step-*.pt"))
 
 
-def writing(folder: Path) -> bool:
-    return any((folder / "state").glob("step-*.tmp"))
+def unfinished(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "state").glob("step-*.tmp")}
 
 
-def moments() -> list[tuple[str, Callable[[Path], bool]]]:
-    """First and last update, twice in the middle of writing a state, and six times anywhere."""
-    begun = lambda folder: (folder / "seen-0.txt").exists()  # noqa: E731
-    late = lambda folder: updates_logged(folder) >= 990  # noqa: E731
-    chosen = sorted(random.Random(0).sample(range(50, 950), 6))
-    anywhere = [(f"after update {n}", lambda folder, n=n: updates_logged(folder) >= n) for n in chosen]
-    return [
-        ("first update", begun),
-        *anywhere[:3],
-        ("writing", writing),
-        *anywhere[3:],
-        ("writing", writing),
-        ("last", late),
-    ]
+def logged(folder: Path) -> int:
+    lines = (folder / "losses.txt").read_text().splitlines() if (folder / "losses.txt").exists() else []
+    return int(lines[-1].split()[0]) if lines else 0
+
+
+def begun(folder: Path) -> Callable[[], bool]:
+    return lambda: (folder / "seen-0.txt").exists()
+
+
+def after(update: int) -> Moment:
+    return lambda folder: lambda: logged(folder) >= update
+
+
+def writing(folder: Path) -> Callable[[], bool]:
+    left_by_earlier_kills = unfinished(folder)
+    return lambda: bool(unfinished(folder) - left_by_earlier_kills)
+
+
+def moments() -> list[tuple[str, Moment]]:
+    """The first update, six drawn at random, twice in the middle of writing a state, and the last update."""
+    drawn = [(f"after update {number}", after(number)) for number in sorted(random.Random(0).sample(range(50, 900), 6))]
+    state = ("writing a state", writing)
+    return [("first update", begun), *drawn[:3], state, *drawn[3:], state, ("last updates", after(990))]
 
 
 @pytest.mark.slow
 def test_ten_kills_leave_the_weights_of_an_undisturbed_run(tmp_path: Path) -> None:
-    whole = start(tmp_path / "whole")
-    whole.communicate()
-    assert whole.returncode == 0
+    whole, folder = tmp_path / "whole", tmp_path / "killed"
+    undisturbed = start(whole)
+    undisturbed.communicate()
+    assert undisturbed.returncode == 0
 
-    folder = tmp_path / "killed"
-    for name, reached in moments():
-        before = max(states(folder), default=0)
-        process = start(folder)
-        while not reached(folder):
-            assert process.poll() is None, f"the run ended before the kill at: {name}"
-            time.sleep(0.0002)
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        resumed = [line for line in output.splitlines() if line.startswith("resumed")]
-        print(f"killed at: {name}; {resumed}; states {states(folder)}; unfinished file: {writing(folder)}")
-        assert resumed == ([f"resumed at step {before} of 1000"] if before else [])
+    for name, moment in moments():
+        kill_once(folder, name, moment)
     last = start(folder)
-    output, _ = last.communicate()
+    print(last.communicate()[0].splitlines()[0])
     assert last.returncode == 0
-    print(output.splitlines()[0])
 
-    one, other = (torch.load(path / "final.pt", weights_only=True) for path in (tmp_path / "whole", folder))
+    one, other = (torch.load(path / "final.pt", weights_only=True) for path in (whole, folder))
     assert all(torch.equal(one[name], other[name]) for name in one)
-    assert_each_sample_once(tmp_path / "whole")
+    assert_each_sample_once(whole)
+
+
+def kill_once(folder: Path, name: str, moment: Moment) -> None:
+    before = max(states(folder), default=0)
+    has_come = moment(folder)
+    process = start(folder)
+    while not has_come():
+        assert process.poll() is None, f"the run ended before the kill at: {name}"
+        time.sleep(0.0002)
+    os.killpg(process.pid, signal.SIGKILL)
+    output, _ = process.communicate()
+    resumed = [line for line in output.splitlines() if line.startswith("resumed")]
+    print(f"killed at: {name}; {resumed}; states {states(folder)}, {sorted(unfinished(folder))}")
+    assert resumed == ([f"resumed at step {before} of 1000"] if before else [])
 
 
 def assert_each_sample_once(folder: Path) -> None:
