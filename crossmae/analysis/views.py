@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from crossmae.data.decode import UnreadableImage, read_rgb
-from crossmae.data.images import ImageFiles, open_images
+from crossmae.data.images import Images, open_images
 from crossmae.data.keyed import SampleKey, uniform
 from crossmae.errors import UserError
 from crossmae.model.config import MAEConfig
@@ -21,7 +21,7 @@ _CROP = 224 / 256
 """Share of the shorter side that the centre crop keeps, as in MAE's evaluation."""
 
 
-def open_validation(path: Path) -> ImageFiles:
+def open_validation(path: Path) -> Images:
     """The images at ``path``, or those of its ``val`` folder if it has one.
 
     Raises:
@@ -30,14 +30,14 @@ def open_validation(path: Path) -> ImageFiles:
     return open_images(path / "val" if (path / "val").is_dir() else path)
 
 
-def pick(images: ImageFiles, count: int | None) -> list[int]:
+def pick(images: Images, count: int | None) -> list[int]:
     """Indices of ``count`` images spread evenly over all; all of them if None."""
     count = len(images) if count is None else min(count, len(images))
     return [index * len(images) // count for index in range(count)]
 
 
 def batches(
-    images: ImageFiles, chosen: Sequence[int], config: MAEConfig, batch: int, seed: int, device: str = "cpu"
+    images: Images, chosen: Sequence[int], config: MAEConfig, batch: int, seed: int, device: str = "cpu"
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The ``chosen`` images in batches.
 

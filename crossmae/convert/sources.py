@@ -72,7 +72,8 @@ def _file(path: Path, num_heads: int | None) -> tuple[Weights, BackboneSpec]:
         return {name: tensor for name, tensor in file.weights.items() if name not in spec.missing}, spec
     found = autoencoder_in(file)
     pretraining = {"method": "CrossMAE" if "decoder.mixing.weight" in found.weights else "MAE", **found.options}
-    return describe(part_of(found.weights, "encoder."), str(path), found.options.get("num_heads", num_heads), pretraining)
+    heads = found.options.get("num_heads", num_heads)
+    return describe(part_of(found.weights, "encoder."), str(path), heads, pretraining)
 
 
 def method(config: MAEConfig) -> dict[str, object]:
