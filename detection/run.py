@@ -1,6 +1,9 @@
-"""One run of ViTDet: build, load the backbone, train, evaluate. Imports detectron2."""
+"""One run of ViTDet: build, load weights, train, evaluate. Imports detectron2."""
 
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +22,7 @@ from detection.data.register import read_dicts, register
 from detection.data.samples import KeyedSamples
 from detection.evaluate.draw import draw_predictions
 from detection.evaluate.metrics import evaluate, metrics_of, write_classes
+from detection.evaluate.released import dims_of, has_relative_positions, load_detector, read_detector
 from detection.protocol import Execution, Protocol, parse
 from detection.train.run import Job, train
 from detection.weights import load_backbone
@@ -27,69 +31,101 @@ from transfer.task import Context
 FINAL_WEIGHTS = "model_final.pth"
 """The trained detector under detectron2's own name and keys."""
 
+Dicts = list[dict[str, Any]]
 
-def run_vitdet(backbone: Backbone, recipe: Recipe, context: Context, relative_positions: bool) -> dict[str, float]:
-    """Trains and evaluates; returns the metrics on every process."""
+
+def train_vitdet(backbone: Backbone, recipe: Recipe, context: Context, relative_positions: bool) -> dict[str, float]:
+    """Trains a detector on ``backbone`` and evaluates it; the metrics are returned on every process."""
+
+    def work(job: Job) -> dict[str, float]:
+        data = _Data.read(job)
+        model = _model(job, relative_positions)
+        loaded = load_backbone(model.backbone.net, backbone)
+        if job.world.is_main:
+            zero = len(loaded.starting_at_zero)
+            print(f"backbone loaded; without use: {', '.join(loaded.not_used) or 'nothing'};", end=" ")
+            print(f"starting at zero: {zero} tables of relative positions", flush=True)
+        train(model, KeyedSamples(data.train, instantiate(data.loaders.train.mapper), context.seed), job)
+        metrics = _score(model, data, job)
+        if job.world.is_main:
+            _finish(model, job)
+        return metrics
+
+    mixed = "bf16 in place of fp16" if context.precision == "bf16" else "fp32 in place of"
+    context.deviation(f"{mixed} mixed precision")
+    return _with_job(recipe, context, Dims.of(backbone.spec), work)
+
+
+def evaluate_vitdet(weights: Path, recipe: Recipe, context: Context) -> dict[str, float]:
+    """Evaluates the finished detector in ``weights``."""
+    state = read_detector(weights)
+
+    def work(job: Job) -> dict[str, float]:
+        data = _Data.read(job)
+        model = _model(job, has_relative_positions(state))
+        load_detector(model, state, weights)
+        return _score(model, data, job)
+
+    return _with_job(recipe, context, dims_of(state), work)
+
+
+@dataclass(frozen=True)
+class _Data:
+    loaders: Any
+    train: Dicts
+    val: Dicts
+
+    @classmethod
+    def read(cls, job: Job) -> "_Data":
+        root = job.context.data_root
+        assert root is not None
+        dicts = [read_dicts(root, split, job.protocol.classes) for split in ("train", "val")]
+        names = register(root, "train"), register(root, "val")
+        return cls(loader_config(job.protocol, names, job.execution.workers, job.execution.test_batch), *dicts)
+
+
+def _with_job(
+    recipe: Recipe, context: Context, dims: Dims, work: Callable[[Job], dict[str, float]]
+) -> dict[str, float]:
     protocol = parse(Protocol, recipe.protocol, recipe.name)
     execution = parse(Execution, recipe.execution, recipe.name)
-    dims = Dims.of(backbone.spec)
     check_dims(protocol, dims)
+    torch.set_float32_matmul_precision(execution.matmul_precision)
     with join_world("auto") as world:
         if world.size > 1:
-            comm.create_local_process_group(comm.get_world_size())
-        job = Job(protocol, execution, dims, world, context)
-        return world.share(_run(job, backbone, relative_positions))
+            comm.create_local_process_group(world.size)
+        metrics = work(Job(protocol, execution, dims, world, context))
+        return dict(world.share(metrics))
 
 
-def _run(job: Job, backbone: Backbone, relative_positions: bool) -> dict[str, float]:
-    assert job.context.data_root is not None
-    if job.context.precision != "bf16":
-        job.context.deviation(f"{job.context.precision} in place of mixed precision")
-    else:
-        job.context.deviation("bf16 in place of fp16 mixed precision")
-    train_dicts, val_dicts = (read_dicts(job.context.data_root, s, job.protocol.classes) for s in ("train", "val"))
-    names = register(job.context.data_root, "train"), register(job.context.data_root, "val")
-    loaders = loader_config(job.protocol, names, job.execution.workers, job.execution.test_batch)
-    model = _model(job, backbone, relative_positions)
-    samples = KeyedSamples(train_dicts, instantiate(loaders.train.mapper), job.context.seed)
-    train(model, samples, job)
-    return _evaluate(model, loaders, val_dicts, job)
-
-
-def _model(job: Job, backbone: Backbone, relative_positions: bool) -> nn.Module:
+def _model(job: Job, relative_positions: bool) -> Any:
     execution, device = job.execution, job.world.device
     fused = execution.attention == "fused" or (execution.attention == "auto" and device.type == "cuda")
-    torch.set_float32_matmul_precision(execution.matmul_precision)
     torch.manual_seed(job.context.seed)
     config = model_config(job.protocol, job.dims, relative_positions, fused, execution.activation_checkpointing)
-    model = instantiate(config)
-    loaded = load_backbone(model.backbone.net, backbone)
-    if job.world.is_main:
-        print(f"backbone loaded; not used: {', '.join(loaded.not_used) or 'nothing'}; ", end="")
-        print(f"starting at zero: {len(loaded.starting_at_zero)} relative position tables", flush=True)
-    on_device: nn.Module = model.to(device)
-    return on_device
+    return instantiate(config).to(device)
 
 
-def _evaluate(model: nn.Module, loaders: Any, val_dicts: list[dict[str, Any]], job: Job) -> dict[str, float]:
-    folder = job.context.folder / "artifacts"
-    loader = instantiate(loaders.test)
-    results = evaluate(model, loader, loaders.test.dataset.names, folder)
+def _score(model: nn.Module, data: _Data, job: Job) -> dict[str, float]:
+    """Metrics and pictures, on the main process; nothing on the others."""
+    folder, name = job.context.folder / "artifacts", data.loaders.test.dataset.names
+    folder.mkdir(exist_ok=True)
+    loader = instantiate(data.loaders.test)
+    results = evaluate(model, loader, name, folder)
     if not job.world.is_main:
         return {}
     write_classes(results, folder / "class_ap.json")
-    count = min(job.execution.drawn_images, len(val_dicts))
-    samples = [loader.dataset[index] for index in range(count)]
-    draw_predictions(model, samples, val_dicts[:count], loaders.test.dataset.names, folder / "detections.png")
-    torch.save({"model": model.state_dict()}, job.context.folder / FINAL_WEIGHTS)
-    artifacts = {
-        "detections": folder / "detections.png",
-        "class_ap": folder / "class_ap.json",
-        "predictions": folder / "coco_instances_results.json",
-        "model": job.context.folder / FINAL_WEIGHTS,
-    }
-    for name, path in artifacts.items():
-        if path.exists():
-            job.context.artifact(name, path)
-    shutil.rmtree(job.state_folder, ignore_errors=True)
+    shown = range(min(job.execution.drawn_images, len(data.val)))
+    samples, truths = [loader.dataset[i] for i in shown], [data.val[i] for i in shown]
+    draw_predictions(model, samples, truths, name, folder / "detections.png")
+    job.context.artifact("detections", folder / "detections.png")
+    job.context.artifact("class_ap", folder / "class_ap.json")
     return metrics_of(results)
+
+
+def _finish(model: nn.Module, job: Job) -> None:
+    """Leaves the trained detector in place of the resume state."""
+    path = job.context.folder / FINAL_WEIGHTS
+    torch.save({"model": model.state_dict()}, path)
+    job.context.artifact("model", path)
+    shutil.rmtree(job.state_folder, ignore_errors=True)

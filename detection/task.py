@@ -36,10 +36,24 @@ class ViTDetTask(Task):
         Raises:
             UserError: no detectron2, unusable data, or a backbone that ViTDet cannot take.
         """
-        if find_spec("detectron2") is None:
-            raise UserError(f"{self.spec.name} needs detectron2, which is not installed; run `make setup`")
         if backbone is None:
             raise UserError(f"{self.spec.name} needs a backbone; name one with --backbone")
-        from detection.run import run_vitdet
+        self._require_detectron2()
+        from detection.run import train_vitdet
 
-        return run_vitdet(backbone, recipe, context, self.spec.options.get("relative_positions", "yes") == "yes")
+        return train_vitdet(backbone, recipe, context, self.spec.options.get("relative_positions", "yes") == "yes")
+
+    def evaluate(self, weights: Path, recipe: Recipe, context: Context) -> dict[str, float]:
+        """Evaluates the finished detector in ``weights``, a ``.pkl`` or ``.pth`` with detectron2's names.
+
+        Raises:
+            UserError: no detectron2, or weights or data are unusable.
+        """
+        self._require_detectron2()
+        from detection.run import evaluate_vitdet
+
+        return evaluate_vitdet(weights, recipe, context)
+
+    def _require_detectron2(self) -> None:
+        if find_spec("detectron2") is None:
+            raise UserError(f"{self.spec.name} needs detectron2, which is not installed; run `make setup`")

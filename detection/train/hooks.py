@@ -39,7 +39,7 @@ class Report(HookBase):
         latest = self.trainer.storage.latest()
         names = [name for name in latest if name.startswith("loss_")]
         values = {"loss": latest["total_loss"][0], **{name: latest[name][0] for name in names}}
-        values["lr"] = max(group["lr"] for group in self.trainer.optimizer.param_groups)
+        values["lr"] = latest["lr"][0]
         values["images_per_second"] = self._window * self.batch / max(self._window_seconds, 1e-9)
         self.progress(done, self.trainer.max_iter, {name: float(value) for name, value in values.items()})
         self._window, self._window_seconds = 0, 0.0

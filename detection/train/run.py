@@ -58,8 +58,7 @@ def train(model: nn.Module, samples: KeyedSamples, job: Job) -> None:
     report = Report(job.context.progress, job.protocol.batch_size, job.execution.log_every)
     with StopGuard() as guard, _one_line(trainer):
         saving = SaveAndStop(checkpointer, guard, job.world, job.execution.checkpoint_every)
-        schedule = hooks.LRScheduler(scheduler=instantiate(schedule_config(job.protocol)))
-        trainer.register_hooks([report if job.world.is_main else None, schedule, saving])
+        trainer.register_hooks([report if job.world.is_main else None, saving])
         trainer.train(start, job.protocol.iterations)
     job.context.throughput = report.images_per_second()
 
@@ -68,7 +67,7 @@ def _trainer(model: nn.Module, job: Job) -> MicroBatchTrainer:
     config = optimizer_config(job.protocol, job.dims)
     config.params.model = model
     split = split_batch(job.protocol.batch_size, job.world.size, job.execution.per_device_batch)
-    return MicroBatchTrainer(
+    trainer = MicroBatchTrainer(
         micro_batches=split.accumulation,
         bf16=job.context.precision == "bf16",
         clip_norm=job.protocol.clip_norm,
@@ -77,6 +76,9 @@ def _trainer(model: nn.Module, job: Job) -> MicroBatchTrainer:
         data_loader=(),
         optimizer=instantiate(config),
     )
+    # Registered before a state is loaded, which holds the hook's.
+    trainer.register_hooks([hooks.LRScheduler(scheduler=instantiate(schedule_config(job.protocol)))])
+    return trainer
 
 
 def _loader(samples: KeyedSamples, job: Job, start: int) -> Any:

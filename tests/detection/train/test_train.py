@@ -12,7 +12,7 @@ from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from crossmae.train.progress import ProgressFile
 from crossmae.train.stop import Stopped
-from detection.run import run_vitdet
+from detection.run import train_vitdet
 from transfer.task import Context
 
 New = Callable[..., Context]
@@ -44,7 +44,7 @@ def test_one_and_four_micro_batches_have_the_same_losses(
     for per_device in (8, 2):
         context = new_context(f"micro-{per_device}")
         recipe = short_recipe(*values, "batch_size=8", f"per_device_batch={per_device}")
-        run_vitdet(backbone, recipe, context, relative_positions=True)
+        train_vitdet(backbone, recipe, context, relative_positions=True)
         found[per_device] = losses(context)
     assert len(found[8]) == 20
     assert found[2][:5] == pytest.approx(found[8][:5], rel=1e-6)
@@ -56,12 +56,12 @@ def test_an_interrupted_run_ends_as_the_uninterrupted_one(
     backbone: Backbone, short_recipe: Recipes, new_context: New, coco: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     whole = new_context("whole")
-    expected = run_vitdet(backbone, short_recipe(), whole, relative_positions=False)
+    expected = train_vitdet(backbone, short_recipe(), whole, relative_positions=False)
     folder = new_context("stopped").folder
     with pytest.raises(Stopped, match="SIGUSR1 after iteration 3"):
-        run_vitdet(backbone, short_recipe(), StoppedAt(folder, coco, 0), relative_positions=False)
+        train_vitdet(backbone, short_recipe(), StoppedAt(folder, coco, 0), relative_positions=False)
     again = new_context("stopped")
-    metrics = run_vitdet(backbone, short_recipe(), again, relative_positions=False)
+    metrics = train_vitdet(backbone, short_recipe(), again, relative_positions=False)
     output = capfd.readouterr()
     assert "resumed at iteration 3 of 6" in output.out
     assert "Traceback" not in output.err
@@ -77,9 +77,9 @@ def test_a_run_killed_after_training_only_evaluates(
     with monkeypatch.context() as patch:
         patch.setattr("detection.run.evaluate", _interrupted)
         with pytest.raises(KeyboardInterrupt):
-            run_vitdet(backbone, short_recipe(), context, relative_positions=False)
+            train_vitdet(backbone, short_recipe(), context, relative_positions=False)
     before = (context.folder / "progress.jsonl").read_bytes()
-    run_vitdet(backbone, short_recipe(), context, relative_positions=False)
+    train_vitdet(backbone, short_recipe(), context, relative_positions=False)
     assert (context.folder / "progress.jsonl").read_bytes() == before
 
 
@@ -92,7 +92,7 @@ def test_a_loss_that_is_not_finite_is_one_line(
 ) -> None:
     recipe = short_recipe("learning_rate=1.0e+12", "clip_norm=null", "warmup_factor=1.0")
     with pytest.raises(UserError, match="training diverged at iteration 2 ") as error:
-        run_vitdet(backbone, recipe, new_context(), relative_positions=False)
+        train_vitdet(backbone, recipe, new_context(), relative_positions=False)
     assert "\n" not in str(error.value)
     assert "Traceback" not in capfd.readouterr().err
 
@@ -102,8 +102,8 @@ def test_bf16_with_recomputed_activations_and_fused_attention_trains_alike(
 ) -> None:
     plain, other = new_context("plain"), new_context("other")
     other.precision = "bf16"
-    run_vitdet(backbone, short_recipe(), plain, relative_positions=True)
-    run_vitdet(
+    train_vitdet(backbone, short_recipe(), plain, relative_positions=True)
+    train_vitdet(
         backbone, short_recipe("activation_checkpointing=true", "attention=fused"), other, relative_positions=True
     )
     assert losses(other) == pytest.approx(losses(plain), rel=0.15)
