@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,31 +21,42 @@ class Bench:
     """One out folder, and the commands that work on it."""
 
     folder: Path
+    options: tuple[str, ...] = ("--devices", "cpu:2")
     started: list["subprocess.Popen[str]"] = field(default_factory=list)
 
     def suite(self, tasks: tuple[str, ...] = ("counting", "summing"), seeds: int = 1, **overrides: list[str]) -> None:
-        content = {
+        self.write_suite(self.suite_content(dict.fromkeys(tasks, "quick"), seeds, **overrides))
+
+    def suite_content(self, tasks: dict[str, str], seeds: int = 1, **overrides: list[str]) -> dict[str, Any]:
+        return {
             "title": "test",
             "data": "demo",
             "backbones": {"random": {"source": "random:vit_demo"}},
-            "tasks": dict.fromkeys(tasks, "quick"),
+            "tasks": tasks,
             "seeds": list(range(seeds)),
             "overrides": overrides,
         }
+
+    def write_suite(self, content: dict[str, Any]) -> None:
         (self.folder / "suite.yaml").write_text(yaml.safe_dump(content))
 
-    def start(self, *options: str) -> "subprocess.Popen[str]":
-        return self._open("run_all_main", "--devices", "cpu:2", *options)
+    def start(self, *options: str, suite: str = "suite.yaml") -> "subprocess.Popen[str]":
+        return self._open("run_all_main", *self.options, *options, suite=suite)
 
     def run(self, *options: str) -> tuple[int, str]:
         return self._end(self.start(*options))
 
+    def run_suite(self, name: str, seconds: float = 900) -> tuple[int, str]:
+        return self._end(self.start(suite=name), seconds)
+
     def transfer(self, command: str, *options: str) -> tuple[int, str]:
         return self._end(self._open("main", *options, subcommand=(command,)))
 
-    def _open(self, entry: str, *options: str, subcommand: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
+    def _open(
+        self, entry: str, *options: str, subcommand: tuple[str, ...] = (), suite: str = "suite.yaml"
+    ) -> "subprocess.Popen[str]":
         command = [sys.executable, "-c", f"from transfer.cli import {entry}; {entry}()", *subcommand]
-        command += ["--suite", "suite.yaml", "--out", "out", "--tasks", str(TASKS), *options]
+        command += ["--suite", suite, "--out", "out", "--tasks", str(TASKS), *options]
         process = subprocess.Popen(
             command,
             cwd=self.folder,
@@ -56,8 +68,8 @@ class Bench:
         self.started.append(process)
         return process
 
-    def _end(self, process: "subprocess.Popen[str]") -> tuple[int, str]:
-        output, _ = process.communicate(timeout=120)
+    def _end(self, process: "subprocess.Popen[str]", seconds: float = 180) -> tuple[int, str]:
+        output, _ = process.communicate(timeout=seconds)
         return process.returncode, output
 
     def run_folder(self, task: str, seed: int = 0) -> Path:
@@ -85,6 +97,13 @@ class Bench:
             return []
         return [int(line.split()[2]) for line in lines]
 
+    def end(self) -> None:
+        """Ends the commands that a test left running."""
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
     def writers(self, task: str, seed: int = 0) -> list[int]:
         """The processes that wrote, one after the other."""
         lines = (self.run_folder(task, seed) / "writers.txt").read_text().splitlines()
@@ -103,7 +122,4 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(tmp_path)
     yield bench
-    for process in bench.started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    bench.end()
