@@ -92,14 +92,14 @@ def psnr(source: Source, data: Data, images: Images = 256, seed: Seed = 0, optio
 
 
 def info(
-    preset: Annotated[str, typer.Argument(help="vit_s16, vit_b16, vit_l16, vit_h14 or vit_demo.")],
+    model: Annotated[str, typer.Argument(help="A preset (vit_s16, vit_b16, vit_l16, vit_h14, vit_demo) or weights.")],
     options: Annotated[list[str] | None, typer.Argument(help="Values of the model to change, as key=value.")] = None,
 ) -> None:
     """Prints tokens, parameters and forward GFLOPs per image of a model, by part."""
     from crossmae.analysis.info import info_of
     from crossmae.model.presets import preset_config
 
-    config = preset_config(preset, **_values(options))
+    config = _load(model, options).config if Path(model).exists() else preset_config(model, **_values(options))
     found = info_of(config)
     print(f"patches: {config.num_patches}, visible {config.num_visible}, predicted {config.num_predicted}")
     for name, part in (("encoder", found.encoder), ("decoder", found.decoder)):

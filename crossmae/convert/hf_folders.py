@@ -42,7 +42,7 @@ def read_backbone(name: str, source: str) -> tuple[Weights, BackboneSpec]:
     Raises:
         UserError: neither, or not reachable.
     """
-    folder = Path(name) if Path(name).is_dir() else _download(name)
+    folder = find(name)
     config, weights = read_config(folder), _weights(folder)
     if config.get("model_type") not in ("vit", "vit_mae"):
         raise UserError(f"{source} holds no ViT or ViTMAE but model_type {config.get('model_type')!r}")
@@ -133,7 +133,14 @@ def _weights(folder: Path) -> Weights:
     raise UserError(f"{folder} has no {' or '.join(_FILES)}")
 
 
-def _download(name: str) -> Path:
+def find(name: str) -> Path:
+    """The folder ``name``, or that of the model of this name on the Hugging Face hub, downloaded if need be.
+
+    Raises:
+        UserError: neither a folder nor reachable.
+    """
+    if Path(name).is_dir():
+        return Path(name)
     from huggingface_hub import snapshot_download
 
     try:

@@ -25,16 +25,16 @@ def load_pretrained(
 
     Args:
         source: folder of ours (``RUN/checkpoint``), a released CrossMAE or MAE ``.pth``, a ``.safetensors`` with the
-            released names (also under ``weights/``), or a Hugging Face ViTMAE folder (with or without ``hf:``).
+            released names (also under ``weights/``), or a Hugging Face ViTMAE folder or ``hf:FOLDER_OR_NAME``.
         overrides: options named as in MAEConfig that the weights cannot tell and the file does not say. None means
             not given.
 
     Raises:
         UserError: no such source, an option that must be given, or weights that do not fit: each in one line.
     """
-    path = Path(str(source).removeprefix("hf:"))
     given = {"num_heads": num_heads, "decoder_num_heads": decoder_num_heads, **overrides}
     told = {name: value for name, value in given.items() if value is not None}
+    path = _path(str(source))
     if path.is_dir() and read_config(path).get("format"):
         model = load_checkpoint(path)
         _refuse_contradictions(model, told)
@@ -49,6 +49,14 @@ def autoencoder_in(file: WeightFile) -> Found:
     # Files of reference numerics keep the weights under weights/, beside inputs and gradients.
     weights = part_of(file.weights, "weights/") or file.weights
     return Found(from_official(weights), _options(file))
+
+
+def _path(source: str) -> Path:
+    if not source.startswith("hf:"):
+        return Path(source)
+    from crossmae.convert.hf_folders import find
+
+    return find(source.removeprefix("hf:"))
 
 
 def _read(path: Path) -> Found:

@@ -57,7 +57,8 @@ def test_reconstruct_writes_a_picture_and_psnr_a_number(mae: Path, images: Path,
     assert first == again
 
 
-def test_info_prints_parameters_and_cost() -> None:
+def test_info_prints_parameters_and_cost(mae: Path) -> None:
+    assert "visible 16, predicted 48" in crossmae("info", mae).output
     printed = crossmae("info", "vit_b16", "decoder=self").output
     assert "visible 49, predicted 147" in printed
     assert "decoder GFLOPs: 10.551" in printed

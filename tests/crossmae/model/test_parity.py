@@ -14,6 +14,7 @@ from torch import Tensor
 
 import crossmae
 from crossmae.convert.official import official_name
+from crossmae.model.positions import sincos_positions
 
 DATA = Path(__file__).parent / "data"
 CROSS = {"decoder": "cross", "prediction_ratio": 0.25, "norm_pix_loss": True, "mask_ratio": 0.75}
@@ -94,3 +95,9 @@ def test_files_with_plain_released_names_give_the_same(case: tuple[Reference, di
     save_file(plain, tmp_path / "plain.safetensors")
     _, output = run(tmp_path / "plain.safetensors", reference, options)
     assert output.loss.item() == pytest.approx(reference["io/loss"].item(), rel=1e-6)
+
+
+def test_fixed_positions_are_those_of_the_released_code() -> None:
+    tensors = load_file(DATA / "mae_npl.safetensors")
+    for name, dim in (("pos_embed", 48), ("decoder_pos_embed", 32)):
+        torch.testing.assert_close(sincos_positions(dim, 4), tensors[f"weights/{name}"], rtol=0, atol=1e-7)

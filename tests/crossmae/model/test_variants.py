@@ -69,7 +69,7 @@ def test_the_loss_falls_over_200_steps(variant: str) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.05, fused=True)
     losses = []
     for _ in range(200):
-        loss = model(images[torch.randint(len(images), (32,))]).loss
+        loss = model(images[torch.randint(len(images), (16,))]).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
