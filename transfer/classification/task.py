@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from transfer.classification.accuracy import Outcomes
 
 
+CLASSIFIER = "classifier.safetensors"
+"""The finished model in the run folder."""
+
+
 class ClassificationTask(Task):
     """Fine-tuning or linear probing, as the recipe's ``method`` says, on the data set of ``options: {reader: ...}``."""
 
@@ -37,6 +41,7 @@ class ClassificationTask(Task):
     def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
         """Trains and returns ``top1`` and ``top5`` of the last epoch, and ``top1_best`` of the best evaluated one."""
         from crossmae.train.engine import fit
+        from transfer.classification import finished
         from transfer.classification.job import make_job
 
         if backbone is None or context.data_root is None:
@@ -47,7 +52,21 @@ class ClassificationTask(Task):
         context.throughput = fitted.images_per_second
         if fitted.is_main and job.workload.outcomes is not None:
             context.per_sample(sample_table(val, job.workload.outcomes))
+            finished.save(fitted.model, backbone.spec, context.folder / CLASSIFIER)
+            context.artifact("classifier", context.folder / CLASSIFIER)
         return {**fitted.metrics, "top1_best": max(evaluated["top1"] for evaluated in fitted.history)}
+
+    def evaluate(self, weights: Path, recipe: Recipe, context: Context) -> dict[str, float]:
+        """``top1`` and ``top5`` of a finished classifier: a run's ``classifier.safetensors`` or a released ``.pth``.
+
+        Raises:
+            UserError: weights or data are unusable.
+        """
+        from transfer.classification import finished
+
+        if context.data_root is None:
+            raise UserError(f"task {self.spec.name} needs its data set {self.spec.dataset}")
+        return finished.evaluate(weights, recipe, self.reader.read(context.data_root, "val"), context)
 
 
 def sample_table(images: LabelledImages, outcomes: "Outcomes") -> pd.DataFrame:

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.resources import files
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from crossmae.backbone import Backbone
 from crossmae.data.keyed import SampleKey
@@ -103,6 +105,29 @@ def interrupt(folder: Path, root: Path, backbone: Backbone, protocol: dict[str, 
     folder.mkdir()
     context = Impatient(folder=folder, data_root=root, seed=5)
     task("imagenet").run(backbone, recipe(protocol), context)
+
+
+@pytest.mark.parametrize("protocol", [FINETUNE, LINEAR], ids=["finetune", "linear"])
+def test_finished_classifier_gives_what_training_reported(
+    protocol: dict[str, Any], tmp_path: Path, root: Path, tiny_backbone: Backbone
+) -> None:
+    reported = run(tmp_path / "run", root, tiny_backbone, protocol)
+    ours = tmp_path / "run" / "classifier.safetensors"
+    released = tmp_path / "released.pth"
+    torch.save({"model": load_file(ours), "epoch": 99, "args": Namespace(model="vit_demo")}, released)
+    for path in (ours, released):
+        found = task("imagenet").evaluate(path, recipe(protocol), Context(folder=tmp_path, data_root=root, seed=0))
+        assert found == {name: value for name, value in reported.items() if name != "top1_best"}
+
+
+def test_weights_that_are_no_classifier_are_refused(tmp_path: Path, root: Path, tiny_backbone: Backbone) -> None:
+    context = Context(folder=tmp_path, data_root=root, seed=0)
+    save_file(tiny_backbone.state_dict(), tmp_path / "backbone.safetensors")
+    with pytest.raises(UserError, match="no classifier"):
+        task("imagenet").evaluate(tmp_path / "backbone.safetensors", recipe(FINETUNE), context)
+    save_file(tiny_backbone.to_timm(1000).state_dict(), tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match=r"head.weight \(1000, 128\) for \(6, 128\)"):
+        task("imagenet").evaluate(tmp_path / "other.safetensors", recipe(FINETUNE), context)
 
 
 def last_weights(folder: Path) -> dict[str, bytes]:

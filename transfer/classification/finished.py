@@ -1,0 +1,54 @@
+"""Finished classifiers: kept at the end of a run, and evaluated again, ours or released ones."""
+
+from pathlib import Path
+
+from torch import nn
+
+from crossmae.backbone import Backbone, BackboneSpec
+from crossmae.convert.files import WeightFile, read_weights, write_weights
+from crossmae.convert.fit import load_strictly
+from crossmae.convert.spec import describe
+from crossmae.errors import UserError
+from crossmae.recipe import Recipe
+from crossmae.train.world import join_world
+from transfer.classification.datasets import LabelledImages
+from transfer.classification.job import make_job
+from transfer.task import Context
+
+_PROBED = "vit."
+"""Prefix of the backbone's weights in a linear probe."""
+
+_HEAD = ("head.", "fc_norm.")
+
+
+def save(model: nn.Module, spec: BackboneSpec, path: Path) -> None:
+    """Writes a classifier as ``evaluate`` reads it."""
+    write_weights(model.state_dict(), path, {"num_heads": str(spec.num_heads)})
+
+
+def evaluate(weights: Path, recipe: Recipe, val: LabelledImages, context: Context) -> dict[str, float]:
+    """Accuracy of the classifier in ``weights`` on ``val``, in as many processes as torchrun started.
+
+    Args:
+        weights: what ``save`` wrote, or a released CrossMAE or MAE fine-tuned ``.pth``.
+        recipe: says how it was trained (``method``, ``pooling``, ``image_size``) and how images are cropped.
+
+    Raises:
+        UserError: the weights are no classifier of this recipe and data set; what does not fit is listed.
+    """
+    file = read_weights(weights)
+    job = make_job(_backbone(file, weights), recipe, val, val, context)
+    model = job.workload.model()
+    load_strictly(model, file.weights, str(weights))
+    with join_world(job.execution.device) as world:
+        return job.workload.evaluate(model.to(world.device).eval())
+
+
+def _backbone(file: WeightFile, path: Path) -> Backbone:
+    """The classifier's backbone: its dimensions are what the model is built by."""
+    body = {name.removeprefix(_PROBED): value for name, value in file.weights.items() if not name.startswith(_HEAD)}
+    body = {name: value for name, value in body.items() if not name.startswith("heads.")}
+    if len(body) == len(file.weights):
+        raise UserError(f"{path} holds no classifier: it has no head; give a fine-tuned or probed model")
+    heads = file.arguments.get("num_heads")
+    return Backbone(*describe(body, str(path), None if heads is None else int(heads)))
