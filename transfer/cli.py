@@ -12,6 +12,7 @@ from rich.console import Console
 from crossmae.errors import UserError
 from transfer import commands, showing
 from transfer.estimating import estimate
+from transfer.evaluating import evaluate
 from transfer.harness.benchmark import Benchmark
 from transfer.harness.launch.place import find_place
 from transfer.harness.setting import Setting
@@ -35,6 +36,7 @@ app = typer.Typer(
 commands.register(app)
 showing.register(app)
 app.command()(estimate)
+app.command()(evaluate)
 
 
 def run_all(

@@ -1,5 +1,6 @@
 """Pretraining as a task, so that a plan runs it like any other and its loss has a record."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from crossmae.data.scenes import SceneSource
 
 _LOOKED_AT = 32
+_DRAWN = 6
 
 
 class Pretraining(Task):
@@ -46,7 +48,24 @@ class Pretraining(Task):
         precision: Precision = "bf16" if context.precision == "bf16" else "fp32"
         done = pretrain(recipe, context.data_root, context.folder, context.seed, context.progress, precision=precision)
         context.throughput = done.images_per_second
+        if os.environ.get("RANK", "0") == "0":
+            _draw(done.checkpoint, context)
         return done.metrics
+
+
+def _draw(checkpoint: Path, context: Context) -> None:
+    """Leaves a picture of what the finished autoencoder makes of some training images."""
+    from crossmae.analysis.reconstruct import reconstruction_grid
+    from crossmae.analysis.views import batches, pick
+    from crossmae.convert.load import load_pretrained
+
+    assert context.data_root is not None
+    model = load_pretrained(checkpoint).eval()
+    images = open_images(context.data_root)
+    pixels, noise = next(batches(images, pick(images, _DRAWN), model.config, _DRAWN, context.seed))
+    path = context.folder / "reconstruction.png"
+    reconstruction_grid(model, pixels, noise).save(path)
+    context.artifact("reconstruction", path)
 
 
 def _parted(line: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from crossmae.train.progress import ProgressFile
 
@@ -113,3 +114,11 @@ class Task(ABC):
     @abstractmethod
     def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
         """Trains and evaluates; returns the metrics that the TaskSpec names. ``None`` only where none is consumed."""
+
+    def evaluate(self, weights: Path, recipe: Recipe, context: Context) -> dict[str, float]:
+        """Evaluates the finished model in ``weights``, ours or a released one; the metrics that ``run`` returns.
+
+        Raises:
+            UserError: the weights are unusable, or this task has no finished models.
+        """
+        raise UserError(f"task {self.spec.name} leaves no model that could be evaluated")

@@ -43,7 +43,7 @@ def execute(folder: Path, request: Request) -> Outcome:
     """Runs the task; the first process of a finished run writes ``record.json``."""
     started, clock = now(), time.monotonic()
     try:
-        context = _context(folder, request)
+        context = context_of(folder, request)
         task = load_adapter(request.task)
         backbone = _backbone(request)
         metrics = task.run(backbone, request.recipe, context)
@@ -59,7 +59,8 @@ def execute(folder: Path, request: Request) -> Outcome:
     return Outcome(0)
 
 
-def _context(folder: Path, request: Request) -> Context:
+def context_of(folder: Path, request: Request) -> Context:
+    """What the request says, for this process of the run."""
     kind = Context if os.environ.get("RANK", "0") == "0" else QuietContext
     return kind(
         folder=folder,
