@@ -1,6 +1,6 @@
 """What decides the numbers of a ViTDet run: the typed form of a recipe's ``protocol``."""
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, TypeVar, get_type_hints
 
 from crossmae.errors import UserError
@@ -113,10 +113,10 @@ def parse(kind: type[T], values: dict[str, Any], where: str) -> T:
         raise UserError(f"{where}: unknown {', '.join(sorted(unknown))}; it has {', '.join(known)}")
     hints = get_type_hints(kind)
     built = {name: _value(hints[name], value, f"{where}.{name}") for name, value in values.items()}
-    try:
-        return kind(**built)
-    except TypeError as error:
-        raise UserError(f"{where}: {str(error).partition(') ')[2]}") from error
+    required = [name for name, known_field in known.items() if known_field.default is MISSING]
+    if missing := [name for name in required if name not in values]:
+        raise UserError(f"{where} lacks {', '.join(missing)}")
+    return kind(**built)
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

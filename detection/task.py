@@ -5,12 +5,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crossmae.backbone import Backbone
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from transfer.task import Context, Problem, Task
 
 if TYPE_CHECKING:
+    from crossmae.backbone import Backbone
     from crossmae.data.scenes import SceneSource
 
 
@@ -30,7 +30,7 @@ class ViTDetTask(Task):
 
         write_demo(data_root, scenes)
 
-    def run(self, backbone: Backbone | None, recipe: Recipe, context: Context) -> dict[str, float]:
+    def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
         """Trains Mask R-CNN on the backbone; box and mask AP in percent.
 
         Raises:

@@ -26,13 +26,18 @@ class NativeConfig:
     train: Any
 
 
-def native_config(recipe: str, dims: Dims, relative_positions: bool = True) -> NativeConfig:
-    """The LazyConfig of ``recipe`` over detectron2's own ``coco_2017_train`` and ``coco_2017_val``."""
+def native_config(
+    recipe: str,
+    dims: Dims,
+    relative_positions: bool = True,
+    names: tuple[str, str] = ("coco_2017_train", "coco_2017_val"),
+) -> NativeConfig:
+    """The LazyConfig of ``recipe`` over the registered data sets ``names`` (training, test)."""
     protocol = parse(Protocol, load_recipe(RECIPES, recipe).protocol, recipe)
     check_dims(protocol, dims)
     return NativeConfig(
         model=model_config(protocol, dims, relative_positions),
-        dataloader=loader_config(protocol, ("coco_2017_train", "coco_2017_val"), workers=4),
+        dataloader=loader_config(protocol, names, workers=4),
         optimizer=optimizer_config(protocol, dims),
         lr_multiplier=schedule_config(protocol),
         train=train_config(protocol),

@@ -28,3 +28,4 @@ VIT_B16 = Dims(768, 12, 12, 4.0, 14, True)
 VIT_L16 = Dims(1024, 24, 16, 4.0, 14, True)
 # 224 / 14 = 16 positions a side; upstream's pretrain_img_size stays 224, which with patches of 16 means 14 a side.
 VIT_H14 = Dims(1280, 32, 16, 4.0, 16, True)
+VIT_DEMO = Dims(128, 4, 2, 4.0, 8, True)
