@@ -21,7 +21,13 @@ _WIDTH = 110
 def terminal(table: Table) -> str:
     """Plain text for the terminal."""
     sheet = lay_out(table, Markup())
-    lines = [sheet.title, *_wrapped(sheet.caption), "", _grid(sheet.main, "simple"), ""]
+    lines = [
+        sheet.title,
+        textwrap.fill(sheet.caption, _WIDTH, break_on_hyphens=False),
+        "",
+        _grid(sheet.main, "simple"),
+        "",
+    ]
     lines += _wrapped(*sheet.notes, *_bracketed(sheet.legend))
     if sheet.reference:
         lines += ["", sheet.reference_title, _grid(sheet.reference, "simple"), ""]

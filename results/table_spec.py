@@ -13,6 +13,7 @@
 A cell is chosen by what its row and its column say together, so methods may as well be columns.
 """
 
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -98,8 +99,13 @@ def load_table(name: str) -> TableSpec:
 
 
 def table_names() -> list[str]:
-    """All built-in tables."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    """All built-in tables, in the order of their names and numbers."""
+    return sorted((path.stem for path in FOLDER.glob("*.yaml")), key=_name_and_number)
+
+
+def _name_and_number(name: str) -> tuple[str, int, str]:
+    word, number, rest = re.fullmatch(r"(\D*)(\d*)(.*)", name).groups()  # type: ignore[union-attr]  # matches any text
+    return word, int(number or 0), rest
 
 
 def crossing(row: Line, column: Line) -> Line:

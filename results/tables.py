@@ -7,7 +7,7 @@ from results import forms
 from results.cells import RunIndex
 from results.runs import Planned, Runs, find_runs
 from results.table import Table, fill_table
-from results.table_spec import load_table
+from results.table_spec import load_table, table_names
 
 _FILES = {".md": forms.markdown, ".csv": forms.comma_separated, ".tex": forms.latex, ".html": forms.html}
 
@@ -31,6 +31,12 @@ def write_tables(out: Path, names: Sequence[str], destination: Path, planned: It
         for suffix, write in _FILES.items():
             (destination / f"{table.name}{suffix}").write_text(write(table))
     return "\n\n".join([*(forms.terminal(table) for table in tables), *_warnings(runs)])
+
+
+def tables_with_results(out: Path) -> list[str]:
+    """The built-in tables that the runs below ``out`` have something to say in."""
+    tables = fill_tables(table_names(), find_runs(out))
+    return [table.name for table in tables if any(entry.ours.runs for row in table.rows for entry in row.entries)]
 
 
 def fill_tables(names: Sequence[str], runs: Runs) -> list[Table]:

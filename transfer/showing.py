@@ -13,11 +13,12 @@ from results.compare import CompareError, compare, sentence
 from results.published import PublishedError
 from results.runs import find_runs
 from results.table_spec import TableError, table_names
-from results.tables import write_tables
-from transfer.options import OutOption
+from results.tables import tables_with_results, write_tables
 
+RunsArgument = Annotated[Path, typer.Argument(help="A folder of runs, which are found at any depth.")]
 TableOption = Annotated[
-    list[str] | None, typer.Option("--table", help="A built-in table or a YAML file; repeat it. Default: demo.")
+    list[str] | None,
+    typer.Option("--table", help="A built-in table or a YAML file; repeat it. Default: those with results."),
 ]
 
 
@@ -29,41 +30,59 @@ def register(app: typer.Typer) -> None:
 
 
 def tables(
-    out: OutOption = Path("runs"),
+    runs: RunsArgument = Path("runs"),
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the files. Default: RUNS/tables.")] = None,
     table: TableOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="All built-in tables, also those without results.")] = False,
     names: Annotated[bool, typer.Option("--list", help="Print the names of the built-in tables.")] = False,
 ) -> None:
-    """Fills tables from all runs below a folder and writes them to OUT/tables.
+    """Prints tables filled from all runs below a folder, and writes them as Markdown, CSV, LaTeX and HTML.
 
-    Example: transfer tables --out runs/paper --table table1 --table table2
+    Example: transfer tables runs/paper --out paper_tables --table table1 --table table2
     """
     if names:
         print("\n".join(table_names()))
         return
     with _one_line():
-        print(write_tables(out, table or ["demo"], out / "tables"))
+        chosen = table_names() if everything else _chosen(runs, table)
+        print(write_tables(runs, chosen, out or runs / "tables"))
 
 
-def report(out: OutOption = Path("runs"), table: TableOption = None) -> None:
-    """Writes all runs below a folder as one HTML page, OUT/report.html.
+def report(
+    runs: RunsArgument = Path("runs"),
+    out: Annotated[Path | None, typer.Option("--out", help="The file to write. Default: RUNS/report.html.")] = None,
+    table: TableOption = None,
+) -> None:
+    """Writes all runs below a folder as one HTML page.
 
-    Example: transfer report --out runs/demo
+    Example: transfer report runs/demo
     """
     from results.report.write import write_report  # matplotlib takes its time
 
     with _one_line():
-        print(write_report(out, out / "report.html", table or ["demo"]))
+        print(write_report(runs, out or runs / "report.html", _chosen(runs, table)))
 
 
-def compare_backbones(a: str, b: str, out: OutOption = Path("runs")) -> None:
+def compare_backbones(
+    a: str, b: str, runs: Annotated[Path, typer.Option("--runs", help="A folder of runs.")] = Path("runs")
+) -> None:
     """Says for each metric whether backbone A is better than B, from paired differences over seeds and samples.
 
-    Example: transfer compare crossmae mae --out runs/demo
+    Example: transfer compare crossmae mae --runs runs/demo
     """
     console = Console()
     with _one_line():
-        for one in compare(find_runs(out), a, b):
+        for one in compare(find_runs(runs), a, b):
             console.print(sentence(one), markup=False, highlight=False, soft_wrap=True)
+
+
+def _chosen(runs: Path, tables: list[str] | None) -> list[str]:
+    if not runs.is_dir():
+        raise UserError(f"no folder {runs}; give the folder of your runs, such as runs/demo")
+    chosen = tables or tables_with_results(runs)
+    if not chosen:
+        raise UserError(f"no finished runs below {runs} that a built-in table shows; name one with --table")
+    return chosen
 
 
 @contextmanager

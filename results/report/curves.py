@@ -8,7 +8,6 @@ from pathlib import Path
 
 from results.runs import StoredRecord
 
-_NOT_METRICS = frozenset({"time", "step", "total", "lr", "learning_rate", "epoch"})
 _POINTS = 400
 
 
@@ -27,25 +26,29 @@ Panels = dict[str, list[Curve]]
 
 
 def read_curves(records: Iterable[StoredRecord]) -> dict[str, Panels]:
-    """Curves by task and metric, at most 400 points each, backbones in order of their names."""
+    """The loss and the record's own metrics by task, at most 400 points each, backbones in order of their names."""
     tasks: dict[str, Panels] = defaultdict(lambda: defaultdict(list))
     ordered = sorted(records, key=lambda one: (one.record.task.name, one.record.backbone.name, one.record.seed))
     for stored in ordered:
-        for metric, points in _series(stored.folder / "progress.jsonl").items():
+        shown = ("loss", *stored.record.metrics)
+        for metric, points in _series(stored.folder / "progress.jsonl", shown).items():
             steps, values = zip(*_thinned(sorted(points.items())), strict=True)
             curve = Curve(stored.record.backbone.name, stored.record.seed, steps, values)
             tasks[stored.record.task.name][metric].append(curve)
     return {task: dict(panels) for task, panels in tasks.items()}
 
 
-def _series(path: Path) -> dict[str, dict[float, float]]:
+def _series(path: Path, shown: Iterable[str]) -> dict[str, dict[float, float]]:
     """Points by metric; a step that was repeated after a resume counts once, its later value."""
     series: dict[str, dict[float, float]] = defaultdict(dict)
     for line in _lines(path):
-        for metric, value in line.items():
-            if metric not in _NOT_METRICS and isinstance(value, int | float):
-                series[metric][line["step"]] = value
-    return {metric: points for metric, points in series.items() if len(points) > 1}
+        for metric in line.keys() & set(shown):
+            series[metric][line["step"]] = line[metric]
+    return {metric: series[metric] for metric in sorted(series, key=_loss_first) if len(series[metric]) > 1}
+
+
+def _loss_first(metric: str) -> tuple[bool, str]:
+    return metric != "loss", metric
 
 
 def _lines(path: Path) -> Iterable[dict[str, float]]:

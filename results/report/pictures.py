@@ -31,7 +31,7 @@ class Picture:
 
 
 def read_pictures(records: Iterable[StoredRecord], budget: int = BUDGET) -> tuple[dict[str, list[Picture]], int]:
-    """Pictures by task, one seed per backbone, and how many were left out or could not be read.
+    """Pictures by task, the same of each backbone together, one seed each; and how many were left out.
 
     Every task gets the same share of ``budget``, so that a task with many pictures leaves room for the others.
     """
@@ -59,15 +59,15 @@ def _picture_names(stored: StoredRecord) -> dict[str, str]:
 def _within(records: list[StoredRecord], budget: int) -> tuple[list[Picture], int]:
     pictures: list[Picture] = []
     left_out = 0
-    for stored in records:
-        for name, path in sorted(_picture_names(stored).items()):
-            uri = _embedded(stored.folder / path)
-            if uri is None or len(uri) > budget:
-                left_out += 1
-                continue
-            budget -= len(uri)
-            record = stored.record
-            pictures.append(Picture(record.task.name, record.backbone.name, record.seed, name, uri))
+    named = ((name, stored, path) for stored in records for name, path in _picture_names(stored).items())
+    for name, stored, path in sorted(named, key=lambda one: one[0]):
+        uri = _embedded(stored.folder / path)
+        if uri is None or len(uri) > budget:
+            left_out += 1
+            continue
+        budget -= len(uri)
+        record = stored.record
+        pictures.append(Picture(record.task.name, record.backbone.name, record.seed, name, uri))
     return pictures, left_out
 
 

@@ -7,6 +7,9 @@ from results.compare import CompareError, Comparison, Verdict, compare
 from results.runs import Runs, StoredRecord, machine_name
 from results.table_spec import TableSpec
 
+_KINDS = ("random", "crossmae", "mae")
+"""A backbone's name contains its kind; crossmae contains mae, so the order matters."""
+
 
 def summarise(runs: Runs, specs: Sequence[TableSpec]) -> tuple[str, str, str]:
     """Three sentences: what was run, what it says about CrossMAE, what must be kept in mind."""
@@ -14,13 +17,16 @@ def summarise(runs: Runs, specs: Sequence[TableSpec]) -> tuple[str, str, str]:
 
 
 def contrasts(runs: Runs) -> Iterator[tuple[str, str]]:
-    """The pairs of backbones that a reader asks about first: CrossMAE against random and against MAE."""
+    """The pairs of backbones that a reader asks about first: CrossMAE and MAE against random, then the two."""
     names = sorted({stored.record.backbone.name for stored in runs.records if stored.record.task.name != "pretrain"})
-    ours = [name for name in names if "crossmae" in name]
-    for other in ("random", "mae"):
-        beside = [name for name in names if other in name and name not in ours]
-        if ours and beside:
-            yield ours[0], beside[0]
+    first = {kind: next((name for name in names if _kind(name) == kind), None) for kind in _KINDS}
+    for a, b in (("crossmae", "random"), ("mae", "random"), ("crossmae", "mae")):
+        if (one := first[a]) and (other := first[b]):
+            yield one, other
+
+
+def _kind(name: str) -> str | None:
+    return next((kind for kind in _KINDS if kind in name), None)
 
 
 def shown_metrics(specs: Sequence[TableSpec]) -> set[tuple[str, str]]:

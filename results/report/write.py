@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from results.cells import RunIndex, deviations_of
@@ -76,18 +77,25 @@ def _page(runs: Runs, names: Sequence[str], title: str) -> Page:
     index = RunIndex.of(runs)
     tables = [fill_table(spec, index) for spec in specs]
     pictures, left_out = read_pictures(runs.records)
+    curves = read_curves(runs.records)
+    order = partial(_place, [column.task for spec in specs for column in spec.columns])
     return Page(
         title=title,
         summary=summarise(runs, specs),
         tables=tuple((table, html_part(table), tuple(dot_panels(table))) for table in tables),
-        curves=tuple(_curve_group(task, panels) for task, panels in read_curves(runs.records).items()),
-        pictures=pictures,
+        curves=tuple(_curve_group(task, curves[task]) for task in sorted(curves, key=order)),
+        pictures={task: pictures[task] for task in sorted(pictures, key=order)},
         pictures_left_out=left_out,
         costs=tuple(cost_lines(runs.records)),
         provenance=tuple(provenance_lines(runs.records)),
         deviations=_deviations(runs),
         runs=runs,
     )
+
+
+def _place(shown: list[str | None], task: str) -> tuple[bool, int, str]:
+    """Pretraining first, then the tasks in the order of the tables' columns, then the others by name."""
+    return task != "pretrain", shown.index(task) if task in shown else len(shown), task
 
 
 def _curve_group(task: str, panels: dict[str, list[Curve]]) -> CurveGroup:
