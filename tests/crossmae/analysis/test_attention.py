@@ -24,10 +24,10 @@ def build(**options: Any) -> MaskedAutoencoder:
 
 
 def prefer_visible(model: MaskedAutoencoder, ratio: float) -> None:
-    """Makes every token weigh each visible token ``ratio`` times as much as each masked one, in the first block.
+    """Makes masked tokens weigh each visible token ``ratio`` times as much as each masked one, in the first block.
 
     Visible tokens carry (+1, -1), masked ones (-1, +1) in their first two channels and nothing else; the norm keeps
-    the signs, and one channel of the key reads them.
+    the signs, and one channel of query and key reads them. Visible tokens have the opposite preference.
     """
     decoder = model.decoder
     block = decoder.blocks[0]
@@ -45,8 +45,8 @@ def prefer_visible(model: MaskedAutoencoder, ratio: float) -> None:
         width = 96 // HEADS
         for head in range(HEADS):
             attention.qkv.weight[96 + head * width, 0] = 1.0
-            # Scores differ by 2 * read * query / sqrt(width) between a visible and a masked key.
-            attention.qkv.bias[head * width] = log(ratio) * width**0.5 / (2 * read)
+            # A masked token's query is -read times this; its scores differ by 2 * read * query / sqrt(width).
+            attention.qkv.weight[head * width, 0] = -log(ratio) * width**0.5 / (2 * read**2)
 
 
 def test_a_decoder_that_prefers_visible_tokens_is_found_out() -> None:
