@@ -14,7 +14,7 @@ from crossmae.train.lock import owner
 from transfer.harness.estimates import read_estimates
 from transfer.harness.matrix import plan_table, summary
 from transfer.harness.plan import Run
-from transfer.harness.prepare import check_tasks
+from transfer.harness.prepare import check_runs, disk_problems
 from transfer.harness.setting import Setting
 from transfer.harness.specs import load_specs
 from transfer.harness.state import State, states_of
@@ -78,8 +78,8 @@ def check(
     """
     _, runs, roots = Setting.of(suite, out, None, backbone, data, change, folders).load()
     console = Console()
-    problems = check_tasks(runs, roots, folders or (), console.print)
-    found = list(dict.fromkeys(line for lines in problems.values() for line in lines))
+    problems = check_runs(runs, roots, folders or (), console.print)
+    found = list(dict.fromkeys([*disk_problems(out), *(line for lines in problems.values() for line in lines)]))
     for line in found:
         console.print(f"- {line}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"{len(found)} problems" if found else "no problems")

@@ -32,6 +32,8 @@ class TaskSpec:
     """Names of the metrics that the task returns; the first is the one that is watched."""
     recipes: str
     """Package whose ``recipes/`` folder holds ``<task>_<recipe>.yaml``."""
+    engine: tuple[str, ...] = ()
+    """Modules that must be importable beside this project's own dependencies."""
     length: tuple[str, ...] = ()
     """Recipe values that say how long training is, in updates or epochs; empty for a task that trains nothing."""
     consumes_backbone: bool = True
@@ -42,7 +44,8 @@ class TaskSpec:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """From ``dataclasses.asdict`` and back from JSON."""
-        return cls(**{**content, "metrics": tuple(content["metrics"]), "length": tuple(content["length"])})
+        lists = {name: tuple(content[name]) for name in ("metrics", "engine", "length")}
+        return cls(**{**content, **lists})
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from transfer.harness.launch.launcher import Launcher
 from transfer.harness.launch.place import Place
 from transfer.harness.logs import last_lines
 from transfer.harness.plan import Run
-from transfer.harness.prepare import check_tasks
+from transfer.harness.prepare import check_runs
 from transfer.harness.requests import request_maker
 from transfer.harness.setting import Setting
 from transfer.harness.state import State, states_of
@@ -76,8 +76,7 @@ class Benchmark:
         return 0
 
     def _drive(self, open_runs: list[Run]) -> Campaign:
-        problems = check_tasks(open_runs, self.roots, self.task_folders, self._say)
-        bad = _refuse(open_runs, problems)
+        bad = _refuse(check_runs(open_runs, self.roots, self.task_folders, self._say))
         with watching(self.console, self.launcher.place) as view:
             for reason in sorted({*bad.values()}):
                 view.note(f"not started: {reason}")
@@ -98,13 +97,11 @@ class Benchmark:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _refuse(runs: list[Run], problems: Mapping[str, list[str]]) -> dict[Path, str]:
-    """Runs whose data or engine would fail them count as failed tries, with all reasons in one line."""
-    bad: dict[Path, str] = {}
-    for run in runs:
-        if found := problems.get(run.task.name):
-            bad[run.folder] = " | ".join(found)
-            run.folder.mkdir(parents=True, exist_ok=True)
-            with suppress(OSError):
-                end_try(run.folder, bad[run.folder], None, retryable=False)
+def _refuse(problems: Mapping[Path, list[str]]) -> dict[Path, str]:
+    """Runs whose data, engine or weights would fail them count as failed tries, with all reasons in one line."""
+    bad = {folder: " | ".join(found) for folder, found in problems.items()}
+    for folder, reason in bad.items():
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            end_try(folder, reason, None, retryable=False)
     return bad

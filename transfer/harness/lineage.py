@@ -9,6 +9,7 @@ from typing import Any
 from crossmae.errors import UserError
 
 _NAMED = ("random:", "timm:", "hf:")
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
 def lineage_of_source(source: str, cache: Path) -> dict[str, Any]:
@@ -19,13 +20,14 @@ def lineage_of_source(source: str, cache: Path) -> dict[str, Any]:
     Raises:
         UserError: there is no such file.
     """
-    path = Path(source.removeprefix("hf:"))
-    if source.startswith(_NAMED) and not path.is_dir():
+    name, _, place = source.rpartition("@") if source.startswith("timm:") else ("", "", source.removeprefix("hf:"))
+    path = Path(place)
+    if source.startswith(_NAMED) and not name and not path.is_dir():
         return {"source": source}
-    file = path / "model.safetensors" if path.is_dir() else path
+    file = next((path / name for name in _WEIGHTS if (path / name).is_file()), path)
     if not file.is_file():
         raise UserError(f"no weights at {source}; give a folder, a .pth or .safetensors file, timm:NAME or random:ARCH")
-    return {"file": _digest(file, cache)}
+    return {"file": _digest(file, cache), **({"source": name} if name else {})}
 
 
 def lineage_of_pretraining(identity: str, recipe_hash: str, seed: int) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -18,16 +19,21 @@ from transfer.harness.processes import PARENT_VARIABLE
 from transfer.task import TaskSpec
 
 Report = Callable[[str], None]
+LEAST_GIB = 5
+"""States and checkpoints of a few ViT-B runs at a time."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One data set and the tasks that read it; a task without data is alone."""
+    """Something to look at in a process of its own."""
 
     label: str
-    tasks: tuple[TaskSpec, ...]
-    root: Path | None
-    demo: bool
+    request: ProbeRequest
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Names that are answered for."""
+        return (self.request.source,) if self.request.source else tuple(spec.name for spec in self.request.tasks)
 
 
 @dataclass(frozen=True)
@@ -38,15 +44,29 @@ class _Running:
     errors: IO[str]
 
 
-def check_tasks(runs: Iterable[Run], roots: DataRoots, folders: Iterable[Path], report: Report) -> dict[str, list[str]]:
-    """Problems by task name, for the tasks of ``runs``; each data set is looked at in a process of its own."""
-    waiting = _probes(runs, roots)
+def check_runs(runs: Sequence[Run], roots: DataRoots, folders: Sequence[Path], report: Report) -> dict[Path, list[str]]:
+    """Problems by run folder, for runs that have some: their data, their engine, the weights they start from."""
+    answers = _answers([*_data_probes(runs, roots, folders), *_weight_probes(runs)], report)
+    found = {run.folder: [*answers[run.task.name], *answers.get(run.source or "", [])] for run in runs}
+    return {folder: problems for folder, problems in found.items() if problems}
+
+
+def disk_problems(out: Path) -> list[str]:
+    """Too little space for what runs leave."""
+    place = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free / 2**30
+    if free >= LEAST_GIB:
+        return []
+    return [f"{place} has {free:.1f} GiB free; free some ({LEAST_GIB} GiB at least), or choose another --out"]
+
+
+def _answers(waiting: list[Probe], report: Report) -> dict[str, list[str]]:
     running: list[_Running] = []
     answers: dict[str, list[str]] = {}
     while waiting or running:
         while waiting and len(running) < _side_by_side():
             report(_says(waiting[0]))
-            running.append(_start(waiting.pop(0), tuple(folders)))
+            running.append(_start(waiting.pop(0)))
         over = [one for one in running if one.process.poll() is not None]
         running = [one for one in running if one not in over]
         for one in over:
@@ -56,31 +76,35 @@ def check_tasks(runs: Iterable[Run], roots: DataRoots, folders: Iterable[Path], 
 
 
 def _says(probe: Probe) -> str:
-    written = probe.demo and probe.root is not None and not probe.root.exists()
+    root = probe.request.data_root
+    written = probe.request.demo and root is not None and not Path(root).exists()
     return f"{'writing and checking' if written else 'checking'} {probe.label}"
 
 
-def _probes(runs: Iterable[Run], roots: DataRoots) -> list[Probe]:
-    specs: Mapping[str, TaskSpec] = {run.task.name: run.task for run in runs}
+def _data_probes(runs: Iterable[Run], roots: DataRoots, folders: Sequence[Path]) -> Iterator[Probe]:
+    specs = {run.task.name: run.task for run in runs}
     groups: dict[str, list[TaskSpec]] = {}
     for spec in specs.values():
         groups.setdefault(spec.dataset or spec.name, []).append(spec)
-    return [_probe(label, tasks, roots) for label, tasks in groups.items()]
+    for label, tasks in groups.items():
+        root = None if tasks[0].dataset is None else str(roots.of(label))
+        demo = roots.demo and label not in roots.named
+        yield Probe(label, ProbeRequest(tuple(tasks), root, demo, task_folders=tuple(map(str, folders))))
 
 
-def _probe(label: str, tasks: list[TaskSpec], roots: DataRoots) -> Probe:
-    root = None if tasks[0].dataset is None else roots.of(label)
-    return Probe(label, tuple(tasks), root, roots.demo and label not in roots.named)
+def _weight_probes(runs: Iterable[Run]) -> Iterator[Probe]:
+    """Weights of users; those of pretraining runs come later, and random ones cannot fail."""
+    sources = {run.source for run in runs if run.source and run.needs is None}
+    for source in sorted(source for source in sources if not source.startswith("random:")):
+        yield Probe(source, ProbeRequest(source=source))
 
 
 def _side_by_side() -> int:
     return min(8, len(os.sched_getaffinity(0)))
 
 
-def _start(probe: Probe, folders: tuple[Path, ...]) -> "_Running":
-    root = None if probe.root is None else str(probe.root)
-    request = ProbeRequest(probe.tasks, root, probe.demo, tuple(map(str, folders)))
-    command = [sys.executable, "-P", "-m", "transfer.harness.probe", request.to_json()]
+def _start(probe: Probe) -> "_Running":
+    command = [sys.executable, "-P", "-m", "transfer.harness.probe", probe.request.to_json()]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", PARENT_VARIABLE: str(os.getpid())}
     # Files, not pipes: a chatty engine must not wait for somebody to read.
     output, errors = TemporaryFile("w+"), TemporaryFile("w+")
@@ -95,7 +119,7 @@ def _answer(one: "_Running") -> dict[str, list[str]]:
         return answers
     except (IndexError, ValueError):
         last = errors[-1] if errors else f"exit code {one.process.returncode}"
-        return {spec.name: [f"the check of {one.probe.label} failed: {last}"] for spec in one.probe.tasks}
+        return {name: [f"the check of {one.probe.label} failed: {last}"] for name in one.probe.asked}
 
 
 def _lines(file: IO[str]) -> list[str]:

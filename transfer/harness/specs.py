@@ -15,7 +15,7 @@ from transfer.task import TaskSpec
 
 BUILT_IN = Path(__file__).parents[1] / "tasks"
 _REQUIRED = {"version", "title", "adapter", "metrics"}
-_KNOWN = _REQUIRED | {"dataset", "recipes", "length", "consumes_backbone", "options"}
+_KNOWN = _REQUIRED | {"dataset", "recipes", "engine", "length", "consumes_backbone", "options"}
 
 
 def load_specs(folders: Iterable[Path] = ()) -> dict[str, TaskSpec]:
@@ -91,6 +91,7 @@ def _read(path: Path) -> TaskSpec:
         dataset=content.get("dataset"),
         metrics=tuple(content["metrics"]),
         recipes=content.get("recipes", str(path.resolve().parent / "recipes")),
+        engine=tuple(content.get("engine", ())),
         length=tuple(content.get("length", ())),
         consumes_backbone=bool(content.get("consumes_backbone", True)),
         options=content.get("options", {}),

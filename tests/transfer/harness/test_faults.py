@@ -23,6 +23,7 @@ def test_killed_worker_is_retried_from_its_state(bench):
     assert_never_two_writers(bench, "counting")
 
 
+@pytest.mark.slow
 def test_hopeless_kills_end_after_some_retries(bench):
     bench.suite(counting=["fault=die"])
     code, output = bench.run()
@@ -31,7 +32,7 @@ def test_hopeless_kills_end_after_some_retries(bench):
     assert len(bench.records()) == 1
 
 
-@pytest.mark.parametrize("whole_group", [False, True])
+@pytest.mark.parametrize("whole_group", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_killed_controller_is_taken_over(bench, whole_group):
     bench.suite(counting=[SLOW], summing=["seconds_per_step=0.01"])
     first = bench.start()
@@ -49,6 +50,7 @@ def test_killed_controller_is_taken_over(bench, whole_group):
     assert_never_two_writers(bench, "counting")
 
 
+@pytest.mark.slow
 def test_hanging_run_is_ended_and_retried(bench):
     bench.suite(tasks=("counting",), counting=["fault=once-hang"])
     code, output = bench.run("--hang-minutes", "0.05")
@@ -73,6 +75,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(bench):
     assert bench.steps("counting") == list(range(1, 21))
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_leaves_at_once(bench):
     bench.suite(tasks=("counting",), counting=["fault=hang"])
     first = bench.start()

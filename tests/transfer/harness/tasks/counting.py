@@ -30,6 +30,7 @@ class Counting(Task):
         numbers = json.loads((context.data_root / "numbers.json").read_text())
         state_file = context.folder / "state.json"
         step, total = json.loads(state_file.read_text()) if state_file.exists() else (0, 0)
+        (context.folder / "devices.txt").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
         print("resumed at step" if step else "started at step", step, flush=True)
         with StopGuard() as guard:
             while step < recipe.protocol["steps"]:
