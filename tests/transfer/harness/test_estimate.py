@@ -12,6 +12,7 @@ from transfer.harness.specs import load_specs
 from transfer.harness.suite import load_suite
 
 
+@pytest.mark.slow
 def test_estimate_is_near_what_the_run_takes(bench):
     """Also beside it in the record; the trials leave nothing behind."""
     bench.suite(tasks=("counting",), counting=["steps=150"])
