@@ -51,35 +51,38 @@ def _what_was_run(runs: Runs) -> str:
 
 def _what_it_says(runs: Runs, specs: Sequence[TableSpec]) -> str:
     shown = shown_metrics(specs)
-    parts = []
-    for a, b in contrasts(runs):
-        try:
-            comparisons = [one for one in compare(runs, a, b) if (one.task, one.metric) in shown]
-        except CompareError:
-            continue
-        if comparisons:
-            parts.append(_contrast(a, b, comparisons))
-    if not parts:
+    found = [[one for one in _compared(runs, a, b) if (one.task, one.metric) in shown] for a, b in contrasts(runs)]
+    contrasted = [comparisons for comparisons in found if comparisons]
+    if not contrasted:
         return "There is no pair of backbones to compare yet."
-    text = "; ".join(parts)
-    return text[0].upper() + text[1:] + "."
+    text = "; ".join(map(_contrast, contrasted))
+    if all(one.over_seeds.low is None for comparisons in contrasted for one in comparisons):
+        return f"With one seed no difference can be told from chance: {text}."
+    odd = [_oddity(one) for comparisons in contrasted for one in comparisons if one.disagreeing_seeds()]
+    seeds = f"single seeds disagree in {', '.join(odd)}" if odd else "no single seed disagrees with its mean"
+    return f"By mean paired differences over seeds, {text}; {seeds}."
 
 
-def _contrast(a: str, b: str, comparisons: list[Comparison]) -> str:
-    above = [one for one in comparisons if one.over_seeds.mean > 0]
+def _compared(runs: Runs, a: str, b: str) -> list[Comparison]:
+    try:
+        return compare(runs, a, b)
+    except CompareError:
+        return []
+
+
+def _contrast(comparisons: list[Comparison]) -> str:
     means = [one.over_seeds.mean for one in comparisons]
-    text = f"the mean paired difference {a} minus {b} is above 0 in {len(above)} of {len(comparisons)} columns"
-    text += f" (from {min(means):+.1f} to {max(means):+.1f} points)"
+    above = sum(1 for mean in means if mean > 0)
+    text = f"{comparisons[0].a} minus {comparisons[0].b} is above 0 in {above} of {len(means)} columns"
+    text += f" ({min(means):+.1f} to {max(means):+.1f} points)"
     if all(one.over_seeds.low is None for one in comparisons):
-        return f"{text}, but with one seed no difference can be told from chance"
+        return text
     sure = sum(1 for one in comparisons if one.verdict is not Verdict.CANNOT_TELL)
-    text += f", and its 95 % interval over seeds excludes 0 in {sure}"
-    odd = [f"{one.metric} of {one.task} (seed {_list(one.disagreeing_seeds())})" for one in _disagreeing(comparisons)]
-    return f"{text}; single seeds disagree in {', '.join(odd)}" if odd else f"{text}; no single seed disagrees"
+    return f"{text}, its 95 % interval excluding 0 in {sure}"
 
 
-def _disagreeing(comparisons: list[Comparison]) -> list[Comparison]:
-    return [one for one in comparisons if one.disagreeing_seeds()]
+def _oddity(one: Comparison) -> str:
+    return f"{one.metric} of {one.task} ({one.a} minus {one.b}, {_seeds(list(one.disagreeing_seeds()))})"
 
 
 def _what_to_keep_in_mind(runs: Runs) -> str:
