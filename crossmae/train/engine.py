@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from crossmae.train.allocator import keep_freed_memory
 from crossmae.train.plan import Execution, TrainPlan
 from crossmae.train.stop import StopGuard, leaving_at_once
 from crossmae.train.trainer import Progress, Trainer
@@ -59,6 +60,8 @@ def fit(
     """
     chosen = execution or Execution()
     with join_world(chosen.device) as world, share_lock(world, folder), _matmul_precision(chosen.matmul_precision):
+        if world.device.type == "cpu":
+            keep_freed_memory()
         with StopGuard() as guard:
             trainer = Trainer(workload, plan, chosen, folder, world, guard)
             trainer.restore()

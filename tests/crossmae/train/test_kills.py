@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import toy
 import torch
+import toy
 
 from crossmae.train.stream import SampleStream
 

@@ -1,0 +1,99 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crossmae.backbone import Backbone
+from crossmae.convert.checkpoint import load_checkpoint
+from crossmae.train.progress import ProgressFile
+from crossmae.train.stop import EXIT_RESUME
+
+SMALL = ["global_batch=8", "max_steps=6", "log_every=2", "checkpoint_every=3"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    for index in range(20):
+        pixels = np.random.default_rng(index).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+    return folder
+
+
+def command(recipe: str, data: Path, out: Path, *overrides: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "crossmae", "pretrain", recipe, "--out", str(out), "--data", str(data)),
+        *("--device", "cpu", *SMALL, *overrides),
+    ]
+
+
+def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(arguments, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_a_run_leaves_a_checkpoint_a_log_and_curves_and_a_second_start_has_nothing_to_do(
+    data: Path, tmp_path: Path
+) -> None:
+    first = run(command("demo_crossmae", data, tmp_path))
+    assert first.returncode == 0, first.stderr
+    weights = (tmp_path / "checkpoint" / "model.safetensors").read_bytes()
+
+    assert load_checkpoint(tmp_path / "checkpoint").config.prediction_ratio == 0.25
+    backbone = Backbone.load(tmp_path / "checkpoint")
+    assert backbone.spec.arch == "vit_demo"
+    assert backbone.spec.pretraining["recipe"] == "demo_crossmae"
+    assert backbone.spec.pretraining["steps"] == 6
+    assert [line["step"] for line in ProgressFile(tmp_path).read()] == [2, 4, 6]
+    assert set(ProgressFile(tmp_path).read()[0]) >= {
+        "loss",
+        "lr",
+        "grad_norm",
+        "images_per_second",
+        "waiting",
+        "memory",
+    }
+    assert "update 6/6  loss" in (tmp_path / "log.txt").read_text()
+    assert list((tmp_path / "tensorboard").iterdir())
+
+    second = run(command("demo_crossmae", data, tmp_path))
+    assert second.returncode == 0
+    assert "resumed at step 6 of 6" in second.stdout
+    assert (tmp_path / "checkpoint" / "model.safetensors").read_bytes() == weights
+
+
+def test_mistakes_are_one_line(data: Path, tmp_path: Path) -> None:
+    for arguments, line in (
+        (command("demo_cross", data, tmp_path), "no recipe 'demo_cross'; known recipes: crossmae15_400ep"),
+        (command("demo_mae", data, tmp_path, "model.depht=3"), "recipe demo_mae has no value 'model.depht'"),
+        (command("demo_mae", data, tmp_path, "model.decoder=both"), "decoder must be"),
+        (command("demo_mae", data / "gone", tmp_path), "no images at"),
+    ):
+        result = run(arguments)
+        assert result.returncode == 1
+        assert len(result.stderr.splitlines()) == 1
+        assert line in result.stderr
+
+
+def test_sigterm_ends_with_the_resume_code_and_another_recipe_is_then_refused(data: Path, tmp_path: Path) -> None:
+    long = command("demo_mae", data, tmp_path, "max_steps=100000")
+    process = subprocess.Popen(long, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "progress.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+
+    assert process.returncode == EXIT_RESUME
+    assert errors.splitlines()[-1].startswith("crossmae: stopped after update")
+    changed = run(command("demo_mae", data, tmp_path, "max_steps=100000", "weight_decay=0.1"))
+    assert changed.returncode == 1
+    assert "protocol.weight_decay 0.05 -> 0.1" in changed.stderr
+    assert json.loads((tmp_path / "state" / "identity.json").read_text())["protocol"]["weight_decay"] == 0.05
