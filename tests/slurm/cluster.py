@@ -1,7 +1,8 @@
 """A real Slurm of two nodes on the loopback interface of one machine, with all of its files in one folder.
 
 Each node's daemon lives in a process namespace of its own: ending it ends everything on that node, as a power
-cut would. Needs root and Debian's packages slurmctld, slurmd, slurm-client and munge; installs them if they are missing.
+cut would. Needs root and Debian's packages slurmctld, slurmd, slurm-client and munge; installs them if they are
+missing.
 """
 
 import os
