@@ -27,14 +27,15 @@ def optimizer_config(protocol: Protocol, dims: Dims) -> Any:
 
 
 def schedule_config(protocol: Protocol) -> Any:
-    """Multiplier of the learning rate: a linear warm-up, then steps of .1."""
+    """Multiplier of the learning rate: a linear warm-up, then steps of .1; a shorter run does not reach them all."""
+    milestones = [milestone for milestone in protocol.milestones if milestone < protocol.iterations]
     return L(WarmupParamScheduler)(
         scheduler=L(MultiStepParamScheduler)(
-            values=[float(f"1e-{step}") for step in range(len(protocol.milestones) + 1)],
-            milestones=list(protocol.milestones),
+            values=[float(f"1e-{step}") for step in range(len(milestones) + 1)],
+            milestones=milestones,
             num_updates=protocol.iterations,
         ),
-        warmup_length=protocol.warmup_iterations / protocol.iterations,
+        warmup_length=min(1.0, protocol.warmup_iterations / protocol.iterations),
         warmup_factor=protocol.warmup_factor,
     )
 

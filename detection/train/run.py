@@ -60,7 +60,8 @@ def train(model: nn.Module, samples: KeyedSamples, job: Job) -> None:
         saving = SaveAndStop(checkpointer, guard, job.world, job.execution.checkpoint_every)
         trainer.register_hooks([report if job.world.is_main else None, saving])
         trainer.train(start, job.protocol.iterations)
-    job.context.throughput = report.images_per_second()
+    if job.world.is_main:
+        job.context.throughput = report.images_per_second()
 
 
 def _trainer(model: nn.Module, job: Job) -> MicroBatchTrainer:

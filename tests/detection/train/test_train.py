@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from crossmae.train.stop import Stopped
 from detection.run import train_vitdet
 from transfer.task import Context
 
+PROGRAM = Path(__file__).with_name("train_in_processes.py")
+
 New = Callable[..., Context]
 Recipes = Callable[..., Recipe]
 
@@ -26,7 +30,9 @@ def losses(context: Context) -> list[float]:
 class StoppedAt(Context):
     """Sends the signal of a scheduler that wants its machine back, after ``iteration``."""
 
-    iteration = 3
+    def __init__(self, iteration: int, folder: Path, coco: Path) -> None:
+        super().__init__(folder, coco, seed=0)
+        self.iteration = iteration
 
     def progress(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
         super().progress(step, total, metrics)
@@ -52,22 +58,37 @@ def test_one_and_four_micro_batches_have_the_same_losses(
     assert found[2] == pytest.approx(found[8], rel=2e-3)
 
 
-def test_an_interrupted_run_ends_as_the_uninterrupted_one(
+def test_a_run_interrupted_three_times_ends_as_the_uninterrupted_one(
     backbone: Backbone, short_recipe: Recipes, new_context: New, coco: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     whole = new_context("whole")
     expected = train_vitdet(backbone, short_recipe(), whole, relative_positions=False)
     folder = new_context("stopped").folder
-    with pytest.raises(Stopped, match="SIGUSR1 after iteration 3"):
-        train_vitdet(backbone, short_recipe(), StoppedAt(folder, coco, 0), relative_positions=False)
+    for iteration in (1, 3, 4):
+        with pytest.raises(Stopped, match=f"SIGUSR1 after iteration {iteration}"):
+            train_vitdet(backbone, short_recipe(), StoppedAt(iteration, folder, coco), relative_positions=False)
     again = new_context("stopped")
     metrics = train_vitdet(backbone, short_recipe(), again, relative_positions=False)
     output = capfd.readouterr()
-    assert "resumed at iteration 3 of 6" in output.out
+    assert [f"resumed at iteration {done} of 6" in output.out for done in (1, 3, 4)] == [True] * 3
     assert "Traceback" not in output.err
     assert losses(again) == losses(whole)
     assert metrics == expected
     assert not (folder / "state").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_losses_of_one(
+    backbone: Backbone, short_recipe: Recipes, new_context: New, coco: Path
+) -> None:
+    short = ("iterations=4", "milestones=[3]", "warmup_iterations=1", "warmup_factor=1.0", "log_every=1")
+    values = (*short, "learning_rate=0.0002", "batch_size=8")
+    alone, together = new_context("alone"), new_context("together")
+    train_vitdet(backbone, short_recipe(*values), alone, relative_positions=True)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(PROGRAM)]
+    options = [*values, "per_device_batch=2"]
+    subprocess.run([*command, str(coco), str(together.folder), *options], check=True)
+    assert losses(together) == pytest.approx(losses(alone), rel=1e-4)
 
 
 def test_a_run_killed_after_training_only_evaluates(
