@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One thread in each of pytest's processes: they share the cores among themselves. By file: what a file sets up, once.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
-.PHONY: setup flash demo demo-seeds test test-all test-fast test-slow lint clean
+.PHONY: setup flash demo demo-seeds test test-all test-fast test-slow test-kills lint clean
 
 setup:
 	@command -v $(PYTHON) >/dev/null || \
@@ -29,6 +29,10 @@ test-fast: setup
 
 test-slow: setup
 	$(PYTEST) -m slow
+
+# A run of 1,000 updates, killed ten times: prints what each restart said.
+test-kills: setup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -s tests/crossmae/train/test_kills.py
 
 lint: setup
 	$(BIN)/ruff check
