@@ -51,6 +51,9 @@ def load_backbone(module: MAE, backbone: Backbone) -> None:
     state = convert(backbone, module.patch_shape, module.patch_size)
     expected = EXPECTED_MISSING if backbone.spec.layer_scale else f"{EXPECTED_MISSING}|{LAYER_SCALE}"
     check_names(set(state), set(module.state_dict()), expected)
+    places = module.state_dict()
+    if wrong := {name for name, value in state.items() if value.shape != places[name].shape}:
+        raise UserError(f"the backbone does not fit mmsegmentation's MAE: another shape of {_list(wrong)}")
     module.load_state_dict(state, strict=False)
     for name, table in module.named_parameters():
         if name.endswith("relative_position_bias_table"):
