@@ -20,6 +20,8 @@ from pathlib import Path
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 NODES = ("node1", "node2")
 FIRST_PORT = 16_817
+WITH_US = ("setpriv", "--pdeathsig", "KILL")
+"""Before a daemon's command: it ends with this process, however that ends."""
 
 CONFIG = """
 ClusterName=test
@@ -83,7 +85,7 @@ class Cluster:
         (self.folder / f"spool.{name}").mkdir(exist_ok=True)
         with open(self.folder / f"{name}.out", "ab") as output:
             self.nodes[name] = subprocess.Popen(
-                ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "slurmd", "-D", "-N", name],
+                [*WITH_US, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "slurmd", "-D", "-N", name],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -131,7 +133,7 @@ def slurm(folder: Path) -> Iterator[Cluster]:
     try:
         _wait_for(folder / "munge.sock")
         controller = subprocess.Popen(
-            ["slurmctld", "-D"], env=cluster.environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*WITH_US, "slurmctld", "-D"], env=cluster.environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         for name in NODES:
             cluster.start_node(name)
@@ -174,7 +176,7 @@ def _configure(folder: Path) -> None:
 def _munge(folder: Path) -> list[str]:
     files = {"socket": "munge.sock", "key-file": "munge.key", "pid-file": "munged.pid", "seed-file": "munged.seed"}
     options = [f"--{option}={folder / name}" for option, name in files.items()]
-    return ["munged", "--foreground", "--force", *options, f"--log-file={folder / 'munged.log'}"]
+    return [*WITH_US, "munged", "--foreground", "--force", *options, f"--log-file={folder / 'munged.log'}"]
 
 
 def _wait_for(path: Path, seconds: float = 20) -> None:
