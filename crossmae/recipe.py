@@ -1,10 +1,10 @@
 """Recipes: YAML files of a few lines over a base, split into what decides the numbers and what does not.
 
-    base: paper_crossmae          # another recipe of the same folder, merged under this one
-    source: "CrossMAE Table 10"   # where the values come from
-    deviations: ["..."]           # from the paper's protocol, in plain words; bases' deviations add up
-    protocol: {...}               # decides the numbers: part of a run's identity
-    execution: {...}              # devices, per-device batch, workers, ...: recorded, not part of the identity
+base: paper_crossmae          # another recipe of the same folder, merged under this one
+source: "CrossMAE Table 10"   # where the values come from
+deviations: ["..."]           # from the paper's protocol, in plain words; bases' deviations add up
+protocol: {...}               # decides the numbers: part of a run's identity
+execution: {...}              # devices, per-device batch, workers, ...: recorded, not part of the identity
 """
 
 import hashlib
