@@ -97,6 +97,8 @@ def _optimizer(protocol: Mapping[str, Any], spec: "BackboneSpec") -> Values:
 
 def _schedule(protocol: Mapping[str, Any]) -> list[Values]:
     warmup, end = protocol["warmup_steps"], protocol["max_steps"]
+    if end <= warmup:
+        raise UserError(f"max_steps ({end}) must be larger than warmup_steps ({warmup})")
     return [
         {"type": "LinearLR", "start_factor": 1e-6, "by_epoch": False, "begin": 0, "end": warmup},
         {"type": "PolyLR", "eta_min": 0.0, "power": 1.0, "begin": warmup, "end": end, "by_epoch": False},

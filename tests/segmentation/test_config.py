@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 
 import segmentation
-from crossmae.backbone import BackboneSpec
+from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.errors import UserError
 from crossmae.recipe import load_recipe
 from segmentation.compare import PUBLISHED, differences, table
@@ -87,3 +87,9 @@ def test_blocks_must_exist() -> None:
     recipe = load_recipe(ROOM / "recipes", "ade20k_upernet_vit_l16")
     with pytest.raises(UserError, match=r"12 blocks.*vit_b16"):
         upernet(recipe.protocol, spec_of("vit_b16"), Path())
+
+
+def test_a_schedule_that_ends_in_its_warm_up_is_refused() -> None:
+    recipe = load_recipe(ROOM / "recipes", "ade20k_upernet_demo", ["max_steps=20"])
+    with pytest.raises(UserError, match=r"max_steps \(20\) must be larger than warmup_steps \(20\)"):
+        upernet(recipe.protocol, Backbone.load("random:vit_demo").spec, Path())

@@ -150,7 +150,7 @@ def test_micro_batches_normalize_fewer_images_and_say_so(
     tmp_path: Path, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
 ) -> None:
     context = context_in(tmp_path)
-    train(backbone, small_recipe("per_device_batch=2", "max_steps=2"), context)
+    train(backbone, small_recipe("per_device_batch=2", "max_steps=3"), context)
     assert "batch norm over 2 images (batch: 4)" in context.deviations
 
 
