@@ -53,7 +53,7 @@ def test_killed_controller_is_taken_over(bench, whole_group):
 @pytest.mark.slow
 def test_hanging_run_is_ended_and_retried(bench):
     bench.suite(tasks=("counting",), counting=["fault=once-hang"])
-    code, output = bench.run("--hang-minutes", "0.05")
+    code, output = bench.run("--hang-minutes", "0.3")
     assert code == 0, output
     assert "no sign of life" in output
     assert bench.steps("counting")[-1] == 20

@@ -19,7 +19,10 @@ from transfer.harness.launch.profile import Profile
 from transfer.harness.launch.slurm_job import SlurmJob
 from transfer.harness.plan import Run
 
-_GOES_ON = {"PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD", "RESIZING"}
+_GOES_ON = {
+    *("PENDING", "CONFIGURING", "RUNNING", "RESIZING", "SIGNALING", "STAGE_OUT", "COMPLETING"),
+    *("SUSPENDED", "STOPPED", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"),
+}
 _PASSES = {"NODE_FAIL", "PREEMPTED", "TIMEOUT", "BOOT_FAIL", "REVOKED", "UNKNOWN"}
 """States after which another try may do better."""
 _MANY = 10_000

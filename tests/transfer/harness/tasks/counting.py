@@ -47,7 +47,7 @@ class Counting(Task):
 
 
 def _save(file: Path, step: int, total: int) -> None:
-    temporary = file.with_suffix(".tmp")
+    temporary = file.with_suffix(f".{os.getpid()}.tmp")  # every process of a run counts
     temporary.write_text(json.dumps([step, total]))
     temporary.replace(file)
 
