@@ -128,6 +128,7 @@ def test_a_finished_model_gives_the_metrics_of_its_training(
     assert evaluate(finished.checkpoint, finished.recipe, context_in(tmp_path)) == finished.metrics
 
 
+@pytest.mark.slow
 def test_two_processes_measure_the_same(finished: Finished, data_root: Path, tmp_path: Path) -> None:
     """Five images do not divide by two; the padding that a distributed loader adds must not count."""
     task = {"weights": finished.checkpoint, "data": data_root, "out": tmp_path, "recipe": finished.recipe.protocol}
@@ -139,6 +140,7 @@ def test_two_processes_measure_the_same(finished: Finished, data_root: Path, tmp
     assert json.loads((tmp_path / "metrics.json").read_text()) == finished.metrics
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_mmengines_own_runner_is_read_without_its_objects(
     tmp_path: Path,
     data_root: Path,

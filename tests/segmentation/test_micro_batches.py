@@ -41,6 +41,7 @@ def losses_without_batch_norm(backbone: Backbone, recipe: Recipe, context: Conte
     return losses.values
 
 
+@pytest.mark.slow
 def test_four_micro_batches_give_the_losses_of_one(
     tmp_path: Path, backbone: Backbone, small_recipe: Callable[..., Recipe], context_in: Callable[[Path], Context]
 ) -> None:

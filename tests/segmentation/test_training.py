@@ -85,7 +85,7 @@ def test_a_run_measures_and_leaves_what_the_report_needs(uninterrupted: Uninterr
     assert not (folder / "state").exists()
 
 
-@pytest.mark.parametrize("step", [1, 4, 7])
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(7, marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_with_the_same_batches(
     step: int,
     tmp_path: Path,
@@ -112,6 +112,7 @@ def test_a_crashed_run_goes_on_from_its_last_state(
     assert metrics == uninterrupted.metrics
 
 
+@pytest.mark.slow
 def test_worker_processes_change_nothing(
     tmp_path: Path, uninterrupted: Uninterrupted, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
 ) -> None:
@@ -146,6 +147,7 @@ class Evil:
         return Path.touch, (self.path,)
 
 
+@pytest.mark.slow
 def test_micro_batches_normalize_fewer_images_and_say_so(
     tmp_path: Path, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
 ) -> None:
@@ -154,6 +156,7 @@ def test_micro_batches_normalize_fewer_images_and_say_so(
     assert "batch norm over 2 images (batch: 4)" in context.deviations
 
 
+@pytest.mark.slow
 def test_bf16_trains_and_is_noted(
     tmp_path: Path, uninterrupted: Uninterrupted, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
 ) -> None:
