@@ -4,7 +4,7 @@ A trial is a short but whole run: loading, some updates, the evaluation, the rec
 in the middle of a long training.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from transfer.harness.suite import Suite
 UPDATES = 30
 EPOCHS = 0.05
 _LOG_EVERY = 5
+_WARMUPS = ("warmup_steps", "warmup_iterations", "warmup_epochs")
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,8 @@ class Estimate:
 def trial_suite(suite: Suite, runs: Iterable[Run]) -> Suite:
     """``suite`` with trainings of a few updates."""
     for run in {run.task.name: run for run in runs}.values():
-        if key := _length_key(run):
-            suite = suite.override(run.task.name, f"{key}={min(_trial_length(key), run.recipe.protocol[key])}")
-        if "log_every" in run.recipe.execution:
-            suite = suite.override(run.task.name, f"log_every={_LOG_EVERY}")
+        for key, value in _changes(run):
+            suite = suite.override(run.task.name, f"{key}={value}")
     return suite
 
 
@@ -100,6 +99,17 @@ def _seconds_of_rest(trial: Run, times_longer: float) -> float:
 def _times_by_step(trial: Run) -> dict[float, float]:
     """When each reported update was first reported."""
     return {line["step"]: line["time"] for line in reversed(ProgressFile(trial.folder).read())}
+
+
+def _changes(run: Run) -> Iterator[tuple[str, float]]:
+    """A short training, with a warm-up that fits into it, and reports often enough to be timed."""
+    if key := _length_key(run):
+        yield key, min(_trial_length(key), run.recipe.protocol[key])
+        for warmup in _WARMUPS:
+            if run.recipe.protocol.get(warmup):
+                yield warmup, EPOCHS / 5 if "epoch" in warmup else 1
+    if "log_every" in run.recipe.execution:
+        yield "log_every", _LOG_EVERY
 
 
 def _length_key(run: Run) -> str | None:

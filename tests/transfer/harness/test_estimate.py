@@ -2,14 +2,17 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
-from transfer.harness.estimate import Estimate, wall_seconds
+from transfer.harness.estimate import Estimate, trial_suite, wall_seconds
 from transfer.harness.estimates import read_estimates
 from transfer.harness.plan import make_plan
 from transfer.harness.specs import load_specs
-from transfer.harness.suite import load_suite
+from transfer.harness.suite import BackboneEntry, load_suite
+
+UNITS = {"steps": ("max_steps", "steps"), "iterations": ("iterations",), "epochs": ("epochs",)}
 
 
 @pytest.mark.slow
@@ -25,6 +28,24 @@ def test_estimate_is_near_what_the_run_takes(bench):
     cost = json.loads((bench.run_folder("counting") / "record.json").read_text())["cost"]
     assert cost["estimated_device_hours"] == expected
     assert cost["device_hours"] == pytest.approx(expected, rel=0.25)
+
+
+@pytest.mark.parametrize("name", ["demo", "smoke", "paper", "ablations", "backbone", "quick"])
+def test_trials_are_shorter_than_what_they_stand_for_and_longer_than_their_warm_up(name, tmp_path):
+    suite = load_suite(name)
+    if not suite.backbones:
+        suite = replace(suite, backbones=(BackboneEntry("mine", source="random:vit_b16", arch="vit_b16"),))
+    specs = load_specs()
+    runs = make_plan(suite, specs, tmp_path)
+    for run, trial in zip(runs, make_plan(trial_suite(suite, runs), specs, tmp_path / "trials"), strict=True):
+        whole, short = run.recipe.protocol, trial.recipe.protocol
+        for key in run.task.length:
+            if whole.get(key) is not None:
+                assert short[key] <= min(whole[key], 30)
+        for unit, lengths in UNITS.items():
+            length = next((short[key] for key in lengths if short.get(key) is not None), None)
+            if length is not None and short.get(f"warmup_{unit}"):
+                assert short[f"warmup_{unit}"] < length, trial.title
 
 
 def test_wall_time_packs_runs_and_waits_for_pretraining(tmp_path):
