@@ -51,6 +51,7 @@ def test_equals_pycocotools_on_the_saved_predictions(coco: Path, tmp_path: Path,
         assert f"{prefix}_ap_large" not in metrics
 
 
+@pytest.mark.slow
 def test_two_processes_count_every_image_once(coco: Path, tmp_path: Path, oracle: ModuleType) -> None:
     alone = oracle.measure(coco, tmp_path / "alone", blur=2.0)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(ORACLE)]

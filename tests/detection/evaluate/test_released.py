@@ -18,7 +18,9 @@ New = Callable[..., Context]
 Recipes = Callable[..., Recipe]
 
 
-@pytest.mark.parametrize("relative_positions", [True, False], ids=["relative", "absolute"])
+@pytest.mark.parametrize(
+    "relative_positions", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["relative", "absolute"]
+)
 def test_a_trained_detector_scores_as_in_training(
     backbone: Backbone, short_recipe: Recipes, new_context: New, relative_positions: bool
 ) -> None:
