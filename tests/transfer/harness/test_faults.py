@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -80,6 +81,9 @@ def test_ctrl_c_twice_leaves_at_once(bench):
     bench.suite(tasks=("counting",), counting=["fault=hang"])
     first = bench.start()
     bench.until_step(4)
+    while not any(bench.folder.rglob("fault-happened")):
+        time.sleep(0.05)
+    time.sleep(0.5)  # The fault is noted just before the run turns deaf.
     first.send_signal(signal.SIGINT)
     with pytest.raises(Exception, match="timed out"):
         first.wait(2)
