@@ -10,22 +10,27 @@ import typer
 from rich.console import Console
 
 from crossmae.errors import UserError
-from transfer import commands, showing
-from transfer.estimating import estimate
-from transfer.evaluating import evaluate
-from transfer.harness.benchmark import Benchmark
-from transfer.harness.launch.place import find_place
-from transfer.harness.setting import Setting
-from transfer.options import (
+from transfer.commands.calibrate import calibrate
+from transfer.commands.check import check
+from transfer.commands.estimate import estimate
+from transfer.commands.evaluate import evaluate
+from transfer.commands.options import (
     BackboneOption,
     DataOption,
     DevicesOption,
+    LauncherOption,
     OutOption,
+    ProfileOption,
     SeedOption,
     SetOption,
     SuiteOption,
     TasksOption,
 )
+from transfer.commands.plan import plan, status, tasks
+from transfer.commands.results import compare_backbones, report, tables
+from transfer.harness.benchmark import Benchmark
+from transfer.harness.launch.place import find_place
+from transfer.harness.setting import Setting
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,10 +38,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Compares ViT backbones on downstream tasks.",
 )
-commands.register(app)
-showing.register(app)
-app.command()(estimate)
-app.command()(evaluate)
+for command in (tasks, plan, check, estimate, status, evaluate, tables, report, calibrate):
+    app.command()(command)
+app.command("compare")(compare_backbones)
 
 
 def run_all(
@@ -48,8 +52,8 @@ def run_all(
     change: SetOption = None,
     tasks: TasksOption = None,
     devices: DevicesOption = None,
-    launcher: Annotated[str, typer.Option(help="local, or slurm.")] = "local",
-    profile: Annotated[Path | None, typer.Option(help="YAML file that describes the Slurm cluster.")] = None,
+    launcher: LauncherOption = "local",
+    profile: ProfileOption = None,
     hang_minutes: Annotated[float, typer.Option(help="A run silent for so long is ended and retried.")] = 30.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands; start nothing.")] = False,
 ) -> None:

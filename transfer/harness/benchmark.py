@@ -8,10 +8,12 @@ from typing import Self
 
 from rich.console import Console
 
+from crossmae.errors import UserError
 from crossmae.train.lock import hold_folder
 from transfer.harness.collect import collect
 from transfer.harness.controller import Campaign, drive
 from transfer.harness.data import DataRoots
+from transfer.harness.disk import disk_problems
 from transfer.harness.estimates import read_estimates
 from transfer.harness.folder import end_try
 from transfer.harness.launch.launcher import Launcher
@@ -56,7 +58,7 @@ class Benchmark:
         """Runs what is missing or failed; returns the exit code.
 
         Raises:
-            UserError: another controller works on the same folder.
+            UserError: another controller works on the same folder, or no run could start or finish here.
         """
         with hold_folder(self.out):
             open_runs = [status.run for status in states_of(self.runs) if status.state is not State.DONE]
@@ -76,6 +78,8 @@ class Benchmark:
         return 0
 
     def _drive(self, open_runs: list[Run]) -> Campaign:
+        if problems := [*disk_problems(self.out, open_runs), *self.launcher.problems(open_runs)]:
+            raise UserError("\n".join(problems))
         bad = _refuse(check_runs(open_runs, self.roots, self.task_folders, self._say))
         with watching(self.console, self.launcher.place) as view:
             for reason in sorted({*bad.values()}):

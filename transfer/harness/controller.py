@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from crossmae.errors import UserError
 from crossmae.train.stop import EXIT_RESUME
 from transfer.harness.launch.launcher import Ended, Launcher
 from transfer.harness.plan import Run
@@ -80,7 +81,7 @@ def _start(campaign: Campaign, run: Run, launcher: Launcher, view: View) -> None
     try:
         if not launcher.start(run):
             return
-    except OSError as error:  # A full disk: other runs may lie on another one.
+    except (OSError, UserError) as error:  # A full disk, or Slurm's refusal: other runs may still start.
         campaign.failed[run.folder] = f"could not be started: {error}"
         view.note(f"failed {run.title}: {campaign.failed[run.folder]}")
     else:

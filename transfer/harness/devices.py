@@ -69,12 +69,25 @@ def _slots(asked: str | None, cores: int) -> int:
 
 
 def _gpus(asked: str | None) -> list[str]:
-    given = asked or os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        names = [name.strip() for name in given.split(",") if name.strip() not in ("", "-1")]
-        if asked and not all(name.isdigit() or name.startswith(("GPU-", "MIG-")) for name in names):
-            raise UserError(f"--devices {asked}: give cpu, cpu:4 (slots) or GPU numbers such as 0,1")
-        return names
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if asked is None:
+        return _listed() if visible is None else _names(visible)
+    names = _names(asked)
+    if not all(name.isdigit() or name.startswith(("GPU-", "MIG-")) for name in names):
+        raise UserError(f"--devices {asked}: give cpu, cpu:4 (slots) or GPU numbers such as 0,1")
+    there = _listed()
+    if absent := [name for name in names if name.isdigit() and name not in there]:
+        has = f"it has {', '.join(there)}" if there else "nvidia-smi shows none; give --devices cpu"
+        raise UserError(f"--devices {asked}: no GPU {', '.join(absent)} on this machine; {has}")
+    return names
+
+
+def _names(given: str) -> list[str]:
+    return [name.strip() for name in given.split(",") if name.strip() not in ("", "-1")]
+
+
+def _listed() -> list[str]:
+    """Numbers of this machine's GPUs."""
     try:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError):

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from crossmae.errors import UserError
 from crossmae.train.lock import TOKEN_VARIABLE
+from crossmae.train.stop import EXIT_RESUME
 
 JOB_VARIABLE = "TRANSFER_JOB"
 """Environment variable that tells one start of a job from every other."""
@@ -66,7 +67,11 @@ def join_meeting(folder: Path) -> None:
 
 
 def run_ranks(folder: Path, devices: int) -> int:
-    """Runs the worker once per device of this node; returns 0, or 1 if any process of the run did not end well."""
+    """Runs the worker once per device of this node.
+
+    Returns 0, ``EXIT_RESUME`` if this process was told to end and told them, or 1 if one of them did not end well.
+    torchrun itself knows no end that is neither: it exits with 1 when workers exit with ``EXIT_RESUME``.
+    """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.elastic.rendezvous.api import RendezvousError
@@ -76,7 +81,9 @@ def run_ranks(folder: Path, devices: int) -> int:
     here = f"--nproc-per-node={devices // nodes()}"
     try:
         main([*_rendezvous(folder), here, "-m", "transfer.harness.worker", str(folder)])
-    except (ChildFailedError, SignalException, RendezvousError):
+    except SignalException:
+        return EXIT_RESUME
+    except (ChildFailedError, RendezvousError):
         return 1
     return 0
 

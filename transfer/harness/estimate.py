@@ -6,9 +6,9 @@ in the middle of a long training.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from crossmae.train.progress import ProgressFile
+from transfer.harness.folder import read_request
 from transfer.harness.plan import Run
 from transfer.harness.suite import Suite
 
@@ -23,13 +23,15 @@ class Estimate:
     """What one run is expected to take."""
 
     run: Run
+    devices: int
+    """Those that it asks for, or all that there are here."""
     seconds: float
     bytes_on_disk: int
 
     @property
     def device_hours(self) -> float:
-        """On as many devices as the run asks for."""
-        return self.seconds * self.run.devices / 3600
+        """As its record will count them."""
+        return self.seconds * self.devices / 3600
 
 
 def trial_suite(suite: Suite, runs: Iterable[Run]) -> Suite:
@@ -41,11 +43,15 @@ def trial_suite(suite: Suite, runs: Iterable[Run]) -> Suite:
 
 
 def distinct(trials: Iterable[Run]) -> list[Run]:
-    """One trial for each task and recipe: what a run takes does not depend on the backbone's weights."""
-    chosen: dict[tuple[str, str], Run] = {}
+    """One trial for each task and recipe: what a run takes does not depend on the backbone's weights.
+
+    And those that make their backbones.
+    """
+    kinds: dict[tuple[str, str], Run] = {}
     for trial in trials:
-        chosen.setdefault(_kind(trial), trial)
-    return list(chosen.values())
+        kinds.setdefault(_kind(trial), trial)
+    wanted = (one for trial in kinds.values() for one in (trial.needs, trial) if one is not None)
+    return list({one.folder: one for one in wanted}.values())
 
 
 def extrapolate(runs: Iterable[Run], trials: Iterable[Run]) -> list[Estimate]:
@@ -56,17 +62,19 @@ def extrapolate(runs: Iterable[Run], trials: Iterable[Run]) -> list[Estimate]:
 
 
 def wall_seconds(estimates: Iterable[Estimate], devices: int) -> float:
-    """How long the runs take together on ``devices`` devices, each started as soon as it can."""
-    free = [0.0] * devices
-    ends: dict[Path, float] = {}
-    for one in estimates:
-        count = min(one.run.devices, devices)
-        free.sort()
-        after = ends.get(one.run.needs.folder, 0.0) if one.run.needs else 0.0
-        end = max(free[count - 1], after) + one.seconds
-        free[:count] = [end] * count
-        ends[one.run.folder] = end
-    return max(free)
+    """How long the runs take together on ``devices`` devices, each started as soon as it can, in their order."""
+    now, waiting = 0.0, list(estimates)
+    running: list[tuple[float, Estimate]] = []
+    while waiting or running:
+        to_come = {one.run.folder for one in (*waiting, *(one for _, one in running))}
+        for one in list(waiting):
+            ready = one.run.needs is None or one.run.needs.folder not in to_come
+            if ready and one.devices <= devices - sum(other.devices for _, other in running):
+                waiting.remove(one)
+                running.append((now + one.seconds, one))
+        running.sort(key=lambda pair: pair[0])
+        now, _ = running.pop(0)
+    return now
 
 
 def _kind(trial: Run) -> tuple[str, str]:
@@ -82,7 +90,7 @@ def _estimate(run: Run, trial: Run) -> Estimate:
     key = _length_key(run)
     more = _seconds_of_rest(trial, run.recipe.protocol[key] / trial.recipe.protocol[key]) if key else 0.0
     size = sum(file.stat().st_size for file in trial.folder.rglob("*") if file.is_file())
-    return Estimate(run, elapsed + more, size)
+    return Estimate(run, read_request(trial.folder).devices, elapsed + more, size)
 
 
 def _seconds_of_rest(trial: Run, times_longer: float) -> float:

@@ -1,23 +1,33 @@
-"""Expected device-hours by run identity, kept in ``<out>/estimate.json``."""
+"""What runs are expected to take, by run identity, kept in ``<out>/estimate.json``."""
 
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 
-def read_estimates(out: Path) -> dict[str, float]:
+@dataclass(frozen=True)
+class Expected:
+    """What one run is expected to take."""
+
+    device_hours: float
+    bytes_on_disk: int
+
+
+def read_estimates(out: Path) -> dict[str, Expected]:
     """What ``transfer estimate`` left; empty if it was never called."""
     try:
-        content: dict[str, float] = json.loads((out / "estimate.json").read_text())
-        return content
-    except (OSError, ValueError):
+        content = json.loads((out / "estimate.json").read_text())
+        return {identity: Expected(**values) for identity, values in content.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
-def write_estimates(out: Path, estimates: Mapping[str, float]) -> None:
+def write_estimates(out: Path, estimates: Mapping[str, Expected]) -> None:
     """Adds ``estimates`` to those that are there."""
     out.mkdir(parents=True, exist_ok=True)
+    content = {identity: asdict(one) for identity, one in {**read_estimates(out), **estimates}.items()}
     temporary = out / f".estimate.json.{os.getpid()}"
-    temporary.write_text(json.dumps({**read_estimates(out), **estimates}, indent=1) + "\n")
+    temporary.write_text(json.dumps(content, indent=1) + "\n")
     temporary.replace(out / "estimate.json")

@@ -46,7 +46,10 @@ def execute(folder: Path, request: Request) -> Outcome:
         context = context_of(folder, request)
         task = load_adapter(request.task)
         backbone = _backbone(request)
-        metrics = task.run(backbone, request.recipe, context)
+        if request.weights is None:
+            metrics = task.run(backbone, request.recipe, context)
+        else:
+            metrics = task.evaluate(Path(request.weights), request.recipe, context)
         if os.environ.get("RANK", "0") == "0":
             record = _record(request, context, backbone, metrics, time.monotonic() - clock, started)
             write_record(folder, record)

@@ -7,7 +7,10 @@ from crossmae.errors import UserError
 from transfer.harness.folder import Request
 
 _FLEETING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED, errno.EPIPE}
-_FLEETING_TEXTS = ("NCCL", "Connection reset", "Connection closed by peer", "ECC error", "unspecified launch failure")
+_FLEETING_TEXTS = (
+    *("NCCL", "Connection reset", "Connection closed by peer", "ECC error", "unspecified launch failure"),
+    "DataLoader worker (pid",  # was killed; an error that a worker met says "in DataLoader worker process"
+)
 _MEMORY_TEXTS = ("out of memory", "can't allocate memory", "Cannot allocate memory")
 _DISK_TEXTS = ("No space left on device", "file write failed")
 

@@ -34,6 +34,8 @@ class Request:
     deviations: tuple[str, ...]
     command: str
     estimated_device_hours: float | None = None
+    weights: str | None = None
+    """A finished model, which is evaluated and not trained."""
 
 
 def write_request(folder: Path, request: Request) -> None:

@@ -15,8 +15,6 @@ _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 def lineage_of_source(source: str, cache: Path) -> dict[str, Any]:
     """``{"source": name}`` for a named backbone, ``{"file": sha256}`` for weights on disk.
 
-    Digests of files are kept in ``cache`` under size and modification time: weights of gigabytes are read once.
-
     Raises:
         UserError: there is no such file.
     """
@@ -27,7 +25,7 @@ def lineage_of_source(source: str, cache: Path) -> dict[str, Any]:
     file = next((path / name for name in _WEIGHTS if (path / name).is_file()), path)
     if not file.is_file():
         raise UserError(f"no weights at {source}; give a folder, a .pth or .safetensors file, timm:NAME or random:ARCH")
-    return {"file": _digest(file, cache), **({"source": name} if name else {})}
+    return {"file": digest_of_file(file, cache), **({"source": name} if name else {})}
 
 
 def lineage_of_pretraining(identity: str, recipe_hash: str, seed: int) -> dict[str, Any]:
@@ -35,13 +33,17 @@ def lineage_of_pretraining(identity: str, recipe_hash: str, seed: int) -> dict[s
     return {"pretraining_run": identity, "recipe_hash": recipe_hash, "seed": seed}
 
 
-def _digest(file: Path, cache: Path) -> str:
+def digest_of_file(file: Path, cache: Path, algorithm: str = "sha256") -> str:
+    """Hex digits over the bytes of ``file``.
+
+    They are kept in ``cache`` under size and modification time: weights of gigabytes are read once.
+    """
     stat = file.stat()
-    key = f"{file.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+    key = f"{file.resolve()}:{stat.st_size}:{stat.st_mtime_ns}" + ("" if algorithm == "sha256" else f":{algorithm}")
     known: dict[str, str] = json.loads(cache.read_text()) if cache.is_file() else {}
     if key not in known:
         with open(file, "rb") as stream:
-            known[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+            known[key] = hashlib.file_digest(stream, algorithm).hexdigest()
         _keep(cache, known)
     return known[key]
 

@@ -8,12 +8,14 @@ from rich.table import Table
 from crossmae.train.lock import owner
 from results.record import RecordError
 from results.store import read_record
+from transfer.harness.estimates import Expected
 from transfer.harness.progress import pace_of
 from transfer.harness.state import State, Status
 
 _COLOURS = {
     State.DONE: "green",
     State.RUNNING: "cyan",
+    State.QUEUED: "blue",
     State.FAILED: "red",
     State.MISSING: "white",
     State.BLOCKED: "yellow",
@@ -25,11 +27,13 @@ class Hours:
     """Device-hours of a plan."""
 
     spent: float
-    to_come: float | None
-    """None if nothing is known about a run that is still to come."""
+    to_come: float
+    """As far as it is known."""
+    unknown: int
+    """Runs to come of which nothing is known."""
 
 
-def plan_table(statuses: Iterable[Status], estimates: Mapping[str, float]) -> Table:
+def plan_table(statuses: Iterable[Status], estimates: Mapping[str, Expected]) -> Table:
     """One row per run: state, device-hours so far or expected, and the reason where it cannot run."""
     table = Table(title_justify="left")
     for column in ("task", "backbone", "seed", "state", "hours", "note"):
@@ -42,30 +46,30 @@ def plan_table(statuses: Iterable[Status], estimates: Mapping[str, float]) -> Ta
     return table
 
 
-def summary(statuses: Iterable[Status], estimates: Mapping[str, float]) -> str:
+def summary(statuses: Iterable[Status], estimates: Mapping[str, Expected]) -> str:
     """Counts of the states and the device-hours, in one line."""
     every = list(statuses)
     counts = [f"{sum(one.state is state for one in every)} {state}" for state in State]
     hours = hours_of(every, estimates)
-    to_come = "unknown (see transfer estimate)" if hours.to_come is None else f"about {hours.to_come:.2f}"
-    return f"{', '.join(counts)}; device-hours so far {hours.spent:.2f}, to come {to_come}"
+    unknown = f" and {hours.unknown} runs of unknown length (see transfer estimate)" if hours.unknown else ""
+    return f"{', '.join(counts)}; device-hours so far {hours.spent:.2f}, to come {hours.to_come:.2f}{unknown}"
 
 
-def hours_of(statuses: Iterable[Status], estimates: Mapping[str, float]) -> Hours:
+def hours_of(statuses: Iterable[Status], estimates: Mapping[str, Expected]) -> Hours:
     """Spent by finished runs, and expected for the others."""
     every = list(statuses)
     spent = sum(hours for one in every if one.state is State.DONE and (hours := _spent(one)) is not None)
     rest = [estimates.get(one.run.identity) for one in every if one.state is not State.DONE]
-    known = [hours for hours in rest if hours is not None]
-    return Hours(spent, sum(known) if len(known) == len(rest) else None)
+    known = [expected.device_hours for expected in rest if expected is not None]
+    return Hours(spent, sum(known), len(rest) - len(known))
 
 
-def _hours_cell(status: Status, estimates: Mapping[str, float]) -> str:
+def _hours_cell(status: Status, estimates: Mapping[str, Expected]) -> str:
     if status.state is State.DONE:
         hours = _spent(status)
         return "" if hours is None else f"{hours:.3f}"
     expected = estimates.get(status.run.identity)
-    return "" if expected is None else f"~{expected:.3f}"
+    return "" if expected is None else f"~{expected.device_hours:.3f}"
 
 
 def _spent(status: Status) -> float | None:
@@ -79,5 +83,5 @@ def _note(status: Status) -> str:
     if status.state is not State.RUNNING:
         return status.reason
     pace = pace_of(status.run.folder)
-    where = owner(status.run.folder) or ""
+    where = status.reason or owner(status.run.folder) or ""
     return where if pace is None else f"{pace.share:.0%}, step {pace.step} of {pace.total}, {pace.metric}; {where}"

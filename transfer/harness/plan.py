@@ -1,14 +1,14 @@
 """The plan: every run that a suite asks for, each once, with its identity and what it waits for."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe, digest_of
 from transfer.harness.lineage import lineage_of_pretraining, lineage_of_source
-from transfer.harness.specs import recipe_of
+from transfer.harness.specs import recipe_of, spec_of
 from transfer.harness.suite import BackboneEntry, Suite
 from transfer.task import TaskSpec
 
@@ -33,6 +33,10 @@ class Run:
     demo_data: bool = False
     devices: int = 1
     """How many it is to use, where there are as many; no part of the identity."""
+    weights: Path | None = None
+    """A finished model, which is evaluated and not trained."""
+    arch: str | None = None
+    """What the suite says that the backbone is."""
 
     @property
     def title(self) -> str:
@@ -40,15 +44,27 @@ class Run:
         return f"{self.task.name} {self.backbone} seed {self.seed}"
 
 
-def make_plan(suite: Suite, specs: Mapping[str, TaskSpec], out: Path) -> list[Run]:
+Note = Callable[[UserError], None]
+"""Is told what is wrong with a plan; either raises it or keeps it, to see what else there is."""
+
+
+def at_once(error: UserError) -> None:
+    """The Note that ends planning with the first thing that is wrong."""
+    raise error
+
+
+def make_plan(suite: Suite, specs: Mapping[str, TaskSpec], out: Path, note: Note = at_once) -> list[Run]:
     """All runs of ``suite``, pretraining first, each once.
+
+    With another ``note`` than ``at_once``, runs whose recipe or weights do not exist are there too, but cannot be
+    started: they say which data is asked for.
 
     Raises:
         UserError: a task, recipe or file of weights that does not exist.
     """
     runs: dict[Path, Run] = {}
     for seed, entry in _seeded(suite):
-        for run in _runs_of(suite, entry, seed, specs, out):
+        for run in _runs_of(suite, entry, seed, specs, out, note):
             runs.setdefault(run.folder, run)
     return sorted(runs.values(), key=lambda run: run.task.name != PRETRAIN)
 
@@ -62,40 +78,63 @@ def _seeded(suite: Suite) -> Iterator[tuple[int, BackboneEntry]]:
                 yield seed, entry
 
 
-def _runs_of(suite: Suite, entry: BackboneEntry, seed: int, specs: Mapping[str, TaskSpec], out: Path) -> Sequence[Run]:
-    pretraining = _pretraining(suite, entry, seed, specs, out)
-    runs = [] if pretraining is None else [pretraining]
-    source, lineage = _origin(entry, pretraining, out)
-    for task in suite.tasks if entry.tasks is None else entry.tasks:
-        spec = _spec(specs, task)
-        recipe = recipe_of(spec, _named(_recipe_name(suite, task), entry), tuple(suite.overrides.get(task, ())))
-        used = source if spec.consumes_backbone else None
-        runs.append(_run(suite, spec, recipe, entry.name, seed, out, used, lineage, pretraining))
-    return runs
+def _runs_of(
+    suite: Suite, entry: BackboneEntry, seed: int, specs: Mapping[str, TaskSpec], out: Path, note: Note
+) -> Iterator[Run]:
+    pretraining = _pretraining(suite, entry, seed, specs, out, note)
+    if pretraining is not None:
+        yield pretraining
+    source, lineage = _origin(entry, pretraining, out, note)
+    asked = suite.tasks if entry.tasks is None else entry.tasks
+    suite = replace(suite, tasks={**suite.tasks, **entry.also})
+    for task in (*asked, *entry.also):
+        try:
+            spec = _task(suite, specs, task)
+        except UserError as error:
+            note(error)
+            continue
+        recipe = _recipe(suite, spec, suite.tasks[task], entry, note)
+        if spec.consumes_backbone:
+            yield _run(suite, spec, recipe, entry, seed, out, source, lineage, pretraining)
+        else:
+            yield _run(suite, spec, recipe, entry, seed, out, None, {}, None)
 
 
-def _pretraining(suite: Suite, entry: BackboneEntry, seed: int, specs: Mapping[str, TaskSpec], out: Path) -> Run | None:
+def _pretraining(
+    suite: Suite, entry: BackboneEntry, seed: int, specs: Mapping[str, TaskSpec], out: Path, note: Note
+) -> Run | None:
     if entry.pretrain is None:
         return None
-    spec = _spec(specs, PRETRAIN)
-    recipe = recipe_of(spec, entry.pretrain, tuple(suite.overrides.get(PRETRAIN, ())))
-    return _run(suite, spec, recipe, entry.name, seed, out, None, {}, None)
+    spec = spec_of(specs, PRETRAIN)
+    return _run(suite, spec, _recipe(suite, spec, entry.pretrain, entry, note), entry, seed, out, None, {}, None)
 
 
-def _origin(entry: BackboneEntry, pretraining: Run | None, out: Path) -> tuple[str, dict[str, Any]]:
+def _origin(entry: BackboneEntry, pretraining: Run | None, out: Path, note: Note) -> tuple[str | None, dict[str, Any]]:
     if pretraining is not None:
         lineage = lineage_of_pretraining(pretraining.identity, pretraining.recipe.hash, pretraining.seed)
         return str(pretraining.folder / "checkpoint"), lineage
-    if entry.source is None:
-        raise UserError(f"backbone {entry.name!r} of the suite has neither source nor pretrain; give one")
-    return entry.source, lineage_of_source(entry.source, out / "digests.json")
+    try:
+        if entry.source is None:
+            raise UserError(f"backbone {entry.name!r} of the suite has neither source nor pretrain; give one")
+        return entry.source, lineage_of_source(entry.source, out / "digests.json")
+    except UserError as error:
+        note(error)
+        return None, {}
+
+
+def _recipe(suite: Suite, spec: TaskSpec, name: str, entry: BackboneEntry, note: Note) -> Recipe:
+    try:
+        return recipe_of(spec, _named(name, entry), tuple(suite.overrides.get(spec.name, ())))
+    except UserError as error:
+        note(error)
+        return Recipe(name, "", (), {}, {})
 
 
 def _run(
     suite: Suite,
     spec: TaskSpec,
     recipe: Recipe,
-    backbone: str,
+    entry: BackboneEntry,
     seed: int,
     out: Path,
     source: str | None,
@@ -103,9 +142,20 @@ def _run(
     needs: Run | None,
 ) -> Run:
     identity = _identity(spec, recipe, lineage, seed, suite.demo_data)
-    folder = out / spec.name / backbone / f"{seed}-{identity}"
-    devices = suite.devices.get(spec.name, 1)
-    return Run(spec, recipe, backbone, source, lineage, seed, identity, folder, needs, suite.demo_data, devices)
+    return Run(
+        task=spec,
+        recipe=recipe,
+        backbone=entry.name,
+        source=source,
+        lineage=lineage,
+        seed=seed,
+        identity=identity,
+        folder=out / spec.name / entry.name / f"{seed}-{identity}",
+        needs=needs,
+        demo_data=suite.demo_data,
+        devices=suite.devices.get(spec.name, 1),
+        arch=entry.arch,
+    )
 
 
 def _identity(spec: TaskSpec, recipe: Recipe, lineage: Mapping[str, Any], seed: int, demo_data: bool) -> str:
@@ -121,22 +171,20 @@ def _identity(spec: TaskSpec, recipe: Recipe, lineage: Mapping[str, Any], seed: 
     )
 
 
-def _recipe_name(suite: Suite, task: str) -> str:
+def _task(suite: Suite, specs: Mapping[str, TaskSpec], task: str) -> TaskSpec:
     if task not in suite.tasks:
         raise UserError(f"suite {suite.name} has no task {task!r} for its backbones; it has {', '.join(suite.tasks)}")
-    return suite.tasks[task]
+    return spec_of(specs, task)
 
 
 def _named(recipe: str, entry: BackboneEntry) -> str:
+    if "{pretrain}" in recipe:
+        if entry.pretrain is None:
+            raise UserError(f"the suite does not pretrain backbone {entry.name!r}: there is no recipe for {recipe!r}")
+        return recipe.replace("{pretrain}", entry.pretrain)
     if "{arch}" not in recipe:
         return recipe
     arch = entry.arch or (entry.source or "").removeprefix("random:")
     if not arch:
         raise UserError(f"backbone {entry.name!r} needs an arch in the suite: its tasks' recipes are named after it")
     return recipe.replace("{arch}", arch)
-
-
-def _spec(specs: Mapping[str, TaskSpec], name: str) -> TaskSpec:
-    if name not in specs:
-        raise UserError(f"no task {name!r}; known tasks: {', '.join(sorted(specs))}")
-    return specs[name]

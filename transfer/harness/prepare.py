@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -19,8 +18,6 @@ from transfer.harness.processes import PARENT_VARIABLE
 from transfer.task import TaskSpec
 
 Report = Callable[[str], None]
-LEAST_GIB = 5
-"""States and checkpoints of a few ViT-B runs at a time."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +46,6 @@ def check_runs(runs: Sequence[Run], roots: DataRoots, folders: Sequence[Path], r
     answers = _answers([*_data_probes(runs, roots, folders), *_weight_probes(runs)], report)
     found = {run.folder: [*answers[run.task.name], *answers.get(run.source or "", [])] for run in runs}
     return {folder: problems for folder, problems in found.items() if problems}
-
-
-def disk_problems(out: Path) -> list[str]:
-    """Too little space for what runs leave."""
-    place = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
-    free = shutil.disk_usage(place).free / 2**30
-    if free >= LEAST_GIB:
-        return []
-    return [f"{place} has {free:.1f} GiB free; free some ({LEAST_GIB} GiB at least), or choose another --out"]
 
 
 def _answers(waiting: list[Probe], report: Report) -> dict[str, list[str]]:
@@ -94,9 +82,12 @@ def _data_probes(runs: Iterable[Run], roots: DataRoots, folders: Sequence[Path])
 
 def _weight_probes(runs: Iterable[Run]) -> Iterator[Probe]:
     """Weights of users; those of pretraining runs come later, and random ones cannot fail."""
-    sources = {run.source for run in runs if run.source and run.needs is None}
-    for source in sorted(source for source in sources if not source.startswith("random:")):
-        yield Probe(source, ProbeRequest(source=source))
+    archs: dict[str, set[str]] = {}
+    for run in runs:
+        if run.source and run.needs is None and not run.source.startswith("random:"):
+            archs.setdefault(run.source, set()).update([run.arch] if run.arch else [])
+    for source, said in sorted(archs.items()):
+        yield Probe(source, ProbeRequest(source=source, archs=tuple(sorted(said))))
 
 
 def _side_by_side() -> int:

@@ -29,6 +29,8 @@ class ProbeRequest:
     demo: bool = False
     """Whether missing data is to be written."""
     source: str | None = None
+    archs: tuple[str, ...] = ()
+    """What the weights are said to be."""
     task_folders: tuple[str, ...] = ()
 
     def to_json(self) -> str:
@@ -42,29 +44,26 @@ def main() -> None:
     content = json.loads(sys.argv[1])
     request = ProbeRequest(**{**content, "tasks": tuple(TaskSpec.from_dict(task) for task in content["tasks"])})
     make_importable(Path(name) for name in request.task_folders)
-    print(json.dumps(_of_tasks(request) if request.source is None else {request.source: _of_weights(request.source)}))
+    answers = _of_tasks(request) if request.source is None else {request.source: _of_weights(request)}
+    print(json.dumps(answers))
 
 
 def _of_tasks(request: ProbeRequest) -> dict[str, list[str]]:
-    """Tasks of one class and with the same options ask the same of the data."""
     known: dict[str, list[str]] = {}
-    answers = {}
-    for spec in request.tasks:
-        kind = f"{spec.adapter} {dict(spec.options)} {spec.engine}"
-        if kind not in known:
-            known[kind] = _guarded(spec.name, partial(_of_task, spec, request))
-        answers[spec.name] = known[kind]
-    return answers
+    return {spec.name: _guarded(spec.name, partial(_of_task, spec, request, known)) for spec in request.tasks}
 
 
-def _of_weights(source: str) -> list[str]:
+def _of_weights(request: ProbeRequest) -> list[str]:
     from crossmae.backbone import Backbone
+    from crossmae.model.presets import PRESETS
 
     def problems() -> list[str]:
-        Backbone.load(source)
-        return []
+        spec = Backbone.load(str(request.source)).spec
+        found = spec.arch or f"a ViT of {spec.depth} blocks, {spec.embed_dim} wide, with patches of {spec.patch_size}"
+        wrong = [arch for arch in request.archs if arch in PRESETS and arch != spec.arch]
+        return [f"{request.source} is {found}, not {arch}; name it --backbone NAME:ARCH=SOURCE" for arch in wrong]
 
-    return _guarded(source, problems)
+    return _guarded(str(request.source), problems)
 
 
 def _guarded(name: str, problems: Callable[[], list[str]]) -> list[str]:
@@ -72,22 +71,29 @@ def _guarded(name: str, problems: Callable[[], list[str]]) -> list[str]:
         return problems()
     except UserError as error:
         return [str(error)]
+    except PermissionError as error:
+        return [f"{error.filename} cannot be read ({error.strerror}); ask its owner for the right to read it"]
     except Exception as error:
         traceback.print_exc()
         return [f"the check of {name} failed: {type(error).__name__}: {' '.join(str(error).split())}"]
 
 
-def _of_task(spec: TaskSpec, request: ProbeRequest) -> list[str]:
+def _of_task(spec: TaskSpec, request: ProbeRequest, known: dict[str, list[str]]) -> list[str]:
+    """Tasks with one way to check and the same options ask the same of the data: it is looked at once."""
     missing = [f"{spec.name} needs {name}, which is not installed; run `make setup`" for name in _missing(spec)]
     task = load_adapter(spec)
-    if request.data_root is None:
-        return missing
-    root = Path(request.data_root)
-    if request.demo:
+    kind = f"{type(task).check.__module__} {type(task).check.__qualname__} {dict(spec.options)}"
+    if request.data_root is not None and kind not in known:
+        known[kind] = _of_data(task, Path(request.data_root), request.demo)
+    return [*missing, *known.get(kind, [])]
+
+
+def _of_data(task: Task, root: Path, demo: bool) -> list[str]:
+    if demo:
         _write_demo(task, root)
     if not root.is_dir():
-        return [*missing, str(_absent(spec, root))]
-    return [*missing, *map(str, task.check(root))]
+        return [str(_absent(task.spec, root))]
+    return [str(problem) for problem in task.check(root)]
 
 
 def _missing(spec: TaskSpec) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from transfer.harness.data import DataRoots
+from transfer.harness.estimates import Expected
 from transfer.harness.folder import Request
 from transfer.harness.plan import Run
 
@@ -11,12 +12,12 @@ DEMO_DEVIATION = "generated demo data"
 
 
 def request_maker(
-    roots: DataRoots, folders: tuple[Path, ...], gpus: bool, command: str, estimates: Mapping[str, float]
+    roots: DataRoots, folders: tuple[Path, ...], gpus: bool, command: str, estimates: Mapping[str, Expected]
 ) -> Callable[[Run, int], Request]:
     """A function that says what the process of a run on so many devices needs to know."""
 
     def request_of(run: Run, devices: int) -> Request:
-        dataset = run.task.dataset
+        dataset, expected = run.task.dataset, estimates.get(run.identity)
         return Request(
             identity=run.identity,
             task=run.task,
@@ -31,7 +32,8 @@ def request_maker(
             precision=run.recipe.execution.get("precision", "bf16" if gpus else "fp32"),
             deviations=(DEMO_DEVIATION,) if run.demo_data else (),
             command=command,
-            estimated_device_hours=estimates.get(run.identity),
+            estimated_device_hours=None if expected is None else expected.device_hours,
+            weights=None if run.weights is None else str(run.weights.resolve()),
         )
 
     return request_of

@@ -7,7 +7,7 @@ from typing import Self
 
 from crossmae.errors import UserError
 from transfer.harness.data import DataRoots, data_roots
-from transfer.harness.plan import Run, make_plan
+from transfer.harness.plan import Note, Run, at_once, make_plan
 from transfer.harness.specs import load_specs, make_importable
 from transfer.harness.suite import BackboneEntry, Suite, load_suite
 
@@ -39,8 +39,8 @@ class Setting:
         given = (tuple(values or ()) for values in (seeds, backbones, data, changes, task_folders))
         return cls(suite, out, *given)  # type: ignore[arg-type]  # mypy sees one type for all five
 
-    def load(self) -> tuple[Suite, list[Run], DataRoots]:
-        """The suite as changed by the options, its plan, and where its data lies.
+    def load(self, note: Note = at_once) -> tuple[Suite, list[Run], DataRoots]:
+        """The suite as changed by the options, its plan (see ``make_plan``), and where its data lies.
 
         Raises:
             UserError: an option or file that is wrong, in one line.
@@ -48,7 +48,7 @@ class Setting:
         make_importable(self.task_folders)
         suite = self._suite()
         specs = load_specs(self.task_folders)
-        return suite, make_plan(suite, specs, self.out), data_roots(self.data, suite.demo_data)
+        return suite, make_plan(suite, specs, self.out, note), data_roots(self.data, suite.demo_data)
 
     def _suite(self) -> Suite:
         suite = load_suite(self.suite)
@@ -59,7 +59,7 @@ class Setting:
             suite = replace(suite, backbones=tuple(_entry(text) for text in self.backbones))
         for change in self.changes:
             task, _, assignment = change.partition(".")
-            if task not in suite.tasks and task != "pretrain":
+            if task not in suite.all_tasks:
                 raise UserError(f"--set {change}: give TASK.KEY=VALUE with a task of the suite")
             suite = suite.override(task, assignment)
         return suite

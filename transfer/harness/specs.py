@@ -1,7 +1,7 @@
 """Task files: ``transfer/tasks/*.yaml``, and a user's own by ``--tasks DIR``."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,6 +35,17 @@ def load_specs(folders: Iterable[Path] = ()) -> dict[str, TaskSpec]:
                 raise UserError(f"{path}: there is a task {path.stem!r} already; give the file another name")
             specs[path.stem] = _read(path)
     return specs
+
+
+def spec_of(specs: Mapping[str, TaskSpec], name: str) -> TaskSpec:
+    """The task ``name``.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in specs:
+        raise UserError(f"no task {name!r}; known tasks: {', '.join(sorted(specs))}")
+    return specs[name]
 
 
 def make_importable(folders: Iterable[Path]) -> None:

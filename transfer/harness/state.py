@@ -1,14 +1,17 @@
 """The state of each run, from its folder alone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
 
 from crossmae.train.lock import owner
 from crossmae.train.progress import ProgressFile
 from crossmae.train.stop import EXIT_RESUME
 from results.record import RecordError
 from results.store import read_attempts
+from transfer.harness.launch.queue import Queued
 from transfer.harness.plan import Run
 
 
@@ -17,6 +20,7 @@ class State(StrEnum):
 
     DONE = "done"
     RUNNING = "running"
+    QUEUED = "queued"
     FAILED = "failed"
     MISSING = "missing"
     BLOCKED = "blocked"
@@ -24,7 +28,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Status:
-    """A run, its state, and for failed and blocked ones the reason in one line."""
+    """A run, its state, and a line: why it failed or is blocked, or its Slurm job."""
 
     run: Run
     state: State
@@ -36,24 +40,26 @@ class Status:
         return ProgressFile(self.run.folder).last()
 
 
-def states_of(runs: Iterable[Run]) -> list[Status]:
-    """The state of each run; a run whose pretraining failed is blocked."""
-    return [_status(run) for run in runs]
+def states_of(runs: Iterable[Run], jobs: Mapping[Path, Queued] = MappingProxyType({})) -> list[Status]:
+    """The state of each run; a run whose pretraining failed is blocked. ``jobs``: Slurm's, by run folder."""
+    return [_status(run, jobs) for run in runs]
 
 
-def _status(run: Run) -> Status:
-    own = _own(run)
+def _status(run: Run, jobs: Mapping[Path, Queued]) -> Status:
+    own = _own(run, jobs)
     if own.state not in (State.MISSING, State.FAILED) or run.needs is None:
         return own
-    needed = _own(run.needs)
+    needed = _own(run.needs, jobs)
     if needed.state is State.DONE:
         return own
     return Status(run, State.BLOCKED, f"waits for {run.needs.title} ({needed.state})")
 
 
-def _own(run: Run) -> Status:
+def _own(run: Run, jobs: Mapping[Path, Queued]) -> Status:
     if (run.folder / "record.json").exists():
         return Status(run, State.DONE)
+    if job := jobs.get(run.folder):
+        return Status(run, State.RUNNING if job.runs else State.QUEUED, str(job))
     if not run.folder.is_dir():
         return Status(run, State.MISSING)
     if owner(run.folder):

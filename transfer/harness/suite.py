@@ -24,6 +24,8 @@ class BackboneEntry:
     """Stands for ``{arch}`` in recipe names."""
     tasks: tuple[str, ...] | None = None
     """Those of the suite's tasks that it is for; None: all."""
+    also: Mapping[str, str] = field(default_factory=dict)
+    """Tasks for this backbone alone, beside the suite's: task name to recipe name."""
     seeds: tuple[int, ...] | None = None
     """Instead of the suite's."""
 
@@ -36,7 +38,7 @@ class Suite:
     title: str
     backbones: tuple[BackboneEntry, ...]
     tasks: Mapping[str, str]
-    """Task name to recipe name; ``{arch}`` in it becomes the backbone's."""
+    """Task name to recipe name; ``{arch}`` and ``{pretrain}`` in it become the backbone's."""
     seeds: tuple[int, ...] = (0,)
     tables: tuple[str, ...] = ()
     demo_data: bool = False
@@ -44,6 +46,11 @@ class Suite:
     """Task name to the number of devices of one of its runs; 1 for those that are not named."""
     overrides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Task name to ``key=value`` changes of its recipe."""
+
+    @property
+    def all_tasks(self) -> set[str]:
+        """Every task that some backbone of the suite may be run on, pretraining too."""
+        return {"pretrain", *self.tasks, *(task for entry in self.backbones for task in entry.also)}
 
     def override(self, task: str, change: str) -> "Suite":
         """This suite with one more ``key=value`` for ``task``; ``devices`` belongs to the suite, not to a recipe."""

@@ -84,19 +84,20 @@ def _several(folder: Path, request: Request) -> Outcome:
     outcomes = [Outcome(**json.loads(path.read_text())) for path in sorted(folder.glob("outcome-*.json"))]
     for path in folder.glob("outcome-*.json"):
         path.unlink()
-    return _summed_up(exit_code, outcomes)
+    return _summed_up(exit_code, outcomes, request.devices)
 
 
-def _summed_up(exit_code: int, outcomes: list[Outcome]) -> Outcome:
+def _summed_up(exit_code: int, outcomes: list[Outcome], processes: int) -> Outcome:
     """The first real failure counts: the other processes are stopped because of it."""
     if exit_code == 0:
         return Outcome(0)
-    failed = [one for one in outcomes if one.exit_code not in (0, EXIT_RESUME)]
-    if failed:
+    if failed := [one for one in outcomes if one.exit_code not in (0, EXIT_RESUME)]:
         return min(failed, key=lambda one: one.ended)
-    if outcomes and all(one.exit_code == EXIT_RESUME for one in outcomes):
-        return outcomes[0]
-    return Outcome(exit_code or 1, "a process of the run was killed", retryable=True)
+    if exit_code == EXIT_RESUME or len(outcomes) == processes:
+        stopped = [one for one in outcomes if one.exit_code == EXIT_RESUME]
+        return stopped[0] if stopped else Outcome(EXIT_RESUME, "stopped before it began", retryable=True)
+    # Those that live saved their state when torchrun ended them; one went without a word.
+    return Outcome(1, f"{processes - len(outcomes)} of the run's {processes} processes were killed", retryable=True)
 
 
 if __name__ == "__main__":

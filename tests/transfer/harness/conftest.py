@@ -22,6 +22,9 @@ class Bench:
 
     folder: Path
     options: tuple[str, ...] = ("--devices", "cpu:2")
+    prefix: tuple[str, ...] = ()
+    """Before the command line."""
+    environment: dict[str, str] = field(default_factory=dict)
     started: list["subprocess.Popen[str]"] = field(default_factory=list)
 
     def suite(self, tasks: tuple[str, ...] = ("counting", "summing"), seeds: int = 1, **overrides: list[str]) -> None:
@@ -40,6 +43,15 @@ class Bench:
     def write_suite(self, content: dict[str, Any]) -> None:
         (self.folder / "suite.yaml").write_text(yaml.safe_dump(content))
 
+    def pretend_gpus(self, count: int) -> None:
+        """A machine with GPUs, as far as nvidia-smi says."""
+        tool = self.folder / "bin" / "nvidia-smi"
+        tool.parent.mkdir()
+        tool.write_text("#!/bin/sh\n" + "".join(f"echo 'GPU {index}: pretended'\n" for index in range(count)))
+        tool.chmod(0o755)
+        self.environment["PATH"] = f"{tool.parent}:{os.environ['PATH']}"
+        self.options = ("--devices", ",".join(map(str, range(count))))
+
     def start(self, *options: str, suite: str = "suite.yaml") -> "subprocess.Popen[str]":
         return self._open("run_all_main", *self.options, *options, suite=suite)
 
@@ -55,11 +67,12 @@ class Bench:
     def _open(
         self, entry: str, *options: str, subcommand: tuple[str, ...] = (), suite: str = "suite.yaml"
     ) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-c", f"from transfer.cli import {entry}; {entry}()", *subcommand]
+        command = [*self.prefix, sys.executable, "-c", f"from transfer.cli import {entry}; {entry}()", *subcommand]
         command += ["--suite", suite, "--out", "out", "--tasks", str(TASKS), *options]
         process = subprocess.Popen(
             command,
             cwd=self.folder,
+            env={**os.environ, **self.environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

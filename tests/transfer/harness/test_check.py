@@ -1,6 +1,16 @@
 """``transfer check``: everything at once, each problem once, each with what to do."""
 
 import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from crossmae import Backbone
+from transfer.harness.estimates import Expected, write_estimates
+from transfer.harness.setting import Setting
 
 
 def check(bench, *options):
@@ -57,3 +67,106 @@ def test_missing_engine_names_the_set_up_command(bench):
     bench.suite(tasks=("engined",))
     _, problems, output = check(bench, "--tasks", str(tasks))
     assert problems == ["- engined needs no_such_engine, which is not installed; run `make setup`"], output
+
+
+PROBLEMS = {
+    "wrong class count": ("imagenet (train): 2 classes instead of 3", "imagenet (val): 2 classes instead of 3"),
+    "image that is none": ("imagenet (train): 1 images (train/a/1.png) cannot be read; copy them again",),
+    "truncated JSON": ("train2019.json is not readable JSON",),
+    "missing image": ("inat19 (val): 1 files (train_val2019/gone.png) missing; unpack the archive again",),
+    "list of other classes": ("places365_train_standard.txt names classes that categories_places365.txt does not",),
+    "missing annotations": ("instances_val2017.json is missing; unpack COCO 2017",),
+    "wrong layout": ("ade20k holds ADEChallengeData2016 as a folder; give ",),
+    "unreadable folder": ("secret cannot be read (Permission denied); ask its owner",),
+    "missing weights": ("no weights at nowhere.pth; give a folder",),
+    "another model's checkpoint": ("resnet.pth",),
+    "weights of another size": ("small is vit_demo, not vit_b16; name it --backbone NAME:ARCH=SOURCE",),
+    "missing engine": ("engined needs no_such_engine, which is not installed; run `make setup`",),
+    "recipe that does not exist": ("no recipe 'huge'; known recipes: ",),
+    "disk too small": ("GiB free of 1048576.0 that are needed; free some, or choose another --out",),
+    "device that is not there": ("--devices 0,9: no GPU 9 on this machine; it has 0, 1",),
+}
+
+
+@pytest.mark.slow
+def test_fifteen_planted_problems_are_all_reported_in_one_go(bench, monkeypatch):
+    monkeypatch.chdir(bench.folder)
+    _plant_data(bench.folder / "data")
+    _plant_weights()
+    _plant_suite(bench)
+    # Root may read everything, unless it gives that up.
+    without_powers = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
+    bench.prefix = without_powers if os.geteuid() == 0 else ()
+    bench.pretend_gpus(2)
+    code, found, output = check(bench, "--devices", "0,9", "--tasks", "tasks", "--data", "pretrain=data/secret/train")
+    (bench.folder / "data" / "secret").chmod(0o700)
+    assert code == 1, output
+    for name, expected in PROBLEMS.items():
+        for text in expected:
+            assert sum(text in line for line in found) == 1, f"{name} in {output}"
+    assert len(found) == sum(map(len, PROBLEMS.values())), output
+
+
+def _plant_data(data: Path) -> None:
+    picture(data / "imagenet" / "train" / "a" / "0.png")
+    (data / "imagenet" / "train" / "a" / "1.png").write_bytes(b"no picture")
+    for file in ("train/b/0.png", "val/a/0.png", "val/b/0.png"):
+        picture(data / "imagenet" / file)
+    size(data / "imagenet", classes=3, train=3, val=2)
+    size(data / "inat19", classes=1, train=1, val=1)
+    (data / "inat19" / "train2019.json").write_text('{"images": [{"id": 1, ')
+    listed = {"images": [{"id": 1, "file_name": "train_val2019/gone.png"}], "categories": [{"id": 7, "name": "bird"}]}
+    (data / "inat19" / "val2019.json").write_text(
+        json.dumps({**listed, "annotations": [{"image_id": 1, "category_id": 7}]})
+    )
+    size(data / "places365", classes=1, train=1, val=1)
+    picture(data / "places365" / "data_256" / "a" / "0.png")
+    picture(data / "places365" / "val_256" / "0.png")
+    lists = {
+        "categories_places365": "/a/abbey 0\n",
+        "places365_train_standard": "/a/0.png 5\n",
+        "places365_val": "0.png 0\n",
+    }
+    for name, text in lists.items():
+        (data / "places365" / f"{name}.txt").write_text(text)
+    picture(data / "coco" / "train2017" / "0.png")
+    picture(data / "coco" / "val2017" / "0.png")
+    (data / "coco" / "annotations").mkdir()
+    listed = {"images": [{"id": 1, "file_name": "0.png", "height": 8, "width": 8}], "annotations": [], "categories": []}
+    (data / "coco" / "annotations" / "instances_train2017.json").write_text(json.dumps(listed))
+    (data / "ade20k" / "ADEChallengeData2016").mkdir(parents=True)
+    picture(data / "secret" / "train" / "0.png")
+    (data / "secret").chmod(0)
+
+
+def picture(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8)).save(path)
+
+
+def size(root: Path, **counts: int) -> None:
+    root.mkdir(exist_ok=True)
+    (root / "demo.json").write_text(json.dumps(counts))
+
+
+def _plant_weights() -> None:
+    torch.save({"model": {"conv1.weight": torch.zeros(64, 3, 7, 7), "fc.bias": torch.zeros(1000)}}, "resnet.pth")
+    Backbone.load("random:vit_demo").save(Path("small"))
+
+
+def _plant_suite(bench) -> None:
+    Path("tasks", "recipes").mkdir(parents=True)
+    Path("tasks", "recipes", "quick.yaml").write_text("protocol: {}\n")
+    engined = "version: 1\ntitle: x\nadapter: counting:Counting\nmetrics: [a]\nengine: [no_such_engine]\n"
+    Path("tasks", "engined.yaml").write_text(engined)
+    names = ("imagenet_finetune", "inat19", "places365", "coco_vitdet", "ade20k_upernet")
+    content = bench.suite_content({**dict.fromkeys(names, "demo"), "imagenet_linear": "huge", "engined": "quick"})
+    weights = {"missing": "nowhere.pth", "other": "resnet.pth", "wrong": "small"}
+    content["backbones"] = {name: {"source": source, "arch": "vit_b16"} for name, source in weights.items()}
+    content["backbones"]["ours"] = {"pretrain": "demo_crossmae"}
+    bench.write_suite({**content, "data": "real"})
+    setting = Setting.of(
+        "suite.yaml", Path("out"), None, None, None, None, [Path(__file__).parent / "tasks", Path("tasks")]
+    )
+    _, runs, _ = setting.load(note=lambda error: None)
+    write_estimates(Path("out"), {runs[0].identity: Expected(1.0, 2**50)})

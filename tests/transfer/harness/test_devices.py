@@ -5,42 +5,40 @@ import pytest
 from crossmae.errors import UserError
 from transfer.harness.devices import Pool, find_pool
 
-EIGHT = "0,1,2,3,4,5,6,7"
 
-
-def spans(bench, seeds):
-    """Per run: the devices it saw, and when it began and ended."""
+def spans(bench):
+    """Per run: the devices that its processes saw, and when it began and ended."""
     found = []
-    for seed in range(seeds):
-        folder = bench.run_folder("counting", seed)
-        times = [float(line.split()[0]) for line in (folder / "writers.txt").read_text().splitlines()]
-        found.append(((folder / "devices.txt").read_text(), times[0], times[-1]))
+    for file in (bench.folder / "out").glob("*/random/*/writers.txt"):
+        times = [float(line.split()[0]) for line in file.read_text().splitlines()]
+        found.append((file.with_name("devices.txt").read_text().split(","), min(times), max(times)))
     return found
 
 
 def test_eight_runs_fill_eight_devices(bench):
-    bench.options = ("--devices", EIGHT)
+    bench.pretend_gpus(8)
     bench.suite(tasks=("counting",), seeds=8, counting=["seconds_per_step=0.4"])
     code, output = bench.run()
     assert code == 0, output
-    found = spans(bench, 8)
-    assert sorted(devices for devices, _, _ in found) == EIGHT.split(",")
+    found = spans(bench)
+    assert sorted(devices for devices, _, _ in found) == [[name] for name in "01234567"]
     assert max(begin for _, begin, _ in found) < min(end for _, _, end in found)
 
 
 @pytest.mark.slow
 def test_no_device_is_given_to_two_runs(bench):
-    """Six runs of three devices each on eight devices: two at a time."""
-    bench.options = ("--devices", EIGHT)
-    content = bench.suite_content({"counting": "quick"}, seeds=6)
+    """Runs of three devices and of one, on eight devices."""
+    bench.pretend_gpus(8)
+    content = bench.suite_content({"counting": "quick", "summing": "quick"}, seeds=4)
     bench.write_suite({**content, "devices": {"counting": 3}})
     code, output = bench.run()
     assert code == 0, output
-    found = [(set(devices.split(",")), begin, end) for devices, begin, end in spans(bench, 6)]
+    found = spans(bench)
+    assert sorted(len(devices) for devices, _, _ in found) == [1] * 4 + [3] * 4
     for index, (devices, begin, end) in enumerate(found):
-        assert len(devices) == 3
+        assert len(set(devices)) == len(devices)
         for others, other_begin, other_end in found[index + 1 :]:
-            assert not devices & others or end <= other_begin or other_end <= begin
+            assert not {*devices} & {*others} or end <= other_begin or other_end <= begin
 
 
 def test_devices_come_back_in_order():
@@ -52,7 +50,7 @@ def test_devices_come_back_in_order():
     assert pool.take(4) == ("0", "1", "2", "3")
 
 
-@pytest.mark.parametrize("asked", ["cpu:0", "cpu:x", "gpu"])
+@pytest.mark.parametrize("asked", ["cpu:0", "cpu:x", "gpu", "0,99"])
 def test_nonsense_is_refused(asked):
     with pytest.raises(UserError, match="--devices"):
         find_pool(asked)

@@ -22,7 +22,7 @@ def test_estimate_is_near_what_the_run_takes(bench):
     code, output = bench.transfer("estimate", "--price", "3600")
     assert code == 0, output
     assert [path.name for path in bench.folder.iterdir() if path.name.startswith(".estimate")] == []
-    (expected,) = read_estimates(bench.folder / "out").values()
+    expected = next(iter(read_estimates(bench.folder / "out").values())).device_hours
     assert float(re.search(r"([\d.]+) in\s+money", output)[1]) == pytest.approx(3600 * expected, abs=0.02 * 3600)
     assert bench.run()[0] == 0
     cost = json.loads((bench.run_folder("counting") / "record.json").read_text())["cost"]
@@ -50,6 +50,15 @@ def test_trials_are_shorter_than_what_they_stand_for_and_longer_than_their_warm_
 
 def test_wall_time_packs_runs_and_waits_for_pretraining(tmp_path):
     runs = make_plan(load_suite("demo"), load_specs(), tmp_path)
-    assert wall_seconds([Estimate(run, 10, 0) for run in runs], devices=100) == 20
-    assert wall_seconds([Estimate(run, 10, 0) for run in runs], devices=1) == 170
-    assert wall_seconds([Estimate(run, 10, 0) for run in runs], devices=2) == 90
+    estimates = [Estimate(run, devices=1, seconds=10, bytes_on_disk=0) for run in runs]
+    assert wall_seconds(estimates, devices=100) == 20
+    assert wall_seconds(estimates, devices=1) == 10 * len(runs)
+    assert wall_seconds(estimates, devices=2) == 10 * ((len(runs) + 1) // 2)
+
+
+def test_runs_that_can_start_overtake_those_that_wait(tmp_path):
+    """One long pretraining: meanwhile the tasks of the other backbones fill the other device."""
+    runs = make_plan(load_suite("demo"), load_specs(), tmp_path)
+    long = next(run for run in runs if run.task.name == "pretrain" and run.backbone == "mae")
+    estimates = [Estimate(run, 1, 60 if run is long else 10, 0) for run in runs]
+    assert wall_seconds(estimates, devices=2) == 10 * ((len(runs) - 1 + 6 + 1) // 2)

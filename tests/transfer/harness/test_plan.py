@@ -22,12 +22,13 @@ def identities(suite, out=Path("out"), specs=SPECS):
     return {(run.task.name, run.backbone, run.seed): run.identity for run in make_plan(suite, specs, out)}
 
 
-def test_demo_has_fifteen_cells_and_two_pretrainings():
+def test_demo_has_fifteen_cells_two_pretrainings_and_a_look_into_each():
     runs = make_plan(load_suite("demo"), SPECS, Path("out"))
     pretraining = [run for run in runs if run.task.name == "pretrain"]
     assert [run.backbone for run in pretraining] == ["mae", "crossmae"]
     assert runs[:2] == pretraining
-    assert len(runs) == 17
+    assert len(runs) == 21
+    assert {run.backbone for run in runs if run.task.name in ("attention", "psnr")} == {"mae", "crossmae"}
     needed = {run.backbone: run.needs for run in runs if run.task.name == "coco_vitdet"}
     assert needed == {"random": None, "mae": pretraining[0], "crossmae": pretraining[1]}
 
@@ -35,6 +36,13 @@ def test_demo_has_fifteen_cells_and_two_pretrainings():
 def test_every_seed_pretrains_anew():
     runs = make_plan(replace(load_suite("demo"), seeds=(0, 1)), SPECS, Path("out"))
     assert len({run.needs.folder for run in runs if run.needs and run.backbone == "mae"}) == 2
+
+
+def test_a_backbone_may_have_tasks_of_its_own():
+    own = BackboneEntry("mine", source="random:vit_demo", tasks=("inat19",), also={"places365": "demo"})
+    suite = replace(load_suite("demo"), tasks={"inat19": "demo"}, backbones=(own,))
+    assert [run.task.name for run in make_plan(suite, SPECS, Path("out"))] == ["inat19", "places365"]
+    assert suite.all_tasks == {"pretrain", "inat19", "places365"}
 
 
 def test_only_the_protocol_is_part_of_the_identity():

@@ -13,16 +13,16 @@ from transfer.harness.logs import last_lines
 from transfer.harness.plan import Run
 
 
-def ending_of(run: Run, exit_code: int, since: float, silence: str = "") -> Ended:
+def ending_of(run: Run, exit_code: int, since: float, cause: Failure | None = None) -> Ended:
     """The ending of a process that started at ``since`` (seconds since the epoch).
 
-    A process that could not say why it ended gets its attempt here; ``silence`` is the reason if it hung.
+    A process that could not say why it ended gets its attempt here; ``cause`` is what the launcher knows of it.
     """
     if (run.folder / "record.json").exists():
         return Ended(run, 0)
-    if not silence and (attempt := _said(run, since)):
-        return Ended(run, exit_code or 1, attempt.reason, attempt.retryable)
-    failure = Failure(silence, True) if silence else _guess(run, exit_code)
+    if cause is None and (attempt := _said(run, since)):
+        return Ended(run, attempt.exit_code or exit_code or 1, attempt.reason, attempt.retryable)
+    failure = cause or _guess(run, exit_code)
     with suppress(OSError):  # A full disk: the reason still reaches the screen.
         end_try(run.folder, failure.reason, exit_code, failure.retryable)
     return Ended(run, exit_code or 1, failure.reason, failure.retryable)

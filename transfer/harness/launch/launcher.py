@@ -1,5 +1,6 @@
 """What the controller asks of a launcher."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +20,10 @@ class Ended:
 class Launcher(Protocol):
     """Starts runs and tells when they ended."""
 
+    def problems(self, runs: Sequence[Run]) -> list[str]:
+        """Why ``runs`` could not be started here, each in one line that says what to do."""
+        ...
+
     def adopt(self, runs: list[Run]) -> list[Run]:
         """Those of ``runs`` that a former controller started and that go on; others' leftovers are ended."""
         ...
@@ -28,6 +33,7 @@ class Launcher(Protocol):
 
         Raises:
             OSError: its folder cannot be written.
+            UserError: it is refused.
         """
         ...
 

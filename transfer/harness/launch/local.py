@@ -5,11 +5,12 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from transfer.harness.devices import Pool
+from transfer.harness.failure import Failure
 from transfer.harness.folder import Request, heartbeat, write_request
 from transfer.harness.launch.ending import ending_of
 from transfer.harness.launch.launcher import Ended
@@ -56,6 +57,10 @@ class LocalLauncher:
         self._request_of = request_of
         self._hang_seconds = hang_seconds
         self._started: list[_Started] = []
+
+    def problems(self, runs: Sequence[Run]) -> list[str]:
+        """None: a run that asks for more devices than there are takes those that there are."""
+        return []
 
     def adopt(self, runs: list[Run]) -> list[Run]:
         """Ends what a killed controller left behind; its runs start again from their saved states."""
@@ -139,8 +144,8 @@ class LocalLauncher:
 
     def _ended(self, one: _Started) -> Ended:
         self._pool.give_back(one.devices)
-        silence = f"no sign of life for {self._hang_seconds / 60:g} minutes; ended" if one.hung else ""
-        return ending_of(one.run, one.process.returncode, one.since, silence)
+        cause = Failure(f"no sign of life for {self._hang_seconds / 60:g} minutes; ended", True) if one.hung else None
+        return ending_of(one.run, one.process.returncode, one.since, cause)
 
 
 def _command(folder: Path) -> list[str]:

@@ -57,7 +57,7 @@ def load_profile(path: Path) -> Profile:
         UserError: no such file, or a value that a profile does not have.
     """
     if not path.is_file():
-        raise UserError(f"no profile {path}; --launcher slurm wants --profile FILE (see docs/running.md)")
+        raise UserError(f"no profile {path}; --launcher slurm wants --profile FILE (see docs/slurm.md)")
     try:
         content = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:

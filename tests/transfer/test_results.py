@@ -36,7 +36,7 @@ def test_tables_prints_and_writes_those_that_have_results(runs: Path, tmp_path: 
 def test_all_tables_are_written_on_demand(runs: Path) -> None:
     said("tables", runs, "--all")
     assert (runs / "tables" / "table1.tex").is_file()
-    assert said("tables", "--list").split()[:4] == ["demo", "overview", "table1", "table2"]
+    assert said("tables", "--list").split()[:4] == ["demo", "demo_decoders", "overview", "table1"]
 
 
 def test_report_writes_one_file(runs: Path) -> None:
@@ -54,7 +54,7 @@ def test_compare_says_it_in_words(runs: Path) -> None:
     ("arguments", "complaint"),
     [
         (("tables", "nowhere"), "no folder nowhere"),
-        (("tables", "{runs}", "--table", "nope"), "no table 'nope'; known: demo, overview, table1, table2"),
+        (("tables", "{runs}", "--table", "nope"), "no table 'nope'; known: demo, demo_decoders, overview, table1"),
         (("compare", "a", "b", "--runs", "{runs}"), "there are crossmae, random"),
     ],
 )

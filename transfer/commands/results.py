@@ -1,4 +1,4 @@
-"""The subcommands of ``transfer`` that show what was measured."""
+"""``transfer tables``, ``report`` and ``compare``: what was measured."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,13 +20,6 @@ TableOption = Annotated[
     list[str] | None,
     typer.Option("--table", help="A built-in table or a YAML file; repeat it. Default: those with results."),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the subcommands to ``app``."""
-    app.command()(tables)
-    app.command()(report)
-    app.command("compare")(compare_backbones)
 
 
 def tables(

@@ -22,3 +22,5 @@ TasksOption = Annotated[list[Path] | None, typer.Option("--tasks", help="Folder 
 DevicesOption = Annotated[
     str | None, typer.Option("--devices", help="GPUs such as 0,1,2; cpu; or cpu:4 for four slots. Default: all.")
 ]
+LauncherOption = Annotated[str, typer.Option("--launcher", help="local, or slurm.")]
+ProfileOption = Annotated[Path | None, typer.Option("--profile", help="YAML file that describes the Slurm cluster.")]

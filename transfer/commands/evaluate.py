@@ -1,6 +1,5 @@
 """``transfer evaluate``."""
 
-import json
 import os
 import subprocess
 import sys
@@ -12,14 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from crossmae.errors import UserError
-from crossmae.recipe import Recipe
+from results.store import read_record
+from transfer.commands.options import DataOption, DevicesOption, TasksOption
 from transfer.harness.data import data_roots
 from transfer.harness.devices import Pool, find_pool
-from transfer.harness.folder import Request, write_request
+from transfer.harness.finished import evaluation_of
+from transfer.harness.folder import write_request
 from transfer.harness.processes import PARENT_VARIABLE
-from transfer.harness.specs import load_specs, recipe_of
-from transfer.options import DataOption, DevicesOption, TasksOption
-from transfer.task import TaskSpec
+from transfer.harness.requests import request_maker
+from transfer.harness.specs import load_specs, make_importable, recipe_of, spec_of
 
 
 def evaluate(
@@ -37,47 +37,30 @@ def evaluate(
 
     Example: transfer evaluate coco_vitdet --weights model_final.pkl --recipe vit_b16 --data coco=/datasets/coco
     """
-    specs = load_specs(folders or ())
-    if task not in specs:
-        raise UserError(f"no task {task!r}; known tasks: {', '.join(specs)}")
-    if not weights.exists():
-        raise UserError(f"no weights at {weights}")
-    spec = specs[task]
-    root = data_roots(data or (), demo).of(spec.dataset) if spec.dataset else None
+    spec = spec_of(load_specs(folders or ()), task)
+    if not weights.is_file():
+        raise UserError(f"no weights at {weights}; give the file of a finished model")
+    make_importable(folders or ())
+    out.mkdir(parents=True, exist_ok=True)
     pool = find_pool(devices)
-    folder = out / task / weights.stem
-    write_request(folder, _request(spec, recipe_of(spec, recipe, tuple(change or ())), root, pool, folders or []))
-    _run(folder, weights, pool)
-    _show(json.loads((folder / "metrics.json").read_text()))
+    run = evaluation_of(weights, weights.stem, spec, recipe_of(spec, recipe, tuple(change or ())), out, demo)
+    request_of = request_maker(data_roots(data or (), demo), tuple(folders or ()), pool.gpus, "transfer evaluate", {})
+    write_request(run.folder, request_of(run, 1))
+    # Asked for by name, it is measured again: the data may have changed.
+    (run.folder / "record.json").unlink(missing_ok=True)
+    _work(run.folder, pool)
+    Console().print(_table(read_record(run.folder).metrics))
 
 
-def _request(spec: TaskSpec, recipe: Recipe, root: Path | None, pool: Pool, folders: list[Path]) -> Request:
-    return Request(
-        identity="evaluation",
-        task=spec,
-        recipe=recipe,
-        backbone="evaluation",
-        source=None,
-        lineage={},
-        seed=0,
-        data_root=None if root is None else str(root.resolve()),
-        task_folders=tuple(str(folder.resolve()) for folder in folders),
-        devices=1,
-        precision="bf16" if pool.gpus else "fp32",
-        deviations=(),
-        command="transfer evaluate",
-    )
-
-
-def _run(folder: Path, weights: Path, pool: Pool) -> None:
-    command = [sys.executable, "-P", "-m", "transfer.harness.evaluation", str(folder), str(weights)]
+def _work(folder: Path, pool: Pool) -> None:
+    command = [sys.executable, "-P", "-m", "transfer.harness.worker", str(folder)]
     environment = {**os.environ, **pool.environment(pool.names[:1]), PARENT_VARIABLE: str(os.getpid())}
     if subprocess.run(command, env=environment).returncode:
         raise typer.Exit(1)
 
 
-def _show(metrics: dict[str, float]) -> None:
+def _table(metrics: dict[str, float]) -> Table:
     table = Table("metric", "value")
     for name, value in metrics.items():
         table.add_row(name, f"{value:.2f}")
-    Console().print(table)
+    return table

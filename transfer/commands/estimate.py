@@ -11,16 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crossmae.errors import UserError
-from transfer.harness.benchmark import Benchmark
-from transfer.harness.devices import find_pool
-from transfer.harness.estimate import Estimate, distinct, extrapolate, trial_suite, wall_seconds
-from transfer.harness.estimates import write_estimates
-from transfer.harness.launch.place import find_place
-from transfer.harness.plan import make_plan
-from transfer.harness.setting import Setting
-from transfer.harness.specs import load_specs
-from transfer.harness.state import State, states_of
-from transfer.options import (
+from transfer.commands.options import (
     BackboneOption,
     DataOption,
     DevicesOption,
@@ -30,6 +21,15 @@ from transfer.options import (
     SuiteOption,
     TasksOption,
 )
+from transfer.harness.benchmark import Benchmark
+from transfer.harness.devices import find_pool
+from transfer.harness.estimate import Estimate, distinct, extrapolate, trial_suite, wall_seconds
+from transfer.harness.estimates import Expected, write_estimates
+from transfer.harness.launch.place import find_place
+from transfer.harness.plan import make_plan
+from transfer.harness.setting import Setting
+from transfer.harness.specs import load_specs
+from transfer.harness.state import State, states_of
 
 
 def estimate(
@@ -54,7 +54,7 @@ def estimate(
         estimates = _measure(setting, scratch, devices, console)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    write_estimates(out, {one.run.identity: one.device_hours for one in estimates})
+    write_estimates(out, {one.run.identity: Expected(one.device_hours, one.bytes_on_disk) for one in estimates})
     console.print(_table(estimates))
     console.print(_totals(estimates, find_pool(devices).size, price))
 
@@ -88,7 +88,7 @@ def _table(estimates: list[Estimate]) -> Table:
     for (task, recipe), ones in groups.items():
         minutes = f"{sum(one.seconds for one in ones) / len(ones) / 60:.1f}"
         hours = f"{sum(one.device_hours for one in ones):.3f}"
-        table.add_row(task, recipe, str(len(ones)), str(ones[0].run.devices), minutes, hours)
+        table.add_row(task, recipe, str(len(ones)), str(ones[0].devices), minutes, hours)
     return table
 
 

@@ -1,0 +1,1 @@
+"""The commands of ``transfer``, one file for each or for a few that belong together."""
