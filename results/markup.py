@@ -107,7 +107,7 @@ class Number:
     decimals: int = 1
 
     def plain(self, value: float) -> str:
-        """``83.2``; a negative number with a minus sign, not a hyphen."""
+        """``71.3``; a negative number with a minus sign, not a hyphen."""
         return f"{value:.{self.decimals}f}".replace("-", MINUS)
 
     def signed(self, value: float) -> str:

@@ -65,7 +65,7 @@ def attention(
 ) -> None:
     """Prints how much masked tokens attend to visible and to masked tokens in each decoder block (Table 6)."""
     from crossmae.analysis.attention import mask_token_attention, total
-    from crossmae.analysis.figures import attention_figure, mixing_figure
+    from crossmae.analysis.figures import attention_figure, attention_map_figure, mixing_figure
 
     model = _load(source, options)
     blocks = mask_token_attention(model, _batches(model, data, images, seed))
@@ -77,6 +77,7 @@ def attention(
         return
     out.mkdir(parents=True, exist_ok=True)
     attention_figure(blocks, out / "attention.svg")
+    attention_map_figure(model, *next(_batches(model, data, 4, seed)), out / "attention_maps.png")
     if model.decoder.mixing is not None:
         mixing_figure(model, out / "inter_block_weights.svg")
     print(f"figures in {out}")

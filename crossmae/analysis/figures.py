@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from crossmae.analysis.attention import BlockAttention
+from crossmae.analysis.attention import BlockAttention, patch_attention
+from crossmae.analysis.reconstruct import reconstruct
+from crossmae.analysis.views import all_masked
 from crossmae.errors import UserError
 from crossmae.model.autoencoder import MaskedAutoencoder
 
@@ -26,6 +29,44 @@ def attention_figure(blocks: Sequence[BlockAttention], path: Path) -> None:
     axes.set_ylabel("attention of masked tokens\n(per token, summed over heads)")
     axes.legend()
     figure.savefig(path)
+
+
+def attention_map_figure(model: MaskedAutoencoder, images: Tensor, noise: Tensor, path: Path) -> None:
+    """A row per image: the image, what the encoder saw with one masked patch framed, and where that patch looks.
+
+    Args:
+        images: (N, 3, H, W), normalised.
+        noise: (N, num_patches) that the masks are drawn from.
+    """
+    patches = _central_masked(noise, model)
+    weights = patch_attention(model, images, noise, patches).cpu()
+    parts = reconstruct(model, images, noise)
+    figure = Figure(figsize=(4.2, 1.4 * len(images) + 0.2), layout="constrained")
+    axes = figure.subplots(len(images), 3, squeeze=False)
+    for row, patch, weight, original, masked in zip(axes, patches, weights, parts.original, parts.masked, strict=True):
+        for one, image in zip(row[:2], (original, masked), strict=True):
+            one.imshow(image.clamp(0, 1).permute(1, 2, 0).cpu().numpy())
+        row[1].add_patch(_frame(int(patch), model.config.grid, model.config.patch_size))
+        row[2].imshow(weight.reshape(model.config.grid, -1).numpy(), cmap="magma", vmin=0)
+        row[2].add_patch(_frame(int(patch), model.config.grid, 1))
+    for one, title in zip(axes[0], ("image", "encoder's input", "attention"), strict=True):
+        one.set_title(title, fontsize=9)
+    for one in axes.flat:
+        one.set_axis_off()
+    figure.savefig(path)
+
+
+def _central_masked(noise: Tensor, model: MaskedAutoencoder) -> Tensor:
+    """(N,) the masked patch nearest to the centre of each image."""
+    _, ids_masked = all_masked(noise, model.config)
+    middle = (model.config.grid - 1) / 2
+    away = (ids_masked // model.config.grid - middle) ** 2 + (ids_masked % model.config.grid - middle) ** 2
+    return ids_masked.gather(1, away.argmin(dim=1, keepdim=True))[:, 0]
+
+
+def _frame(patch: int, grid: int, size: int) -> Rectangle:
+    corner = patch % grid * size - 0.5, patch // grid * size - 0.5
+    return Rectangle(corner, size, size, fill=False, edgecolor="#e6194b", linewidth=1.5)
 
 
 def mixing_figure(model: MaskedAutoencoder, path: Path) -> None:

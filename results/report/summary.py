@@ -16,7 +16,7 @@ def summarise(runs: Runs, specs: Sequence[TableSpec]) -> tuple[str, str, str]:
     return _what_was_run(runs), _what_it_says(runs, specs), _what_to_keep_in_mind(runs)
 
 
-def contrasts(runs: Runs) -> Iterator[tuple[str, str]]:
+def _contrasts(runs: Runs) -> Iterator[tuple[str, str]]:
     """The pairs of backbones that a reader asks about first: CrossMAE and MAE against random, then the two."""
     names = sorted({stored.record.backbone.name for stored in runs.records if stored.record.task.name != "pretrain"})
     first = {kind: next((name for name in names if _kind(name) == kind), None) for kind in _KINDS}
@@ -29,7 +29,7 @@ def _kind(name: str) -> str | None:
     return next((kind for kind in _KINDS if kind in name), None)
 
 
-def shown_metrics(specs: Sequence[TableSpec]) -> set[tuple[str, str]]:
+def _shown_metrics(specs: Sequence[TableSpec]) -> set[tuple[str, str]]:
     """Task and metric of every column of the tables."""
     lines = [line for spec in specs for line in (*spec.columns, *spec.rows)]
     return {(line.task, line.metric) for line in lines if line.task and line.metric}
@@ -50,8 +50,8 @@ def _what_was_run(runs: Runs) -> str:
 
 
 def _what_it_says(runs: Runs, specs: Sequence[TableSpec]) -> str:
-    shown = shown_metrics(specs)
-    found = [[one for one in _compared(runs, a, b) if (one.task, one.metric) in shown] for a, b in contrasts(runs)]
+    shown = _shown_metrics(specs)
+    found = [[one for one in _compared(runs, a, b) if (one.task, one.metric) in shown] for a, b in _contrasts(runs)]
     contrasted = [comparisons for comparisons in found if comparisons]
     if not contrasted:
         return "There is no pair of backbones to compare yet."

@@ -1,7 +1,8 @@
 """The Tasks of Tables 6 and 13 of the CrossMAE paper: they look into an autoencoder and train nothing."""
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from crossmae.backbone import Backbone
     from crossmae.model.autoencoder import MaskedAutoencoder
 
-Batches = Iterable[tuple["Tensor", "Tensor"]]
+Batches = Iterator[tuple["Tensor", "Tensor"]]
+
+_MAPS, _RECONSTRUCTIONS = 4, 8
+"""How many images are drawn."""
 
 
 class AnalysisTask(ClassificationTask):
@@ -58,9 +62,12 @@ class AttentionTask(AnalysisTask):
     ) -> dict[str, float]:
         """``to_visible_blockN``, ``to_masked_blockN`` and both ``_sum``, in the unit of the table."""
         from crossmae.analysis.attention import mask_token_attention, total
-        from crossmae.analysis.figures import attention_figure, mixing_figure
+        from crossmae.analysis.figures import attention_figure, attention_map_figure, mixing_figure
 
-        blocks = mask_token_attention(model, batches)
+        first = next(batches)
+        attention_map_figure(model, first[0][:_MAPS], first[1][:_MAPS], context.folder / "attention_maps.png")
+        context.artifact("attention_maps", context.folder / "attention_maps.png")
+        blocks = mask_token_attention(model, chain([first], batches))
         attention_figure(blocks, context.folder / "attention.png")
         context.artifact("attention", context.folder / "attention.png")
         if model.decoder.mixing is not None:
@@ -79,8 +86,13 @@ class PSNRTask(AnalysisTask):
     ) -> dict[str, float]:
         """``psnr``, the mean over the images; leaves each image's and a picture of the first ones."""
         from crossmae.analysis.psnr import psnr_of
+        from crossmae.analysis.reconstruct import reconstruction_grid
 
-        values = psnr_of(model, _with_picture(model, batches, context))
+        first = next(batches)
+        picture = reconstruction_grid(model, first[0][:_RECONSTRUCTIONS], first[1][:_RECONSTRUCTIONS])
+        picture.save(context.folder / "reconstructions.png")
+        context.artifact("reconstructions", context.folder / "reconstructions.png")
+        values = psnr_of(model, chain([first], batches))
         context.per_sample(pd.DataFrame({"sample": names, "psnr": values.cpu().numpy()}))
         return {"psnr": values.mean().item()}
 
@@ -105,14 +117,3 @@ def _reported(batches: Batches, context: Context, count: int) -> Batches:
         yield images, noise
         seen += len(images)
         context.progress(seen, count, {})
-
-
-def _with_picture(model: "MaskedAutoencoder", batches: Batches, context: Context) -> Batches:
-    from crossmae.analysis.reconstruct import reconstruction_grid
-
-    path = context.folder / "reconstructions.png"
-    for index, (images, noise) in enumerate(batches):
-        if index == 0:
-            reconstruction_grid(model, images[:8], noise[:8]).save(path)
-            context.artifact("reconstructions", path)
-        yield images, noise

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from crossmae import MaskedAutoencoder
-from crossmae.analysis.attention import mask_token_attention, total
+from crossmae.analysis.attention import mask_token_attention, patch_attention, total
+from crossmae.analysis.views import all_masked
 from crossmae.model.attention import SelfAttention
 from crossmae.model.presets import preset_config
 
@@ -72,6 +73,34 @@ def test_cross_attention_goes_to_visible_tokens_only() -> None:
         assert block.to_masked == 0
     for block in mask_token_attention(build(decoder="cross+self"), BATCHES):
         assert block.to_masked == pytest.approx(HEADS / MASKED, rel=1e-5)
+
+
+@pytest.mark.parametrize("decoder", ["self", "cross+self"])
+def test_the_maps_of_all_patches_are_the_means_of_the_table(decoder: str) -> None:
+    model = build(decoder=decoder)
+    _, masked = all_masked(NOISE, model.config)
+    maps = [patch_attention(model, IMAGES, NOISE, masked[:, place]).gather(1, masked) for place in range(MASKED)]
+    blocks = mask_token_attention(model, BATCHES)
+    expected = sum(block.to_masked for block in blocks) / len(blocks) / HEADS
+    assert torch.stack(maps).mean().item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_map_of_cross_attention_is_empty_where_nothing_is_visible() -> None:
+    model = build()
+    visible, masked = all_masked(NOISE, model.config)
+    weights = patch_attention(model, IMAGES, NOISE, masked[:, 5])
+    assert weights.gather(1, masked).max() == 0
+    # The rest is the class token's.
+    assert (weights.gather(1, visible).sum(dim=1) > 0.8).all()
+    assert (weights.sum(dim=1) < 1).all()
+
+
+def test_a_patch_that_looks_at_visible_tokens_is_drawn_so() -> None:
+    model = build(decoder="self", decoder_depth=1)
+    prefer_visible(model, ratio=3.0)
+    visible, masked = all_masked(NOISE, model.config)
+    weights = patch_attention(model, IMAGES, NOISE, masked[:, 0])
+    assert (weights.gather(1, visible).mean() / weights.gather(1, masked).mean()).item() == pytest.approx(3.0, rel=1e-4)
 
 
 def test_batches_do_not_matter_and_no_hook_stays_behind() -> None:

@@ -5,7 +5,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from results.report import write_report
@@ -29,19 +28,6 @@ class Loads(HTMLParser):
         self.tags.add(tag)
         self.addresses += [value or "" for name, value in attrs if name in ("src", "srcset", "data", "poster")]
         self.addresses += [value or "" for name, value in attrs if name == "href" and tag == "link"]
-
-
-@pytest.fixture
-def dressed(hand_checked: RunFolder) -> RunFolder:
-    """The hand-checked runs with learning curves and pictures."""
-    for path in hand_checked.out.glob("*/*/*/record.json"):
-        lines = [{"time": step, "step": step, "total": 40, "loss": 4.0 / step, "lr": 0.1} for step in range(1, 41)]
-        text = "\n".join(json.dumps(line) for line in lines)
-        (path.parent / "progress.jsonl").write_text(f'{text}\n{{"time": 41, "st')
-        Image.new("RGB", (64, 64), (200, 30, 30)).save(path.parent / "drawn.png")
-        content = json.loads(path.read_text())
-        path.write_text(json.dumps({**content, "artifacts": {"predictions": "drawn.png", "weights": "model.pth"}}))
-    return hand_checked
 
 
 def report_of(made: RunFolder, tmp_path: Path) -> str:
