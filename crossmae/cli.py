@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from crossmae.analysis import bench
 from crossmae.analysis.commands import register as register_analysis
 from crossmae.errors import UserError
 from crossmae.train.lock import hold_folder
@@ -35,7 +36,7 @@ def root() -> None:
 
 @app.command(
     epilog="Examples: crossmae pretrain demo_crossmae --out runs/demo · "
-    "torchrun --nproc-per-node 8 -m crossmae pretrain crossmae_b16 --out runs/b16 --data /datasets/imagenet"
+    "torchrun --nproc-per-node 8 -m crossmae pretrain crossmae25_vit_b16 --out runs/b16 --data /datasets/imagenet"
 )
 def pretrain(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, or the path of a YAML file.")],
@@ -58,6 +59,7 @@ def pretrain(
 
 
 register_analysis(app)
+app.command(epilog=bench.EPILOG)(bench.bench)
 
 
 @app.command("check-data", epilog="Example: crossmae check-data /datasets/imagenet")

@@ -21,6 +21,11 @@ def forward_flops(config: MAEConfig) -> dict[str, int]:
     }
 
 
+def training_flops(config: MAEConfig) -> int:
+    """FLOPs per image of one training step: the backward pass counts twice the forward one, as is usual for MFU."""
+    return 3 * sum(forward_flops(config).values())
+
+
 def _block(tokens: int, dim: int) -> int:
     return _linear(tokens, dim, 4 * dim) + _attention(tokens, tokens, dim) + _mlp(tokens, dim)
 

@@ -12,7 +12,7 @@ from crossmae.errors import UserError
 Backend = Literal["auto", "sdpa", "flash_attn", "math"]
 BACKENDS: tuple[Backend, ...] = ("auto", "sdpa", "flash_attn", "math")
 
-_SHORT = 128
+_SHORT = 256
 """Tokens up to which ``math`` is chosen on a CPU."""
 
 
@@ -38,11 +38,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, backend: Backend = "auto")
 def choose_backend(query: Tensor, key: Tensor) -> Backend:
     """The fastest backend for this device and number of tokens; arguments as in ``attend``.
 
-    Measured with torch 2.13, forward and backward, fp32, one CPU thread, milliseconds of ``math`` and ``sdpa``, at the
-    float32 matmul precision "medium" that the trainer sets: 2.0 and 23 (batch 128, 17 tokens, 2 heads of 64), 13 and
-    76 (batch 128, 65 tokens, 3 heads of 32), 3.0 and 19 (batch 8, 50 tokens, 12 heads of 64), 29 and 59 (batch 8, 197
-    tokens, 12 heads of 64). At 197 tokens ``sdpa`` is chosen for its smaller memory. At "highest", PyTorch's own
-    setting, ``sdpa`` is equal to ``math`` or up to 1.3 times faster at all of these.
+    Measured with torch 2.13, forward and backward, fp32, two CPU threads, milliseconds of ``math`` and ``sdpa``, at the
+    float32 matmul precision "medium" that the trainer sets: 1.2 and 15 (batch 128, 17 tokens, 2 heads of 64), 7.3 and 47
+    (batch 128, 65 tokens, 3 heads of 32), 3.3 and 24 (batch 16, 50 tokens, 12 heads of 64), 35 and 73 (batch 16, 197
+    tokens, 12 heads of 64), 12 and 24 (batch 4, 257 tokens, 12 heads of 64); in bf16 ``math`` is 3 to 7 times faster.
+    Beyond that ``sdpa`` is chosen for its smaller memory. At "highest", PyTorch's own setting, ``sdpa`` is equal to
+    ``math`` or up to 1.3 times faster.
     """
     if query.device.type != "cpu":
         return "sdpa"
@@ -69,8 +70,11 @@ def attention_weights(query: Tensor, key: Tensor) -> Tensor:
 
 
 def _math(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    heads = query.shape[1]
+    # Made contiguous once: a product of four-dimensional views copies its operands each time, the keys transposed.
+    query, key, value = (t.flatten(0, 1) for t in (query, key, value))
     scores = query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)
-    return scores.softmax(dim=-1) @ value
+    return (scores.softmax(dim=-1) @ value).unflatten(0, (-1, heads))
 
 
 def _flash(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def fit(
             the paths of the samples are kept in ``folder/nonfinite/``), no usable state; one line each.
     """
     chosen = execution or Execution()
-    with join_world(chosen.device) as world, share_lock(world, folder), _matmul_precision(chosen.matmul_precision):
+    with join_world(chosen.device) as world, share_lock(world, folder), matmul_precision(chosen.matmul_precision):
         if world.device.type == "cpu":
             keep_freed_memory()
         with StopGuard() as guard:
@@ -83,7 +83,8 @@ def _fitted(trainer: Trainer, metrics: dict[str, float]) -> Fitted:
 
 
 @contextmanager
-def _matmul_precision(precision: str) -> Iterator[None]:
+def matmul_precision(precision: str) -> Iterator[None]:
+    """Sets ``torch.set_float32_matmul_precision`` for as long as the block lasts."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
     try:

@@ -73,6 +73,8 @@ class Execution:
     """``bf16``: autocast around the loss; weights and optimizer stay in fp32."""
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     """``torch.set_float32_matmul_precision``: TF32 on GPUs below ``highest``; bf16 on CPUs with AMX."""
+    compile: bool = False
+    """``torch.compile``; with CUDA graphs on a single GPU without accumulation."""
     checkpoint_every: int = 1000
     """Updates between two saved states; the last update is always saved."""
     keep: int = 2

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from crossmae.data.images import Images
 from crossmae.data.pretraining import ImageSamples, MemorySamples, Views, collate
 from crossmae.errors import UserError
+from crossmae.model.attention import check_backend
 from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.train.optimizer import adamw, decay_groups
 from crossmae.train.settings import Settings
-from crossmae.train.workload import KeyedDataset, Workload
+from crossmae.train.workload import KeyedDataset, Learner, Workload
 
 log = logging.getLogger("crossmae")
 
@@ -24,11 +25,32 @@ MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
 
-class Pretraining(Workload):
+class Autoencoding(Learner):
+    """A masked autoencoder, whatever images it is shown."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def model(self) -> nn.Module:
+        """The autoencoder."""
+        return MaskedAutoencoder(self.settings.model, check_backend(self.settings.attention))
+
+    def optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
+        """AdamW, without weight decay on 1-D parameters."""
+        return adamw(decay_groups(model, self.settings.protocol.weight_decay), lr, self.settings.protocol.betas)
+
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+        """Mean squared error of the predicted patches of ``image`` (N, 3, S, S), masked after ``noise`` (N, L)."""
+        loss: Tensor = model(normalize(batch["image"]), noise=batch["noise"]).loss
+        return loss
+
+
+class Pretraining(Autoencoding, Workload):
     """A masked autoencoder on unlabelled images."""
 
     def __init__(self, settings: Settings, images: Images, protocol: Mapping[str, Any], folder: Path) -> None:
-        self.settings, self.images = settings, images
+        super().__init__(settings)
+        self.images = images
         self.identity = {"protocol": dict(protocol), "images": images.fingerprint}
         self.unreadable = Unreadable(folder / "unreadable.txt", settings.most_unreadable)
 
@@ -43,20 +65,11 @@ class Pretraining(Workload):
         """``image``, ``noise`` and ``unreadable`` of a batch."""
         return samples if self.settings.in_memory else collate(samples)
 
-    def model(self) -> nn.Module:
-        """The autoencoder."""
-        return MaskedAutoencoder(self.settings.model)
-
-    def optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
-        """AdamW, without weight decay on 1-D parameters."""
-        return adamw(decay_groups(model, self.settings.protocol.weight_decay), lr, self.settings.protocol.betas)
-
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
-        """Mean squared error of the predicted patches."""
+        """That of the autoencoder; images that could not be read are noted."""
         for index in batch["unreadable"]:
             self.unreadable.add(self.images.name(index))
-        loss: Tensor = model(normalize(batch["image"]), noise=batch["noise"]).loss
-        return loss
+        return super().loss(model, batch)
 
 
 class Unreadable:

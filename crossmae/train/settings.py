@@ -47,6 +47,8 @@ class Settings:
     """Keep all images decoded in memory (small square images only)."""
     most_unreadable: int
     """More images that cannot be read than this stop the run."""
+    attention: str = "auto"
+    """Backend of attention, see ``crossmae.model.attention``."""
 
     @property
     def lr(self) -> float:
@@ -65,6 +67,7 @@ def settings(recipe: Recipe, seed: int) -> Settings:
     model = preset_config(options.pop("preset", "vit_b16"), **options)
     execution = dict(recipe.execution)
     in_memory, most_unreadable = execution.pop("in_memory", False), execution.pop("most_unreadable", 100)
+    attention = execution.pop("attention", "auto")
     return Settings(
         protocol=protocol,
         model=model,
@@ -72,6 +75,7 @@ def settings(recipe: Recipe, seed: int) -> Settings:
         execution=build(Execution, execution, f"the execution of recipe {recipe.name}"),
         in_memory=in_memory,
         most_unreadable=most_unreadable,
+        attention=attention,
     )
 
 

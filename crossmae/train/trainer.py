@@ -3,17 +3,15 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
-from crossmae.data.keyed import SampleKey, seed_libraries
+from crossmae.data.keyed import SampleKey
 from crossmae.errors import UserError
-from crossmae.train.health import Health, Verdict
+from crossmae.train.health import Verdict
 from crossmae.train.loader import micro_batches, to_device
 from crossmae.train.meter import Meter, describe
 from crossmae.train.plan import Execution, TrainPlan, split_batch
@@ -21,6 +19,7 @@ from crossmae.train.schedule import lr_at
 from crossmae.train.snapshot import Snapshots
 from crossmae.train.stop import StopGuard, Stopped
 from crossmae.train.stream import MicroBatches, SampleStream, micro_keys
+from crossmae.train.update import Updates
 from crossmae.train.workload import Workload
 from crossmae.train.world import World
 
@@ -43,11 +42,9 @@ class Trainer:
         self.total = plan.total_steps(self.samples)
         self.split = split_batch(plan.global_batch, world.size, execution.per_device_batch)
         self.stream = SampleStream(self.samples, plan.global_batch, plan.seed)
-        seed_libraries(plan.seed)
-        self.model = workload.model().to(world.device)
-        self.optimizer = workload.optimizer(self.model, plan.lr)
+        self.updates = Updates(workload, plan, execution, world, self.split)
+        self.model = self.updates.model
         self.snapshots = Snapshots(folder, world, execution)
-        self.health = Health(world)
         self.meter = Meter(plan.global_batch, world.device)
         self.history: list[dict[str, float]] = []
         self.last: dict[str, float] = {}
@@ -60,7 +57,7 @@ class Trainer:
         state = self.snapshots.newest(identity)
         if state is not None:
             self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self.updates.optimizer.load_state_dict(state["optimizer"])
             self.history, self.last = state["history"], state["last"]
             self.step = int(state["step"])
             log.info("resumed at step %d of %d", self.step, self.total)
@@ -73,21 +70,22 @@ class Trainer:
         return {
             "step": self.step,
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.updates.optimizer.state_dict(),
             "history": self.history,
             "last": self.last,
         }
 
     def run(self, report: Progress) -> None:
         """Trains to the end; ``report(step, total, metrics)`` is called on the main process."""
-        net = self.world.wrap(self.model)
-        net.train()
+        if self.world.is_main:
+            log.info("%s, %s", self.split, self.execution)
+        self.updates.prepare()
         keys = MicroBatches(self.stream, self.split, self.world.rank, self.step, self.total)
         pin = self.world.device.type == "cuda"
-        batches = micro_batches(self.workload, self.data, keys, self.execution.workers, pin)
+        batches = self._placed(micro_batches(self.workload, self.data, keys, self.execution.workers, pin))
         self.meter.resume()
         while self.step < self.total:
-            self._update(net, batches)
+            self._update(batches)
             self.step += 1
             last = self.step == self.total
             tell = last or self.step % self.execution.log_every == 0
@@ -109,56 +107,21 @@ class Trainer:
             self.history.pop()
         return self._evaluate(report)
 
-    def _update(self, net: nn.Module, batches: Iterator[Any]) -> None:
-        losses = self._gradients(net, batches)
-        norm = self._clip()
+    def _placed(self, batches: Iterator[Any]) -> Iterator[Any]:
+        before = time.perf_counter()
+        for batch in batches:
+            placed = to_device(batch, self.world.device)
+            self.meter.waited += time.perf_counter() - before
+            yield placed
+            before = time.perf_counter()
+
+    def _update(self, batches: Iterator[Any]) -> None:
+        losses = self.updates.make(self.step, self._lr(self.step), batches, self.guard.requested)
         self._losses = {step: values for step, values in self._losses.items() if step >= self.step - 1}
         self._losses[self.step] = losses
-        self.health.submit(self.step, losses, norm, self.guard.requested)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._lr(self.step) * group.get("lr_scale", 1.0)
-        self._apply()
-        self.optimizer.zero_grad(set_to_none=True)
-
-    def _gradients(self, net: nn.Module, batches: Iterator[Any]) -> Tensor:
-        count = self.split.accumulation
-        losses = []
-        for index in range(count):
-            before = time.perf_counter()
-            batch = to_device(next(batches), self.world.device)
-            self.meter.waited += time.perf_counter() - before
-            seed_libraries(self.plan.seed, self.step, index * self.world.size + self.world.rank)
-            with self._unsynced(net, index < count - 1):
-                with self._autocast():
-                    loss = self.workload.loss(net, batch)
-                (loss / count).backward()
-            losses.append(loss.detach().float())
-        return torch.stack(losses)
-
-    def _unsynced(self, net: nn.Module, more: bool) -> AbstractContextManager[Any]:
-        return net.no_sync() if more and isinstance(net, DistributedDataParallel) else nullcontext()
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        enabled = self.execution.precision == "bf16"
-        return torch.autocast(self.world.device.type, dtype=torch.bfloat16, enabled=enabled)
-
-    def _clip(self) -> Tensor:
-        parameters = [p for p in self.model.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if self.plan.clip_grad is not None:
-            torch.nn.utils.clip_grads_with_norm_(parameters, self.plan.clip_grad, norm)
-        return norm
-
-    def _apply(self) -> None:
-        if getattr(self.optimizer, "_step_supports_amp_scaling", False):
-            self.optimizer.found_inf = self.health.blocked  # type: ignore[attr-defined]
-            self.optimizer.step()
-        elif not self.health.blocked.item():
-            # Optimizers without a fused kernel (LARS) have to ask the host.
-            self.optimizer.step()
 
     def _heed(self, leave: int) -> bool:
-        verdicts = self.health.read(leave)
+        verdicts = self.updates.health.read(leave)
         for verdict in verdicts:
             if not verdict.sound:
                 self._fail(verdict)

@@ -25,16 +25,8 @@ class KeyedDataset(Protocol):
     def name(self, index: int) -> str: ...
 
 
-class Workload(ABC):
-    """One thing to train. Methods are called on every process."""
-
-    identity: Mapping[str, Any]
-    """Every value beside the TrainPlan that decides what is learned, as plain JSON types (recipe, backbone digest,
-    fingerprint of the data). A folder that was started with other values is refused, naming those that differ."""
-
-    @abstractmethod
-    def dataset(self) -> KeyedDataset:
-        """The training data; called once."""
+class Learner(ABC):
+    """A model, its loss and its optimizer: what an update needs to know of a workload."""
 
     @abstractmethod
     def model(self) -> nn.Module:
@@ -53,10 +45,6 @@ class Workload(ABC):
         micro-batch in the update), so that drop path, mixup and the like repeat exactly after a resume.
         """
 
-    def collate(self, samples: Any) -> Any:
-        """Makes one batch of a micro-batch's samples; torch's default unless overridden."""
-        return torch.utils.data.default_collate(samples)
-
     def optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
         """The optimizer over ``model``'s parameters.
 
@@ -67,6 +55,22 @@ class Workload(ABC):
         from crossmae.train.optimizer import adamw
 
         return adamw([{"params": [p for p in model.parameters() if p.requires_grad]}], lr)
+
+
+class Workload(Learner):
+    """One thing to train. Methods are called on every process."""
+
+    identity: Mapping[str, Any]
+    """Every value beside the TrainPlan that decides what is learned, as plain JSON types (recipe, backbone digest,
+    fingerprint of the data). A folder that was started with other values is refused, naming those that differ."""
+
+    @abstractmethod
+    def dataset(self) -> KeyedDataset:
+        """The training data; called once."""
+
+    def collate(self, samples: Any) -> Any:
+        """Makes one batch of a micro-batch's samples; torch's default unless overridden."""
+        return torch.utils.data.default_collate(samples)
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Metrics of the model (unwrapped, on the device, in eval mode, gradients off); called on every process.

@@ -21,4 +21,4 @@ def test_every_backbone_and_task_of_a_table_is_in_a_suite(name: str) -> None:
     lines = [crossing(row, column) for row in spec.rows for column in spec.columns]
     backbones = {backbone for suite in named("suites").values() for backbone in suite["backbones"]}  # type: ignore[attr-defined]
     assert {line.backbone for line in lines if line.backbone and "*" not in line.backbone} <= backbones
-    assert {line.task for line in lines if line.task} <= set(named("tasks")) | {"speed"}
+    assert {line.task for line in lines if line.task} <= set(named("tasks"))

@@ -82,15 +82,24 @@ def test_accumulation_gives_the_golden_losses_and_the_same_model(
     torch.testing.assert_close(prediction(tmp_path / "run"), prediction(alone), rtol=1e-2, atol=2e-3)
 
 
-def test_two_processes_with_workers_give_the_golden_losses_and_the_same_model(
-    data: Path, alone: Path, golden: list[float], tmp_path: Path
+@pytest.mark.parametrize("override", ["workers=1", pytest.param("compile=true", marks=pytest.mark.slow)])
+def test_two_processes_give_the_golden_losses_and_the_same_model(
+    data: Path, alone: Path, golden: list[float], tmp_path: Path, override: str
 ) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "crossmae"]
     arguments = ["pretrain", HERE / "tiny.yaml", "--out", tmp_path / "run", "--data", data, "--device", "cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, *arguments, "workers=1"], check=True, env=environment, capture_output=True)
+    subprocess.run([*command, *arguments, override], check=True, env=environment, capture_output=True)
 
     assert losses(tmp_path / "run") == pytest.approx(golden, rel=TOLERANCE)
+    torch.testing.assert_close(prediction(tmp_path / "run"), prediction(alone), rtol=1e-2, atol=2e-3)
+
+
+@pytest.mark.slow
+def test_a_compiled_model_gives_the_golden_losses_and_the_same_model(
+    data: Path, alone: Path, golden: list[float], tmp_path: Path
+) -> None:
+    assert run(data, tmp_path / "run", "compile=true") == pytest.approx(golden, rel=TOLERANCE)
     torch.testing.assert_close(prediction(tmp_path / "run"), prediction(alone), rtol=1e-2, atol=2e-3)
 
 

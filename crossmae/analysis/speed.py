@@ -1,0 +1,128 @@
+"""How fast training steps are: the trainer's own updates, on images that lie on the device already."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import repeat
+from typing import Any
+
+import torch
+
+from crossmae.analysis.flops import training_flops
+from crossmae.analysis.matmul import data_sheet_peak, matmul_peak
+from crossmae.train.allocator import keep_freed_memory
+from crossmae.train.engine import matmul_precision
+from crossmae.train.meter import peak_memory
+from crossmae.train.plan import split_batch
+from crossmae.train.pretraining import Autoencoding
+from crossmae.train.settings import Settings
+from crossmae.train.update import Updates
+from crossmae.train.world import World, join_world
+
+IMAGENET = 1_281_167
+"""Training images of ImageNet-1K."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What one training step takes, over all processes together."""
+
+    ms_per_step: float
+    """Median time of an update, accumulation included."""
+    images_per_second: float
+    memory_bytes: int
+    """Greatest memory of a process: the GPU's where there is one."""
+    flops_per_second: float
+    """Of one process; see ``training_flops``."""
+    matmul_flops_per_second: float
+    """What one process reaches in large matrix products of the same precision."""
+    data_sheet_flops_per_second: float | None
+    """What the GPU's maker states for bf16."""
+    processes: int
+    accumulation: int
+    micro_batch: int
+    device: str
+    is_main: bool
+
+    @property
+    def minutes_per_epoch(self) -> float:
+        """Minutes for as many images as ImageNet-1K has."""
+        return IMAGENET / self.images_per_second / 60
+
+    @property
+    def matmul_share(self) -> float:
+        """FLOP/s as a share of what large matrix products reach."""
+        return self.flops_per_second / self.matmul_flops_per_second
+
+    @property
+    def mfu(self) -> float | None:
+        """Model FLOPs utilisation: FLOP/s as a share of the data sheet's bf16 peak."""
+        peak = self.data_sheet_flops_per_second
+        return None if peak is None else self.flops_per_second / peak
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        shares = {"minutes_per_epoch": self.minutes_per_epoch, "matmul_share": self.matmul_share, "mfu": self.mfu}
+        return {**asdict(self), **shares}
+
+
+def measure(settings: Settings, steps: int = 20, warmup: int = 5, device: str = "auto") -> Speed:
+    """Times ``steps`` updates after ``warmup`` ones, on every process that torchrun started.
+
+    The learning rate is 0: the arithmetic is that of training, and noise has nothing to teach.
+
+    Raises:
+        UserError: no such device, or a batch that cannot be shared by the processes.
+    """
+    with join_world(device) as world, matmul_precision(settings.execution.matmul_precision):
+        if world.device.type == "cpu":
+            keep_freed_memory()
+        split = split_batch(settings.plan.global_batch, world.size, settings.execution.per_device_batch)
+        updates = Updates(Autoencoding(settings), settings.plan, settings.execution, world, split)
+        updates.prepare()
+        batches = repeat(synthetic_batch(settings, split.micro_batch, world.device))
+        median = statistics.median(list(_times(updates, batches, warmup + steps))[warmup:])
+        memory = max(world.gather(peak_memory(world.device)))
+        rate = settings.plan.global_batch / median
+        return Speed(
+            ms_per_step=1000 * median,
+            images_per_second=rate,
+            memory_bytes=memory,
+            flops_per_second=training_flops(settings.model) * rate / world.size,
+            matmul_flops_per_second=matmul_peak(world.device, _dtype(settings)),
+            data_sheet_flops_per_second=data_sheet_peak(_name(world)),
+            processes=world.size,
+            accumulation=split.accumulation,
+            micro_batch=split.micro_batch,
+            device=_name(world),
+            is_main=world.is_main,
+        )
+
+
+def synthetic_batch(settings: Settings, count: int, device: torch.device) -> dict[str, torch.Tensor]:
+    """``count`` images of noise, as the trainer's micro-batches are."""
+    size = settings.model.image_size
+    return {
+        "image": torch.randint(256, (count, 3, size, size), dtype=torch.uint8, device=device),
+        "noise": torch.rand(count, settings.model.num_patches, device=device),
+    }
+
+
+def _times(updates: Updates, batches: Iterator[Any], count: int) -> Iterator[float]:
+    """Seconds between two updates. As in training, the host reads of each what became of the one before."""
+    before = time.perf_counter()
+    for step in range(count):
+        updates.make(step, 0.0, batches, stop=False)
+        updates.health.read(leave=1)
+        now = time.perf_counter()
+        yield now - before
+        before = now
+
+
+def _dtype(settings: Settings) -> torch.dtype:
+    return torch.bfloat16 if settings.execution.precision == "bf16" else torch.float32
+
+
+def _name(world: World) -> str:
+    return torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else "cpu"
