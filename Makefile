@@ -1,10 +1,11 @@
 PYTHON ?= python3.11
 SEED ?= 0
 BIN := .venv/bin
+BENCH := .venv-bench
 # One thread in each of pytest's processes: they share the cores among themselves. By file: what a file sets up, once.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
-.PHONY: setup flash demo demo-seeds test test-all test-fast test-slow test-kills lint clean
+.PHONY: setup flash demo demo-seeds test test-all test-fast test-slow test-kills bench-step lint clean
 
 setup:
 	@command -v $(PYTHON) >/dev/null || \
@@ -33,6 +34,18 @@ test-slow: setup
 # A run of 1,000 updates, killed ten times: prints what each restart said.
 test-kills: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -s tests/crossmae/train/test_kills.py
+
+# Training steps beside other implementations; the ratios come last. Nothing else should run meanwhile.
+bench-step: $(BENCH)/ready
+	$(BENCH)/bin/python -m benchmarks.step.compare
+
+# Packages that are only compared with live in an environment of their own, which sees everything in .venv.
+$(BENCH)/ready: benchmarks/requirements.txt | setup
+	$(BIN)/python -m venv $(BENCH)
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	    > "$$($(BENCH)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth"
+	$(BENCH)/bin/pip install --quiet --requirement $<
+	touch $@
 
 lint: setup
 	$(BIN)/ruff check
