@@ -1,0 +1,22 @@
+"""Run by torchrun: trains and evaluates a classifier on several processes."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from crossmae.backbone import Backbone
+from crossmae.recipe import Recipe
+from transfer.classification.task import ClassificationTask
+from transfer.harness.execute import QuietContext
+from transfer.harness.specs import load_specs
+from transfer.task import Context
+
+root, folder, recipe = Path(sys.argv[1]), Path(sys.argv[2]), Recipe(**json.loads(sys.argv[3]))
+main = os.environ.get("RANK", "0") == "0"
+task = ClassificationTask(load_specs()["imagenet_finetune"])
+context = (Context if main else QuietContext)(folder, root, seed=5, devices=int(os.environ.get("WORLD_SIZE", "1")))
+metrics = task.run(Backbone.load("random:vit_demo", seed=3), recipe, context)
+again = task.evaluate(folder / "classifier.safetensors", recipe, context)
+if main:
+    (folder / "metrics.json").write_text(json.dumps([metrics, again]))
