@@ -34,6 +34,7 @@ def describe(
     """
     if "patch_embed.proj.weight" not in weights or "pos_embed" not in weights:
         raise UserError(f"{source} holds no vision transformer (no patch_embed.proj.weight or no pos_embed)")
+    _refuse_gates(weights, source)
     spec = _read(weights, source, num_heads, dict(pretraining or {}))
     complete = {**weights, "pos_embed": _with_prefix(weights["pos_embed"], spec.num_prefix)}
     spec = replace(spec, image_size=_side(complete["pos_embed"].shape[1] - spec.num_prefix, source) * spec.patch_size)
@@ -67,6 +68,14 @@ def _read(
         pretraining=pretraining,
         missing=() if final_norm else _NORM,
     )
+
+
+def _refuse_gates(weights: Mapping[str, Tensor], source: str) -> None:
+    """SwiGLU has twice as many inputs to its gate as to its second layer, or a layer of its own for each half."""
+    first, second = (weights.get(f"blocks.0.mlp.{layer}.weight") for layer in ("fc1", "fc2"))
+    packed = first is not None and second is not None and first.shape[0] == 2 * second.shape[1]
+    if packed or any(name.startswith(("blocks.0.mlp.fc1_g.", "blocks.0.mlp.w12.")) for name in weights):
+        raise UserError(f"{source} has gated MLPs (SwiGLU), which no task can take; use a ViT with plain MLPs")
 
 
 def _expected(spec: BackboneSpec) -> Weights:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from crossmae.backbone import Backbone
@@ -80,6 +81,7 @@ class LinearProbe(ClassificationWorkload):
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """``top1`` and ``top5`` of the recipe's pooling, and ``top1_token`` or ``top1_avg`` of the other."""
+        _share_statistics(model)
         outcomes = dict(zip(self.poolings, self.predict(model, len(self.poolings)), strict=True))
         self.outcomes = outcomes.pop(self.values.pooling)
         others = {f"top1_{pooling}": top_k(other, 1) for pooling, other in outcomes.items()}
@@ -100,6 +102,13 @@ class ProbedBackbone(nn.Module):
             tokens = self.vit.forward_features(images)  # type: ignore[operator]
             features = {"token": tokens[:, 0], "avg": tokens[:, self.prefix :].mean(dim=1)}
         return torch.stack([head(features[pooling]) for pooling, head in self.heads.items()])
+
+
+def _share_statistics(model: nn.Module) -> None:
+    """Gives every process the first one's running statistics: each normalised other images since the last update."""
+    if dist.is_initialized():
+        for statistics in model.buffers():
+            dist.broadcast(statistics, src=0)
 
 
 def _head(width: int, classes: int) -> nn.Sequential:
