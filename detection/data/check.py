@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from detection.data.layout import SPLITS, annotation_file, image_folder
 from transfer.task import Problem
 
@@ -13,6 +15,8 @@ FETCH = "unpack COCO 2017 (train2017.zip, val2017.zip, annotations_trainval2017.
 PUBLISHED = {"train": (118_287, 860_001), "val": (5_000, 36_781)}
 """Images and annotations of COCO 2017."""
 COCO_CATEGORIES = 80
+OPENED = 200
+"""Images per split that are opened, spread evenly; names are all compared."""
 
 
 def check_coco(data_root: Path) -> Iterator[Problem]:
@@ -34,6 +38,7 @@ def _check_split(data_root: Path, split: str) -> Iterator[Problem]:
         return
     if folder.is_dir():
         yield from _missing_images(content, folder)
+        yield from _pictures(content["images"], folder)
     yield from _annotations(content, path)
     yield from _counts(content, path, split)
 
@@ -64,6 +69,23 @@ def _missing_images(content: dict[str, Any], folder: Path) -> Iterator[Problem]:
     missing = sorted(image["file_name"] for image in content["images"] if image["file_name"] not in present)
     if missing:
         yield Problem(f"{folder} lacks {_some(missing)} of the annotated images", "unpack its archive again")
+
+
+def _pictures(images: list[dict[str, Any]], folder: Path) -> Iterator[Problem]:
+    broken, resized = [], []
+    for image in images[:: max(1, len(images) // OPENED)]:
+        try:
+            with Image.open(folder / image["file_name"]) as picture:
+                if picture.size != (image["width"], image["height"]):
+                    resized.append(image["file_name"])
+        except FileNotFoundError:
+            continue  # named with the missing ones
+        except OSError:
+            broken.append(image["file_name"])
+    if broken:
+        yield Problem(f"{folder}: {_some(broken)} images cannot be read", "unpack its archive again")
+    if resized:
+        yield Problem(f"{folder}: {_some(resized)} images have another size than their annotations say", FETCH)
 
 
 def _annotations(content: dict[str, Any], path: Path) -> Iterator[Problem]:

@@ -1,6 +1,7 @@
 """Finished detectors in detectron2's formats: its released ``.pkl``, or a ``.pth`` of ours or anybody's."""
 
 import pickle
+import re
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from detection.configs.dims import Dims
 
 State = dict[str, Tensor]
 NET = "backbone.net."
+
+_CONSTANTS = re.compile(r"pixel_mean|pixel_std|proposal_generator\.anchor_generator\.cell_anchors\.\d+")
+"""What older files hold beside the weights, and the configuration says anyway; detectron2 passes over them too."""
 
 _HARMLESS = {
     ("collections", "OrderedDict"),
@@ -36,7 +40,8 @@ def read_detector(path: Path) -> State:
     except Exception as error:
         raise UserError(f"{path} is no readable checkpoint: {' '.join(str(error).split())[:160]}") from error
     weights = content.get("model", content)
-    state = {name: torch.as_tensor(value) for name, value in weights.items() if isinstance(value, np.ndarray | Tensor)}
+    arrays = {name: value for name, value in weights.items() if isinstance(value, np.ndarray | Tensor)}
+    state = {name: torch.as_tensor(array) for name, array in arrays.items() if not _CONSTANTS.fullmatch(name)}
     if f"{NET}pos_embed" not in state:
         raise UserError(f"{path} holds no ViTDet: it has no weight {NET}pos_embed")
     return state

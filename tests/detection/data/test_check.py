@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from detectron2.config import instantiate
+from PIL import Image
 
 from crossmae.errors import UserError
+from crossmae.recipe import load_recipe
+from detection.configs.build import RECIPES
+from detection.configs.loader import loader_config
 from detection.data.check import check_coco
-from detection.data.register import read_dicts
+from detection.data.register import read_dicts, register
+from detection.protocol import Protocol, parse
 
 
 @pytest.fixture
@@ -79,6 +85,32 @@ def test_faulty_annotations(broken: Path, edit: Callable[[dict[str, Any]], Any],
     (only,) = problems(broken)
     assert says in only
     assert "instances_val2017.json" in only
+
+
+def test_empty_files_and_resized_pictures_are_named(broken: Path) -> None:
+    (broken / "val2017" / "000000000002.png").write_bytes(b"")
+    Image.new("RGB", (32, 48)).save(broken / "val2017" / "000000000003.png")
+    unreadable, resized = problems(broken)
+    assert "1 (000000000002.png) images cannot be read" in unreadable
+    assert "1 (000000000003.png) images have another size than their annotations say" in resized
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_grayscale_and_cmyk_images_under_unicode_names_are_read(broken: Path, mode: str) -> None:
+    """As detectron2 reads them for training and for the test: three channels, the same gray."""
+    for split in ("train", "val"):
+        change(broken, lambda c: c["images"][0].update(file_name="Zürich_東京.jpg"), split)
+        picture = Image.new("RGB", (64, 64), (120, 120, 120)).convert(mode)
+        picture.save(broken / f"{split}2017" / "Zürich_東京.jpg", quality=95)
+    assert problems(broken) == []
+    protocol = parse(Protocol, load_recipe(RECIPES, "coco_vitdet_demo").protocol, "recipe")
+    loaders = loader_config(protocol, (register(broken, "train"), register(broken, "val")), workers=0)
+    for split, loader in (("train", loaders.train), ("val", loaders.test)):
+        (image,) = [one for one in read_dicts(broken, split, 4) if one["file_name"].endswith("東京.jpg")]
+        pixels = instantiate(loader.mapper)(image)["image"]
+        assert pixels.shape[0] == 3
+        gray = pixels[:, pixels.amin(0) > 0].float()
+        assert (gray - 120).abs().max() <= 8
 
 
 def test_counts_that_are_not_cocos(broken: Path) -> None:

@@ -6,11 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from detectron2 import model_zoo
+from detectron2.config import instantiate
 
 from crossmae.backbone import Backbone
 from crossmae.errors import UserError
-from crossmae.recipe import Recipe
+from crossmae.recipe import Recipe, load_recipe
+from detection.configs.build import RECIPES
+from detection.configs.dims import Dims
+from detection.configs.model import model_config
 from detection.evaluate.released import dims_of, read_detector
+from detection.protocol import Protocol, parse
 from detection.run import evaluate_vitdet, train_vitdet
 from transfer.task import Context
 
@@ -32,10 +38,28 @@ def test_a_trained_detector_scores_as_in_training(
     pth = context.folder / "model_final.pth"
     pkl = context.folder / "model_final.pkl"
     state = torch.load(pth, weights_only=True)["model"]
-    content = {"model": {name: weight.numpy() for name, weight in state.items()}, "__author__": "test"}
+    names = ("pixel_mean", "pixel_std", "proposal_generator.anchor_generator.cell_anchors.0")
+    constants = dict.fromkeys(names, torch.zeros(3, 4))
+    arrays = {name: weight.numpy() for name, weight in {**state, **constants}.items()}
+    content = {"model": arrays, "__author__": "test"}
     pkl.write_bytes(pickle.dumps(content))
     for path in (pth, pkl):
         assert evaluate_vitdet(path, recipe, new_context(path.suffix)) == reported
+
+
+@pytest.mark.parametrize("relative_positions", [True, False])
+def test_weights_have_the_names_and_shapes_of_detectron2s_own_model(relative_positions: bool) -> None:
+    """So a file that detectron2 wrote fits; only the numbers of the ViT are made small here."""
+    upstream = model_zoo.get_config("common/models/mask_rcnn_vitdet.py").model
+    net = upstream.backbone.net
+    net.embed_dim, net.depth, net.num_heads, net.use_rel_pos = 48, 12, 3, relative_positions
+    protocol = parse(Protocol, load_recipe(RECIPES, "coco_vitdet_vit_b16").protocol, "recipe")
+    ours = model_config(protocol, Dims(48, 12, 3, 4.0, 14, class_token=True), relative_positions)
+    theirs, places = (
+        {name: weight.shape for name, weight in instantiate(config).state_dict().items()} for config in (upstream, ours)
+    )
+    assert len(theirs) > 180
+    assert places == theirs
 
 
 def test_dimensions_come_from_the_weights() -> None:
