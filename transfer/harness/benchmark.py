@@ -64,11 +64,10 @@ class Benchmark:
             open_runs = [status.run for status in states_of(self.runs) if status.state is not State.DONE]
             if not open_runs:
                 self._say(f"nothing to do: all {len(self.runs)} runs are done")
-                collect(self.out, self.suite, self.runs, self.console)
-                return 0
+                return self._collect()
             campaign = self._drive(open_runs)
-            collect(self.out, self.suite, self.runs, self.console)
-        return self._verdict(campaign)
+            unwritten = self._collect()
+        return self._verdict(campaign) or unwritten
 
     def dry_run(self) -> int:
         """Prints the command of each run that is not done."""
@@ -85,6 +84,14 @@ class Benchmark:
             for reason in sorted({*bad.values()}):
                 view.note(f"not started: {reason}")
             return drive(self.runs, bad, self.launcher, view)
+
+    def _collect(self) -> int:
+        try:
+            collect(self.out, self.suite, self.runs, self.console)
+        except OSError as error:
+            self._say(f"the tables could not be written: {error}; mend that and run the same command again")
+            return 1
+        return 0
 
     def _verdict(self, campaign: Campaign) -> int:
         for run in self.runs:

@@ -8,20 +8,24 @@ from transfer.harness.estimates import read_estimates
 from transfer.harness.plan import Run
 from transfer.harness.state import State, states_of
 
-LEAST_GIB = 1.0
-"""Where nothing is known of a suite's runs."""
+LEAST_GIB = 5.0
+"""States and checkpoints of a few ViT-B runs; where nothing is known of a suite's runs."""
+LEAST_GIB_DEMO = 0.25
 
 
 def disk_problems(out: Path, runs: Iterable[Run]) -> list[str]:
     """Too little space for the runs that are not done, as far as ``transfer estimate`` has measured them."""
+    left = [status.run for status in states_of(runs) if status.state is not State.DONE]
+    if not left:
+        return []
     place = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
-    free, needed = shutil.disk_usage(place).free / 2**30, max(LEAST_GIB, _expected(out, runs) / 2**30)
+    free, needed = shutil.disk_usage(place).free / 2**30, _needed(out, left)
     if free >= needed:
         return []
     return [f"{place} has {free:.1f} GiB free of {needed:.1f} that are needed; free some, or choose another --out"]
 
 
-def _expected(out: Path, runs: Iterable[Run]) -> int:
+def _needed(out: Path, runs: list[Run]) -> float:
     estimates = read_estimates(out)
-    left = (status.run.identity for status in states_of(runs) if status.state is not State.DONE)
-    return sum(estimates[identity].bytes_on_disk for identity in left if identity in estimates)
+    measured = sum(estimates[run.identity].bytes_on_disk for run in runs if run.identity in estimates) / 2**30
+    return max(measured, LEAST_GIB_DEMO if all(run.demo_data for run in runs) else LEAST_GIB)

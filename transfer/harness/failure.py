@@ -12,6 +12,7 @@ _FLEETING_TEXTS = (
     "DataLoader worker (pid",  # was killed; an error that a worker met says "in DataLoader worker process"
 )
 _MEMORY_TEXTS = ("out of memory", "can't allocate memory", "Cannot allocate memory")
+FULL_DISK = "no space left on the disk; free some and run the same command again"
 _DISK_TEXTS = ("No space left on device", "file write failed")
 
 
@@ -30,7 +31,7 @@ def explain(error: BaseException, request: Request) -> Failure:
     if isinstance(error, MemoryError) or any(part in text for part in _MEMORY_TEXTS):
         return Failure(f"out of memory; {_smaller(request)}", False)
     if any(part in text for part in _DISK_TEXTS):
-        return Failure("no space left on the disk; free some and run the same command again", False)
+        return Failure(FULL_DISK, False)
     fleeting = isinstance(error, OSError) and error.errno in _FLEETING
     fleeting = fleeting or any(part in text for part in _FLEETING_TEXTS)
     return Failure(f"{type(error).__name__}: {text}"[:400], fleeting)

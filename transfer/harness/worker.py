@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -63,7 +64,8 @@ def _leave(folder: Path, outcome: Outcome) -> int:
     if outcome.exit_code == 0:
         (folder / "session.json").unlink(missing_ok=True)
         return 0
-    end_try(folder, outcome.reason, outcome.exit_code, outcome.retryable)
+    with suppress(OSError):  # A full disk: the reason may still find its way into the log.
+        end_try(folder, outcome.reason, outcome.exit_code, outcome.retryable)
     print(outcome.reason, file=sys.stderr)
     return outcome.exit_code
 

@@ -102,6 +102,9 @@ class Bench:
     def until_step(self, step: int, task: str = "counting") -> None:
         wait_until(lambda: self.steps(task)[-1:] >= [step])
 
+    def until_record(self, task: str) -> None:
+        wait_until(lambda: any((self.folder / "out" / task).glob("*/*/record.json")))
+
     def steps(self, task: str, seed: int = 0) -> list[int]:
         """Every step that was done, in the order of time, repeated ones too."""
         try:

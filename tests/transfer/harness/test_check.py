@@ -77,7 +77,7 @@ PROBLEMS = {
     "list of other classes": ("places365_train_standard.txt names classes that categories_places365.txt does not",),
     "missing annotations": ("instances_val2017.json is missing; unpack COCO 2017",),
     "wrong layout": ("ade20k holds ADEChallengeData2016 as a folder; give ",),
-    "unreadable folder": ("secret cannot be read (Permission denied); ask its owner",),
+    "unreadable folder": ("secret/train cannot be read (Permission denied); ask its owner",),
     "missing weights": ("no weights at nowhere.pth; give a folder",),
     "another model's checkpoint": ("resnet.pth",),
     "weights of another size": ("small is vit_demo, not vit_b16; name it --backbone NAME:ARCH=SOURCE",),

@@ -50,54 +50,6 @@ def test_changed_execution_is_the_same_run(bench):
     assert "nothing to do" in output
 
 
-def test_damaged_data_fails_its_cell_only(bench):
-    bench.suite()
-    data = bench.folder / "data" / "demo" / "others"
-    data.mkdir(parents=True)
-    (data / "numbers.json").write_text("[0, 1, 2")
-    code, output = bench.run()
-    assert code == 1
-    assert "numbers.json is damaged; fetch it again" in output
-    assert (data / "numbers.json").read_text() == "[0, 1, 2"
-    finished = bench.records()
-    assert [file.parts[-4] for file in finished] == ["counting"]
-
-    (data / "numbers.json").write_text(json.dumps(list(range(100))))
-    code, output = bench.run()
-    assert code == 0, output
-    assert finished.items() <= bench.records().items()
-    assert len(bench.records()) == 2
-
-
-def test_failed_run_leaves_the_reason_and_fills_in_later(bench):
-    bench.suite(counting=["fault=raise"])
-    code, output = bench.run()
-    assert code == 1
-    assert "the fifth number is unlucky" in output
-    assert len(bench.records()) == 1
-    attempt = json.loads((bench.run_folder("counting") / "attempts" / "1.json").read_text())
-    assert attempt["reason"] == "ValueError: the fifth number is unlucky"
-
-    bench.suite()
-    code, output = bench.run()
-    assert code == 0, output
-    assert bench.steps("counting") == [1, 2, 3, 4, *range(5, 21)]
-
-
-def test_failed_allocation_says_what_to_halve(bench):
-    bench.suite(tasks=("counting",), counting=["fault=memory"])
-    code, output = bench.run()
-    assert code == 1
-    assert "out of memory; halve per_device_batch: --set counting.per_device_batch=4" in output
-
-
-def test_full_disk_is_named(bench):
-    bench.suite(tasks=("counting",), counting=["fault=disk"])
-    code, output = bench.run()
-    assert code == 1
-    assert "no space left on the disk" in output
-
-
 def test_second_controller_is_refused_in_one_line(bench):
     bench.suite(tasks=("counting",), counting=["seconds_per_step=0.2"])
     first = bench.start()

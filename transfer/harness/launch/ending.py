@@ -1,16 +1,20 @@
 """How a run ended, from its exit code and what it left in its folder."""
 
+import shutil
 import signal
 from contextlib import suppress
 
 from crossmae.train.stop import EXIT_RESUME
 from results.record import Attempt
 from results.store import read_attempts
-from transfer.harness.failure import Failure, killed
+from transfer.harness.failure import FULL_DISK, Failure, killed
 from transfer.harness.folder import end_try
 from transfer.harness.launch.launcher import Ended
 from transfer.harness.logs import last_lines
 from transfer.harness.plan import Run
+
+_ROOM_FOR_A_REASON = 2**20
+"""Bytes; with less, a run could not write down why it ended."""
 
 
 def ending_of(run: Run, exit_code: int, since: float, cause: Failure | None = None) -> Ended:
@@ -43,5 +47,7 @@ def _guess(run: Run, exit_code: int) -> Failure:
         return Failure("stopped, state saved", True)
     if exit_code < 0:
         return killed(-exit_code, signal.Signals(-exit_code).name)
+    if shutil.disk_usage(run.folder).free < _ROOM_FOR_A_REASON:
+        return Failure(FULL_DISK, False)
     lines = last_lines(run.folder / "log.txt", 1)
     return Failure(lines[-1] if lines else f"exit code {exit_code} without a word", False)

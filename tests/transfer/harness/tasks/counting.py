@@ -77,6 +77,7 @@ def _trouble(fault: str, step: int, folder: Path) -> None:
         raise ValueError("the fifth number is unlucky")
     if kind == "memory":
         bytearray(sys.maxsize)
-    if kind == "disk":
-        with open("/dev/full", "w") as file:
-            file.write("x" * 100_000)
+    if kind == "fill":
+        with open(folder.parents[2] / "filler", "wb") as file:
+            room = os.fstatvfs(file.fileno())
+            os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize)
