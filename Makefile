@@ -5,7 +5,7 @@ BENCH := .venv-bench
 # One thread in each of pytest's processes: they share the cores among themselves. By file: what a file sets up, once.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
-.PHONY: setup flash demo demo-seeds test test-all test-fast test-slow test-kills bench-step lint clean
+.PHONY: setup flash demo demo-seeds picture test test-all test-fast test-slow test-kills bench-step lint clean
 
 setup:
 	@command -v $(PYTHON) >/dev/null || \
@@ -20,6 +20,10 @@ demo: setup
 
 demo-seeds: setup
 	$(BIN)/run_all --suite demo --out runs/demo --seed 0 --seed 1 --seed 2
+
+# The README's picture: the first screen of the demo's report in a browser (Debian's chromium-driver).
+picture: setup
+	$(BIN)/python -m tests.results.report.browser runs/demo/report.html docs/images/report.png
 
 test: lint test-fast
 

@@ -27,7 +27,7 @@ def attention_figure(blocks: Sequence[BlockAttention], path: Path) -> None:
     axes.set_xticks(places, [str(place + 1) for place in places])
     axes.set_xlabel("decoder block")
     axes.set_ylabel("attention of masked tokens\n(per token, summed over heads)")
-    axes.legend()
+    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8)
     figure.savefig(path)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which readers with any kind of colour vision can tell apart.
 COLOURS = ("#7a7f85", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
+_KINDS = {"random": 0, "crossmae": 2, "mae": 1}
 _STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 9,
@@ -29,6 +30,13 @@ _STYLE: Any = {
     "axes.titleweight": "bold",
     "svg.hashsalt": "report",
 }
+
+
+def colour_of(backbone: str, place: int) -> str:
+    """Random, MAE's and CrossMAE's backbones keep their colours in every figure; others take one by their ``place``."""
+    # crossmae contains mae, so the order matters.
+    kind = next((number for word, number in _KINDS.items() if word in backbone.lower()), None)
+    return COLOURS[3 + place % (len(COLOURS) - 3)] if kind is None else COLOURS[kind]
 
 
 def dot_panels(table: Table) -> Iterator[str]:
@@ -60,13 +68,14 @@ def curve_panel(title: str, curves: Sequence[Curve], colours: dict[str, str]) ->
 
 def _dot_drawer(rows: list[tuple[str, Entry]]) -> "Callable[[Axes], None]":
     def draw(ax: "Axes") -> None:
-        for height, (_, entry) in enumerate(reversed(rows)):
-            _dots(ax, height, entry.ours, COLOURS[(len(rows) - 1 - height) % len(COLOURS)])
+        for height, (name, entry) in enumerate(reversed(rows)):
+            _dots(ax, height, entry.ours, colour_of(name, height))
             if entry.published:
                 ax.plot(entry.published.value, height, "D", color="#1c2024", markerfacecolor="none", markersize=5.5)
         ax.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)])
         ax.set_ylim(-0.6, len(rows) - 0.4)
         ax.margins(x=0.1)
+        ax.locator_params(axis="x", nbins=4)
         ax.grid(visible=True, axis="x")
         ax.tick_params(axis="y", length=0)
 

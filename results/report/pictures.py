@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 
 BUDGET = 7_000_000
 """Bytes that all pictures of a report may take together, encoded."""
+_CAPTIONS = {
+    "reconstruction": "the image, what the encoder sees of it, the reconstruction",
+    "detections": "ground truth on the left, predictions on the right",
+    "prediction": "the image, the ground truth, the prediction",
+    "attention maps": "where the framed masked patch looks, averaged over heads and blocks",
+    "attention": "where masked tokens look in each decoder block, in the unit of Table 6",
+    "inter block weights": "how each decoder block mixes the encoder's maps",
+}
+"""What pictures of these names show; a name may go on (``prediction ADE val 00000001``)."""
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 _WIDTH = 1400
 
@@ -27,6 +36,7 @@ class Picture:
     backbone: str
     seed: int
     name: str
+    caption: str
     uri: str
 
 
@@ -67,8 +77,14 @@ def _within(records: list[StoredRecord], budget: int) -> tuple[list[Picture], in
             continue
         budget -= len(uri)
         record = stored.record
-        pictures.append(Picture(record.task.name, record.backbone.name, record.seed, name, uri))
+        pictures.append(Picture(record.task.name, record.backbone.name, record.seed, name, _caption(name), uri))
     return pictures, left_out
+
+
+def _caption(name: str) -> str:
+    words = name.replace("_", " ")
+    shown = next((text for known, text in _CAPTIONS.items() if words.startswith(known)), None)
+    return f"{words} ({shown})" if shown else words
 
 
 def _embedded(path: Path) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from results.cells import deviations_of
 from results.compare import CompareError, Comparison, Verdict, compare
 from results.runs import Runs, StoredRecord, machine_name
-from results.table_spec import TableSpec
+from results.table_spec import TableSpec, crossing
 
 _KINDS = ("random", "crossmae", "mae")
 """A backbone's name contains its kind; crossmae contains mae, so the order matters."""
@@ -30,9 +30,9 @@ def _kind(name: str) -> str | None:
 
 
 def _shown_metrics(specs: Sequence[TableSpec]) -> set[tuple[str, str]]:
-    """Task and metric of every column of the tables."""
-    lines = [line for spec in specs for line in (*spec.columns, *spec.rows)]
-    return {(line.task, line.metric) for line in lines if line.task and line.metric}
+    """Task and metric of every column that ranks backbones; runtimes and remarks (``best: none``) do not."""
+    cells = (crossing(row, column) for spec in specs for row in spec.rows for column in spec.columns)
+    return {(cell.task, cell.metric) for cell in cells if cell.task and cell.metric and cell.best == "max"}
 
 
 def _what_was_run(runs: Runs) -> str:

@@ -10,7 +10,7 @@ from results.cells import RunIndex, deviations_of
 from results.forms import html_part, templates
 from results.report.cost import CostLine, cost_lines
 from results.report.curves import Curve, read_curves
-from results.report.figures import COLOURS, curve_panel, dot_panels
+from results.report.figures import colour_of, curve_panel, dot_panels
 from results.report.pictures import Picture, read_pictures
 from results.report.provenance import ProvenanceLine, provenance_lines
 from results.report.summary import summarise
@@ -100,16 +100,8 @@ def _place(shown: list[str | None], task: str) -> tuple[bool, int, str]:
 
 def _curve_group(task: str, panels: dict[str, list[Curve]]) -> CurveGroup:
     names = list(dict.fromkeys(curve.backbone for curves in panels.values() for curve in curves))
-    colours = {name: _colour(name, place) for place, name in enumerate(names)}
+    colours = {name: colour_of(name, place) for place, name in enumerate(names)}
     return CurveGroup(task, tuple(curve_panel(metric, curves, colours) for metric, curves in panels.items()), colours)
-
-
-def _colour(backbone: str, place: int) -> str:
-    """The demo's backbones keep their colours in every figure."""
-    for number, word in enumerate(("random", "crossmae", "mae")):
-        if word in backbone:
-            return COLOURS[(0, 2, 1)[number]]
-    return COLOURS[3 + place % (len(COLOURS) - 3)]
 
 
 def _deviations(runs: Runs) -> dict[str, list[str]]:

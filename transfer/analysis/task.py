@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from itertools import chain
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 Batches = Iterator[tuple["Tensor", "Tensor"]]
 
-_MAPS, _RECONSTRUCTIONS = 4, 8
-"""How many images are drawn."""
+_DRAWN = 6
+"""Images in a picture, spread over the data set."""
 
 
 class AnalysisTask(ClassificationTask):
@@ -44,8 +44,15 @@ class AnalysisTask(ClassificationTask):
         images = open_validation(context.data_root)
         chosen = pick(images, recipe.protocol["images"])
         batch = recipe.execution["batch"]
-        shown = _reported(batches(images, chosen, model.config, batch, context.seed, device), context, len(chosen))
+        seen = partial(batches, images, config=model.config, seed=context.seed, device=device)
+        drawn = next(seen(chosen=pick(images, _DRAWN), batch=_DRAWN))
+        self.draw(model, *drawn, context)
+        shown = _reported(seen(chosen=chosen, batch=batch), context, len(chosen))
         return self.measure(model, shown, [images.name(index) for index in chosen], context)
+
+    @abstractmethod
+    def draw(self, model: "MaskedAutoencoder", images: "Tensor", noise: "Tensor", context: Context) -> None:
+        """Leaves pictures of some images (N, 3, H, W), normalised, with the noise (N, num_patches) of their masks."""
 
     @abstractmethod
     def measure(
@@ -57,22 +64,26 @@ class AnalysisTask(ClassificationTask):
 class AttentionTask(AnalysisTask):
     """Table 6: attention of masked tokens to visible and to masked tokens, per decoder block and summed."""
 
+    def draw(self, model: "MaskedAutoencoder", images: "Tensor", noise: "Tensor", context: Context) -> None:
+        """``attention_maps`` and, if there is inter-block attention, ``inter_block_weights``."""
+        from crossmae.analysis.figures import attention_map_figure, mixing_figure
+
+        attention_map_figure(model, images, noise, context.folder / "attention_maps.png")
+        context.artifact("attention_maps", context.folder / "attention_maps.png")
+        if model.decoder.mixing is not None:
+            mixing_figure(model, context.folder / "inter_block_weights.png")
+            context.artifact("inter_block_weights", context.folder / "inter_block_weights.png")
+
     def measure(
         self, model: "MaskedAutoencoder", batches: Batches, names: list[str], context: Context
     ) -> dict[str, float]:
         """``to_visible_blockN``, ``to_masked_blockN`` and both ``_sum``, in the unit of the table."""
         from crossmae.analysis.attention import mask_token_attention, total
-        from crossmae.analysis.figures import attention_figure, attention_map_figure, mixing_figure
+        from crossmae.analysis.figures import attention_figure
 
-        first = next(batches)
-        attention_map_figure(model, first[0][:_MAPS], first[1][:_MAPS], context.folder / "attention_maps.png")
-        context.artifact("attention_maps", context.folder / "attention_maps.png")
-        blocks = mask_token_attention(model, chain([first], batches))
+        blocks = mask_token_attention(model, batches)
         attention_figure(blocks, context.folder / "attention.png")
         context.artifact("attention", context.folder / "attention.png")
-        if model.decoder.mixing is not None:
-            mixing_figure(model, context.folder / "inter_block_weights.png")
-            context.artifact("inter_block_weights", context.folder / "inter_block_weights.png")
         rows = {f"block{index}": block for index, block in enumerate(blocks, start=1)} | {"sum": total(blocks)}
         metrics = {f"to_visible_{name}": row.to_visible for name, row in rows.items()}
         return metrics | {f"to_masked_{name}": row.to_masked for name, row in rows.items()}
@@ -81,18 +92,20 @@ class AttentionTask(AnalysisTask):
 class PSNRTask(AnalysisTask):
     """Table 13: PSNR of the masked patches in dB."""
 
+    def draw(self, model: "MaskedAutoencoder", images: "Tensor", noise: "Tensor", context: Context) -> None:
+        """``reconstructions``."""
+        from crossmae.analysis.reconstruct import reconstruction_grid
+
+        reconstruction_grid(model, images, noise).save(context.folder / "reconstructions.png")
+        context.artifact("reconstructions", context.folder / "reconstructions.png")
+
     def measure(
         self, model: "MaskedAutoencoder", batches: Batches, names: list[str], context: Context
     ) -> dict[str, float]:
-        """``psnr``, the mean over the images; leaves each image's and a picture of the first ones."""
+        """``psnr``, the mean over the images; leaves each image's."""
         from crossmae.analysis.psnr import psnr_of
-        from crossmae.analysis.reconstruct import reconstruction_grid
 
-        first = next(batches)
-        picture = reconstruction_grid(model, first[0][:_RECONSTRUCTIONS], first[1][:_RECONSTRUCTIONS])
-        picture.save(context.folder / "reconstructions.png")
-        context.artifact("reconstructions", context.folder / "reconstructions.png")
-        values = psnr_of(model, chain([first], batches))
+        values = psnr_of(model, batches)
         context.per_sample(pd.DataFrame({"sample": names, "psnr": values.cpu().numpy()}))
         return {"psnr": values.mean().item()}
 

@@ -1,10 +1,14 @@
-"""A headless Chromium, told what to do by chromedriver's plain HTTP interface (W3C WebDriver)."""
+"""A headless Chromium, told what to do by chromedriver's plain HTTP interface (W3C WebDriver).
+
+As a program it takes a picture of a page's first screen: ``python -m tests.results.report.browser PAGE PICTURE``.
+"""
 
 import base64
 import json
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -123,3 +127,7 @@ def _post(address: str, content: dict[str, Any]) -> Any:
 def _ask(request: urllib.request.Request) -> Any:
     with urllib.request.urlopen(request, timeout=120) as answer:
         return json.load(answer)["value"]
+
+
+if __name__ == "__main__":
+    Path(sys.argv[2]).write_bytes(visit(Path(sys.argv[1]).resolve(), 1180, 860).screenshot)
