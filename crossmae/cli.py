@@ -10,6 +10,7 @@ import typer
 
 from crossmae.analysis import bench
 from crossmae.analysis.commands import register as register_analysis
+from crossmae.data.commands import register as register_data
 from crossmae.errors import UserError
 from crossmae.train.lock import hold_folder
 from crossmae.train.stop import EXIT_RESUME, Stopped, leaving_at_once
@@ -58,27 +59,9 @@ def pretrain(
             run(resolved, images, out, seed, progress, device)
 
 
+register_data(app)
 register_analysis(app)
 app.command(epilog=bench.EPILOG)(bench.bench)
-
-
-@app.command("check-data", epilog="Example: crossmae check-data /datasets/imagenet")
-def check_data(
-    data: Annotated[Path, typer.Argument(help="Image folder, list of files, or folder of tar shards.")],
-    processes: Annotated[int | None, typer.Option(help="Default: one per core.")] = None,
-) -> None:
-    """Lists the images that cannot be read; exit code 1 if there are any."""
-    from crossmae.data.check import check_images
-    from crossmae.data.images import open_images
-
-    images = open_images(data)
-    count = 0
-    for problem in check_images(images, processes):
-        print(f"{problem.name}: {problem.reason}", flush=True)
-        count += 1
-    if count:
-        raise UserError(f"{count} of {len(images)} images cannot be read; pretraining would replace them by others")
-    print(f"all {len(images)} images can be read")
 
 
 def _locked(folder: Path) -> AbstractContextManager[None]:

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from crossmae.data.decode import UnreadableImage, read_rgb
-from crossmae.data.images import Images, open_images
+from crossmae.data.images import Images, Source, open_images
 from crossmae.data.keyed import SampleKey, uniform
 from crossmae.errors import UserError
 from crossmae.model.config import MAEConfig
@@ -22,12 +22,12 @@ _CROP = 224 / 256
 
 
 def open_validation(path: Path) -> Images:
-    """The images at ``path``, or those of its ``val`` folder if it has one.
+    """The images at ``path``, or those of its ``val`` folder if it has one; a cache is as good as what it was made of.
 
     Raises:
         UserError: nothing there, or no image.
     """
-    return open_images(path / "val" if (path / "val").is_dir() else path)
+    return open_images(path, split="val")
 
 
 def pick(images: Images, count: int | None) -> list[int]:
@@ -67,7 +67,7 @@ def to_unit_range(images: Tensor) -> Tensor:
     return images * std + mean
 
 
-def _view(source: Path | bytes, size: int) -> Tensor:
+def _view(source: Source, size: int) -> Tensor:
     try:
         image = read_rgb(source)
     except UnreadableImage as error:

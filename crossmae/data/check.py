@@ -1,17 +1,15 @@
 """Which images of a data set cannot be read, found on all cores before a run."""
 
-import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import repeat
-from multiprocessing import get_context
-
-from rich.console import Console
-from rich.progress import track
+from functools import partial
+from pathlib import Path
 
 from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.data.images import Images
+from crossmae.data.parallel import on_all_cores
+from crossmae.data.staging.manifest import is_sound, part_path, read_manifest
+from crossmae.errors import UserError
 
 _CHUNK = 64
 
@@ -30,23 +28,30 @@ def check_images(images: Images, processes: int | None = None) -> Iterator[Probl
     Args:
         processes: None for one per core.
     """
-    chunks = [range(start, min(start + _CHUNK, len(images))) for start in range(0, len(images), _CHUNK)]
-    with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("fork")) as pool:
-        results = pool.map(_check, repeat(images), chunks)
-        for problems in _shown(results, len(images), len(chunks)):
-            yield from problems
+    starts = list(range(0, len(images), _CHUNK))
+    for problems in on_all_cores(partial(_check, images), starts, f"Checking {len(images):,} images", processes):
+        yield from problems
 
 
-def _shown(results: Iterator[list[Problem]], images: int, chunks: int) -> Iterable[list[Problem]]:
-    # On stderr: the list may be piped.
-    return track(results, description=f"Checking {images:,} images", total=chunks, console=Console(stderr=True))
-
-
-def _check(images: Images, indices: range) -> list[Problem]:
+def _check(images: Images, start: int) -> list[Problem]:
     problems = []
-    for index in indices:
+    for index in range(start, min(start + _CHUNK, len(images))):
         try:
             read_rgb(images.read(index))
         except UnreadableImage as error:
             problems.append(Problem(images.name(index), str(error)))
     return problems
+
+
+def check_cache(folder: Path, processes: int | None = None) -> None:
+    """Reads a cache whole and compares it with the digests that were taken when it was written.
+
+    Raises:
+        UserError: files have changed; the line names them.
+    """
+    manifest = read_manifest(folder)
+    parts = list(range(manifest.plan.parts))
+    verified = on_all_cores(partial(is_sound, folder, manifest), parts, f"Verifying {folder}", processes)
+    damaged = [part_path(folder, number).name for number, sound in zip(parts, verified, strict=True) if not sound]
+    if damaged:
+        raise UserError(f"{folder} is damaged: {', '.join(damaged)} changed; delete the folder and stage it again")

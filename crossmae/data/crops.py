@@ -24,6 +24,10 @@ class Crops:
     height: Ints
     mirror: NDArray[np.bool_]
 
+    def box(self, place: int) -> tuple[int, int, int, int]:
+        """Left and upper edge, width and height of one box."""
+        return int(self.left[place]), int(self.top[place]), int(self.width[place]), int(self.height[place])
+
 
 def random_crops(
     uniform: Floats,

@@ -1,17 +1,20 @@
-"""Where images lie: a folder with or without class folders, a list of files, or tar shards."""
+"""Where images lie: a folder with or without class folders, a list of files, tar shards, or a staged cache of these."""
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crossmae.data.names import Names
 from crossmae.errors import UserError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+
+Source = Path | bytes | NDArray[np.uint8]
+"""An image: a file, a file's content, or upright pixels (height, width, 3)."""
 
 
 class Images(Protocol):
@@ -22,36 +25,25 @@ class Images(Protocol):
     def name(self, index: int) -> str:
         """What logs call image ``index``: its path."""
 
-    def read(self, index: int) -> Path | bytes:
+    def relative(self, index: int) -> str:
+        """Its path below the folder that was opened."""
+
+    def read(self, index: int) -> Source:
         """What ``read_rgb`` takes for image ``index``."""
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hex digits of the names and their order."""
-
-
-class Names:
-    """Strings in two arrays, so that forked worker processes share their memory however many there are."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        encoded = [name.encode("utf-8", "surrogateescape") for name in names]
-        self._text = np.frombuffer(b"".join(encoded), dtype=np.uint8)
-        self._ends: NDArray[np.int64] = np.cumsum([0, *map(len, encoded)])
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
-    def __getitem__(self, index: int) -> str:
-        return self._text[self._ends[index] : self._ends[index + 1]].tobytes().decode("utf-8", "surrogateescape")
+        """Sixteen hex digits of the names and their order, and of what staging did to the images."""
 
     @property
-    def fingerprint(self) -> str:
-        """Sixteen hex digits of the strings and their order."""
-        return hashlib.sha256(self._text.tobytes() + self._ends.tobytes()).hexdigest()[:16]
+    def deviations(self) -> tuple[str, ...]:
+        """How the images differ from the published ones, for the records."""
 
 
 class ImageFiles:
     """Image files, named relative to ``root``."""
+
+    deviations: tuple[str, ...] = ()
 
     def __init__(self, root: Path, names: Iterable[str]) -> None:
         self.root = root
@@ -64,6 +56,10 @@ class ImageFiles:
         """Path of image ``index``."""
         return str(self.read(index))
 
+    def relative(self, index: int) -> str:
+        """Path below the root."""
+        return self._names[index]
+
     def read(self, index: int) -> Path:
         """Path of image ``index``."""
         return self.root / self._names[index]
@@ -74,20 +70,48 @@ class ImageFiles:
         return self._names.fingerprint
 
 
-def open_images(path: Path) -> Images:
-    """The images at ``path``: a folder, a folder of tar shards, or a text file with one path per line.
+def open_images(path: Path, split: str = "train") -> Images:
+    """The images at ``path``: a folder, a folder of tar shards, a text file with one path per line, or their cache.
 
-    Of a folder that has a ``train`` folder, that is taken. It is searched at any depth, in the order of the paths;
+    Of a folder that has a folder ``split``, that is taken. It is searched at any depth, in the order of the paths;
     class folders make no difference. Paths in a list are absolute or relative to the list's folder. The shards of a
     folder are its ``*.tar`` files, in the order of their names.
 
     Raises:
         UserError: nothing there, or no image.
     """
-    images = _open(path)
-    if not len(images):
-        raise UserError(f"{path} holds no image; image files end in {' '.join(sorted(SUFFIXES))}")
-    return images
+    from crossmae.data.staging.cache import find_cache, open_cache
+
+    if found := find_cache(path):
+        images: Images = open_cache(found[0]).opened(found[1], split)
+    else:
+        _, images = _open(path, path / split if (path / split).is_dir() else path)
+    return _some(images, path)
+
+
+def open_whole(path: Path) -> tuple[str, Images]:
+    """What is to be staged from ``path``: its layout (``folder``, ``list`` or ``shards``), and all images.
+
+    Raises:
+        UserError: as ``open_images``; also a cache.
+    """
+    from crossmae.data.staging.cache import find_cache
+
+    if find_cache(path):
+        raise UserError(f"{path} is a cache already; stage from the data set itself")
+    # Archives may lie beside what was unpacked from them: image files come first, whatever else is there.
+    if path.is_dir() and len(files := ImageFiles(path, sorted(_walk(path)))):
+        return "folder", files
+    layout, images = _open(path, path / "train" if (path / "train").is_dir() else path)
+    return layout, _some(images, path)
+
+
+def open_listed(root: Path, files: Sequence[str]) -> Images:
+    """The images ``files``, named relative to ``root``: a folder, or a cache or a place within one."""
+    from crossmae.data.staging.cache import find_cache, open_cache
+
+    found = find_cache(root)
+    return open_cache(found[0]).listed(root, files) if found else ImageFiles(root, files)
 
 
 def is_image(name: str) -> bool:
@@ -96,18 +120,23 @@ def is_image(name: str) -> bool:
     return suffix.lower() in SUFFIXES and not stem.startswith(".")
 
 
-def _open(path: Path) -> Images:
+def _some(images: Images, path: Path) -> Images:
+    if not len(images):
+        raise UserError(f"{path} holds no image; image files end in {' '.join(sorted(SUFFIXES))}")
+    return images
+
+
+def _open(path: Path, root: Path) -> tuple[str, Images]:
     if path.is_file():
         lines = path.read_text().splitlines()
-        return ImageFiles(path.parent, (line.strip() for line in lines if line.strip()))
+        return "list", ImageFiles(path.parent, (line.strip() for line in lines if line.strip()))
     if not path.is_dir():
         raise UserError(f"no images at {path}; give an image folder, a list of files or a folder of tar shards")
-    root = path / "train" if (path / "train").is_dir() else path
     if shards := sorted(root.glob("*.tar")):
         from crossmae.data.shards import ShardedImages
 
-        return ShardedImages(shards)
-    return ImageFiles(root, sorted(_walk(root)))
+        return "shards", ShardedImages(shards)
+    return "folder", ImageFiles(root, sorted(_walk(root)))
 
 
 def _walk(root: Path) -> Iterator[str]:

@@ -1,20 +1,23 @@
 """Pretraining samples: a random crop of an image and the noise that its mask is drawn from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from crossmae.data.crops import NUMBERS, Crops, random_crops
 from crossmae.data.decode import UnreadableImage, read_rgb
-from crossmae.data.images import Images
+from crossmae.data.images import Images, Source
 from crossmae.data.keyed import SampleKey, uniform
+from crossmae.data.pictures import open_picture
 from crossmae.data.resample import BatchResampler
 from crossmae.errors import UserError
+
+Used = TypeVar("Used")
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,17 @@ class Views:
 
 
 class ImageSamples:
-    """Reads, crops and resizes one image at a time, in the data-loading processes.
+    """Reads, crops and resizes images, in the data-loading processes.
 
-    An image that cannot be read is replaced by the next one that can; ``unreadable`` of a sample lists the indices
+    An image that cannot be read is replaced by the next one that can; ``unreadable`` of a batch lists the indices
     that were passed over.
+
+    Args:
+        exact: Pillow's pixels, or those of faster libraries, which differ by rounding (see ``docs/data.md``).
     """
 
-    def __init__(self, images: Images, views: Views) -> None:
-        self.images, self.views = images, views
+    def __init__(self, images: Images, views: Views, exact: bool = True) -> None:
+        self.images, self.views, self.exact = images, views, exact
 
     def __len__(self) -> int:
         return len(self.images)
@@ -56,40 +62,36 @@ class ImageSamples:
         return self.images.name(index)
 
     def __getitem__(self, key: SampleKey) -> dict[str, Any]:
-        image, unreadable = self._readable(key.index)
-        crops = self.views.crops([key], [image.size])
-        return {
-            "image": _cut(image, crops, self.views.image_size),
-            "noise": self.views.noise([key])[0],
-            "unreadable": unreadable,
-        }
+        return self.__getitems__([key])
 
-    def _readable(self, index: int) -> tuple[Image.Image, list[int]]:
+    def __getitems__(self, keys: Sequence[SampleKey]) -> dict[str, Any]:
+        """One batch: ``image`` (N, 3, S, S) uint8, ``noise`` (N, L), ``unreadable`` indices."""
+        side = self.views.image_size
+        batch = torch.empty(len(keys), 3, side, side, dtype=torch.uint8)
         unreadable: list[int] = []
-        for candidate in range(index, index + len(self)):
-            try:
-                return read_rgb(self.images.read(candidate % len(self))), unreadable
-            except UnreadableImage:
-                unreadable.append(candidate % len(self))
-        raise UserError(f"none of the {len(self)} images can be read; look at them with crossmae check-data")
+        for place, key in enumerate(keys):
+            view, mirror = readable(self.images, key.index, partial(self._view, key), unreadable)
+            batch[place] = view.flip(-1) if mirror else view
+        return {"image": batch, "noise": self.views.noise(keys), "unreadable": unreadable}
+
+    def _view(self, key: SampleKey, source: Source) -> tuple[Tensor, bool]:
+        picture = open_picture(source, self.exact)
+        crops = self.views.crops([key], [picture.size])
+        return picture.view(crops.box(0), self.views.image_size), bool(crops.mirror[0])
 
 
-def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """One batch of ``ImageSamples``: ``image`` (N, 3, S, S) uint8, ``noise`` (N, L), ``unreadable`` indices."""
-    return {
-        "image": torch.stack([sample["image"] for sample in samples]),
-        "noise": torch.stack([sample["noise"] for sample in samples]),
-        "unreadable": [index for sample in samples for index in sample["unreadable"]],
-    }
+def readable(images: Images, index: int, use: Callable[[Source], Used], unreadable: list[int]) -> Used:
+    """``use`` of image ``index``, or of the next one that can be read; those before it are added to ``unreadable``.
 
-
-def _cut(image: Image.Image, crops: Crops, size: int) -> Tensor:
-    left, top, width, height = (int(side[0]) for side in (crops.left, crops.top, crops.width, crops.height))
-    # Cut first: the filter must not see pixels outside the crop.
-    view = image.crop((left, top, left + width, top + height)).resize((size, size), Image.Resampling.BICUBIC)
-    if crops.mirror[0]:
-        view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return torch.from_numpy(np.array(view)).permute(2, 0, 1).contiguous()
+    Raises:
+        UserError: there is none.
+    """
+    for candidate in range(index, index + len(images)):
+        try:
+            return use(images.read(candidate % len(images)))
+        except UnreadableImage:
+            unreadable.append(candidate % len(images))
+    raise UserError(f"none of the {len(images)} images can be read; look at them with crossmae check-data")
 
 
 class MemorySamples:
@@ -120,7 +122,7 @@ class MemorySamples:
         return self.__getitems__([key])
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> dict[str, Any]:
-        """The batch of ``keys``, as ``collate`` makes it."""
+        """The batch of ``keys``, as ``ImageSamples`` makes it."""
         images = self.pixels[[key.index for key in keys]]
         side = self.pixels.shape[-1]
         crops = self.views.crops(keys, [(side, side)] * len(keys))

@@ -1,4 +1,4 @@
-"""Bicubic crop-and-resize of a whole batch of small images by two matrix products, equal to Pillow's."""
+"""Bicubic crop-and-resize of a whole batch of images by two matrix products, equal to Pillow's."""
 
 import torch
 from torch import Tensor
@@ -25,19 +25,31 @@ class BatchResampler:
 
     def __call__(self, images: Tensor, crops: Crops) -> Tensor:
         """Args: images (N, 3, side, side) uint8. Returns: (N, 3, target, target) float32, 0 to 255."""
-        count, channels, side, _ = images.shape
         rows = self._of(crops.top, crops.height)
         columns = self._of(crops.left, crops.width)
         mirror = torch.from_numpy(crops.mirror)
         columns[mirror] = columns[mirror].flip(1)
-        narrow = torch.bmm(images.float().reshape(count, channels * side, side), columns.mT)
-        target = narrow.shape[-1]
-        # Pillow clips after each direction (in an order that it chooses by the sizes): its intermediate has 8 bits.
-        narrow = narrow.clamp_(0, 255).view(count, channels, side, target)
-        return torch.matmul(rows[:, None], narrow).clamp_(0, 255)
+        return resample(images.float(), rows, columns)
 
     def _of(self, starts: object, lengths: object) -> Tensor:
         return self._weights[self._first[torch.as_tensor(lengths) - 1] + torch.as_tensor(starts)]
+
+
+def resample(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Resizes in both directions.
+
+    Args:
+        images: (N, C, H, W) float32, 0 to 255.
+        rows: weights (N, T, H); columns: weights (N, T, W).
+
+    Returns:
+        (N, C, T, T) float32, 0 to 255.
+    """
+    count, channels, height, width = images.shape
+    narrow = torch.bmm(images.reshape(count, channels * height, width), columns.mT)
+    # Pillow clips after each direction (in an order that it chooses by the sizes): its intermediate has 8 bits.
+    narrow = narrow.clamp_(0, 255).view(count, channels, height, -1)
+    return torch.matmul(rows[:, None], narrow).clamp_(0, 255)
 
 
 def bicubic_weights(starts: Tensor, lengths: Tensor, source: int, target: int) -> Tensor:
@@ -47,8 +59,8 @@ def bicubic_weights(starts: Tensor, lengths: Tensor, source: int, target: int) -
     interval's own pixels.
     """
     scale = lengths[:, None, None] / target
-    centres = (torch.arange(target)[None, :, None] + 0.5) * scale
-    pixels = torch.arange(source)[None, None, :] - starts[:, None, None]
+    centres = (torch.arange(target, device=starts.device)[None, :, None] + 0.5) * scale
+    pixels = torch.arange(source, device=starts.device)[None, None, :] - starts[:, None, None]
     inside = (pixels >= 0) & (pixels < lengths[:, None, None])
     weights = _cubic((pixels + 0.5 - centres) / scale.clamp(min=1)) * inside
     return weights / weights.sum(-1, keepdim=True)

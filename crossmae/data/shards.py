@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from wids.wids_mmtar import MMIndexedTar
 
-from crossmae.data.images import Names, is_image
+from crossmae.data.images import is_image
+from crossmae.data.names import Names
 
 _HEADER = 512
 """Bytes of a tar member before its content."""
@@ -22,6 +23,8 @@ class ShardedImages:
     that an epoch's order is drawn over all of them and a resume finds its place at once.
     """
 
+    deviations: tuple[str, ...] = ()
+
     def __init__(self, shards: Sequence[Path]) -> None:
         self._shards = list(shards)
         members = [(number, *member) for number, shard in enumerate(shards) for member in _members(shard)]
@@ -33,8 +36,12 @@ class ShardedImages:
         return len(self._names)
 
     def name(self, index: int) -> str:
-        """Shard and name within the shard."""
+        """Path of the shard and name within it."""
         return str(self._shards[0].parent / self._names[index])
+
+    def relative(self, index: int) -> str:
+        """Shard and name within the shard."""
+        return self._names[index]
 
     def read(self, index: int) -> bytes:
         """The encoded image."""

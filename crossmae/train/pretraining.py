@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from crossmae.data.images import Images
-from crossmae.data.pretraining import ImageSamples, MemorySamples, Views, collate
+from crossmae.data.pretraining import ImageSamples, MemorySamples, Views
 from crossmae.errors import UserError
 from crossmae.model.attention import check_backend
 from crossmae.model.autoencoder import MaskedAutoencoder
@@ -62,8 +62,8 @@ class Pretraining(Autoencoding, Workload):
         return (MemorySamples if self.settings.in_memory else ImageSamples)(self.images, views)
 
     def collate(self, samples: Any) -> Any:
-        """``image``, ``noise`` and ``unreadable`` of a batch."""
-        return samples if self.settings.in_memory else collate(samples)
+        """The data sets make whole batches."""
+        return samples
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         """That of the autoencoder; images that could not be read are noted."""

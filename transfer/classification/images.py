@@ -1,11 +1,10 @@
 """Labelled images as tensors."""
 
-from pathlib import Path
-
 import torch
 from PIL import Image
 from torch import Tensor
 
+from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.data.keyed import SampleKey, seed_libraries
 from crossmae.errors import UserError
 from transfer.classification.augment import Transform
@@ -26,23 +25,18 @@ class DecodedImages:
     def __getitem__(self, index: int) -> Image.Image:
         if index in self._kept:
             return self._kept[index]
-        picture = read_rgb(self.images.root / self.images.files[index])
+        picture = self._read(index)
         if self.keep:
             self._kept[index] = picture
         return picture
 
-
-def read_rgb(path: Path) -> Image.Image:
-    """Decodes an image of any mode (gray, palette, CMYK, ...) to RGB.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        with Image.open(path) as picture:
-            return picture.convert("RGB")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error}); copy it again or take it out of the data set") from error
+    def _read(self, index: int) -> Image.Image:
+        try:
+            # As it is stored: the released code heeds no orientation.
+            return read_rgb(self.images.images.read(index), upright=False)
+        except UnreadableImage as error:
+            name = self.images.images.name(index)
+            raise UserError(f"{name} cannot be read ({error}); copy it again or take it out of the data set") from error
 
 
 class TrainImages:

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crossmae.data.decode import read_rgb
 from crossmae.data.scenes import SceneSource
 from tests.transfer.classification.conftest import task
 from transfer.classification import demo
 from transfer.classification.datasets import READERS
 from transfer.classification.datasets.reader import Size
-from transfer.classification.images import read_rgb
 
 
 @pytest.fixture(autouse=True)

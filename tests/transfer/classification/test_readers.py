@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from crossmae.data.decode import read_rgb
 from crossmae.errors import UserError
 from tests.transfer.classification.conftest import save_image, task, write_json
 from transfer.classification.datasets import READERS
 from transfer.classification.datasets.reader import Size
-from transfer.classification.images import read_rgb
 
 
 def problems(reader: str, root: Path, size: Size | None = None) -> str:

@@ -1,12 +1,12 @@
 """ImageNet's layout: ``train/CLASS/*.JPEG`` and ``val/CLASS/*.JPEG``."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
+from crossmae.data.folders import entries, is_folder
 from crossmae.errors import UserError
-from transfer.classification.datasets.labelled import LabelledImages, is_image, names
+from transfer.classification.datasets.labelled import LabelledImages, is_image
 from transfer.classification.datasets.reader import Reader, Size
 
 _SORTING = (
@@ -23,21 +23,21 @@ class ImageFolder(Reader):
     def read(self, root: Path, split: str) -> LabelledImages:
         """Lists ``root/split``."""
         folder = root / split
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise UserError(f"{folder} does not exist; {root} needs the folders train and val, each with one per class")
-        classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
+        classes = sorted(name for name in entries(folder)[0] if name[0] != ".")
         if not classes:
             self._refuse_flat(folder)
         files, labels = [], []
         for label, name in enumerate(classes):
-            found = sorted(filter(is_image, names(folder / name)))
+            found = sorted(filter(is_image, entries(folder / name)[1]))
             files += [f"{split}/{name}/{file}" for file in found]
             labels += [label] * len(found)
         return LabelledImages(root, tuple(files), np.array(labels, np.int64), tuple(classes))
 
     @staticmethod
     def _refuse_flat(folder: Path) -> None:
-        count = sum(map(is_image, names(folder)))
+        count = sum(map(is_image, entries(folder)[1]))
         if not count:
             raise UserError(f"{folder} is empty; it needs one folder of images per class")
         what = f"{folder} is flat: {count:,} images and no class folders"

@@ -4,11 +4,13 @@ import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
-from os import scandir
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from crossmae.data.folders import entries
+from crossmae.data.images import Images, open_listed
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -26,11 +28,18 @@ class LabelledImages:
         return len(self.files)
 
     @cached_property
+    def images(self) -> Images:
+        """What the files hold; ``root`` may be a cache that was staged from the data set."""
+        return open_listed(self.root, self.files)
+
+    @cached_property
     def fingerprint(self) -> str:
-        """Ten hex digits of file names and labels: another list of images is another data set."""
+        """Ten hex digits of file names and labels: other files or pixels are another data set."""
         digest = hashlib.sha256(self.labels.astype("<i8").tobytes())
         for file in self.files:
             digest.update(file.encode() + b"\0")
+        if self.images.deviations:
+            digest.update(self.images.fingerprint.encode())
         return digest.hexdigest()[:10]
 
     def empty_classes(self) -> list[str]:
@@ -47,15 +56,10 @@ class LabelledImages:
         return [
             f"{folder}/{name}".removeprefix("/")
             for folder, listed in sorted(folders.items())
-            for name in sorted(set(listed) - set(names(self.root / folder)))
+            for name in sorted(set(listed).difference(*entries(self.root / folder)))
         ]
 
 
 def is_image(name: str) -> bool:
     """Whether a file name is an image's; hidden files (``._x.JPEG`` of some archives) are not."""
     return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-
-
-def names(folder: Path) -> list[str]:
-    """The names in ``folder``; none if it does not exist."""
-    return [entry.name for entry in scandir(folder)] if folder.is_dir() else []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crossmae.data.folders import is_folder
 from crossmae.errors import UserError
 from transfer.classification.datasets.imagefolder import ImageFolder
 from transfer.classification.datasets.labelled import LabelledImages
@@ -28,7 +29,7 @@ class Places365(Reader):
         """Lists ``split`` of the 256-pixel images."""
         if not (root / _CATEGORIES).is_file() and not (root / _LISTS[split]).is_file():
             for folder in (root, root / "places365_standard"):
-                if (folder / "train").is_dir():
+                if is_folder(folder / "train"):
                     return ImageFolder().read(folder, split)
         return _read_list(root, split)
 
@@ -49,7 +50,7 @@ def _read_list(root: Path, split: str) -> LabelledImages:
 
 def _image_folder(root: Path, split: str) -> str:
     for name in _FOLDERS[split]:
-        if (root / name).is_dir():
+        if is_folder(root / name):
             return name
     raise UserError(f"{root} has no folder {' or '.join(_FOLDERS[split])}; unpack the 256 x 256 images there")
 

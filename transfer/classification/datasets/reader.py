@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from crossmae.data.decode import UnreadableImage, read_size
 from crossmae.errors import UserError
 from transfer.classification.datasets.labelled import LabelledImages
 from transfer.task import Problem
@@ -112,12 +112,12 @@ def _unreadable(images: LabelledImages, missing: set[str]) -> list[str]:
     """Of a few hundred files spread over the split, those that are no images."""
     chosen = np.unique(np.linspace(0, len(images) - 1, min(_OPENED, len(images))).astype(int))
     broken = []
-    for file in (images.files[i] for i in chosen):
+    for index in chosen:
         try:
-            if file not in missing:
-                Image.open(images.root / file).close()
-        except OSError:
-            broken.append(file)
+            if images.files[index] not in missing:
+                read_size(images.images.read(index))
+        except UnreadableImage:
+            broken.append(images.files[index])
     return broken
 
 

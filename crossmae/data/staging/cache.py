@@ -1,0 +1,144 @@
+"""A finished cache as images, and as the folder that it was staged from."""
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossmae.data.names import Names
+from crossmae.data.staging.manifest import MANIFEST, NAMES, PLAN, part_path, read_index, read_manifest
+from crossmae.errors import UserError
+
+
+class Cache:
+    """All images of a cache, by number and by name. Its index is verified when it is opened.
+
+    Raises:
+        UserError: staging was interrupted, or a file is damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest = read_manifest(folder)
+        self.plan = self.manifest.plan
+        self.names = Names((folder / NAMES).read_bytes().decode("utf-8", "surrogateescape").split("\0"))
+        self._index = read_index(folder)
+        self._part = lru_cache(maxsize=None)(self._map)
+
+    def read(self, number: int) -> bytes | NDArray[np.uint8]:
+        """The file or the pixels (height, width, 3) of an image; no bytes if it could not be read."""
+        offset, size, height, width = (int(value) for value in self._index[number])
+        content = self._part(number // self.plan.per_part)[offset : offset + size]
+        return content.reshape(height, width, 3) if height else content.tobytes()
+
+    def opened(self, inner: str, split: str) -> "StagedImages":
+        """What ``open_images`` would take at the place ``inner`` of the source."""
+        of_split = f"{inner}/{split}".removeprefix("/")
+        return self._below(of_split if self.is_folder(of_split) else inner)
+
+    def is_folder(self, inner: str) -> bool:
+        """Whether the source has images at any depth in a folder ``inner``."""
+        return len(self._range(inner)) > 0
+
+    def _below(self, inner: str) -> "StagedImages":
+        chosen = self._range(inner)
+        names = Names(self.names[number].removeprefix(f"{inner}/") for number in chosen) if inner else self.names
+        return StagedImages(self, self.folder / inner, chosen, names)
+
+    def _range(self, inner: str) -> range:
+        if not inner:
+            return range(len(self.names))
+        if self.plan.layout != "folder":
+            return range(0)
+        # The names of a folder are sorted; "0" is the character after "/".
+        return range(bisect_left(self.names, f"{inner}/"), bisect_left(self.names, f"{inner}0"))
+
+    def listed(self, root: Path, files: Sequence[str]) -> "StagedImages":
+        """The images ``files``, named relative to ``root`` in the cache; those that are not there cannot be read."""
+        inner = root.relative_to(self.folder)
+        number_of = {self.names[number]: number for number in range(len(self.names))}
+        chosen = np.array([number_of.get(str(inner / file), -1) for file in files], np.int64)
+        return StagedImages(self, root, chosen, Names(files))
+
+    def entries(self, inner: str) -> tuple[list[str], list[str]]:
+        """Names of the folders and of the image files in folder ``inner`` of the source ("" for the source itself)."""
+        prefix = f"{inner}/" if inner else ""
+        folders, files = [], []
+        rest = self._range(inner)
+        while rest:
+            name, slash, _ = self.names[rest.start].removeprefix(prefix).partition("/")
+            (folders if slash else files).append(name)
+            after = self._range(f"{prefix}{name}").stop if slash else rest.start + 1
+            rest = range(after, rest.stop)
+        return folders, files
+
+    def _map(self, part: int) -> NDArray[np.uint8]:
+        if not self.manifest.parts[part][0]:
+            return np.zeros(0, np.uint8)  # an empty file cannot be mapped
+        return np.memmap(part_path(self.folder, part), np.uint8, "r").view(np.ndarray)
+
+
+class StagedImages:
+    """Some images of a cache in some order."""
+
+    def __init__(self, cache: Cache, root: Path, chosen: Sequence[int] | NDArray[np.int64], names: Names) -> None:
+        self.cache, self.root = cache, root
+        self._chosen, self._names = chosen, names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def name(self, index: int) -> str:
+        """Path below the cache's folder."""
+        return str(self.root / self._names[index])
+
+    def relative(self, index: int) -> str:
+        """Path below ``root``."""
+        return self._names[index]
+
+    def read(self, index: int) -> bytes | NDArray[np.uint8]:
+        """The image file, or its pixels; no bytes if there is nothing to read."""
+        number = int(self._chosen[index])
+        return self.cache.read(number) if number >= 0 else b""
+
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """How the images differ from those that were staged."""
+        return (self.cache.plan.to_form().deviation(),) if self.cache.manifest.changed else ()
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the source if every image is as it was there."""
+        if not self.deviations:
+            return self._names.fingerprint
+        text = f"{self._names.fingerprint} {self.cache.plan} {self.cache.manifest.index}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def find_cache(path: Path) -> tuple[Path, str] | None:
+    """The folder of the cache that ``path`` is or lies within, and the place within it ("" for the whole).
+
+    Raises:
+        UserError: ``path`` is a cache that is not finished.
+    """
+    for folder in (path, *path.parents):
+        if (folder / MANIFEST).is_file():
+            inner = path.relative_to(folder)
+            return folder, "" if inner == Path() else str(inner)
+    if (path / PLAN).is_file():
+        raise UserError(f"staging of {path} was not finished; start the same command again, or delete the folder")
+    return None
+
+
+def open_cache(folder: Path) -> Cache:
+    """The cache in ``folder``, opened once for as long as it stays the same."""
+    return _opened(folder, (folder / MANIFEST).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _opened(folder: Path, _: int) -> Cache:
+    return Cache(folder)

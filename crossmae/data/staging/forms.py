@@ -1,0 +1,84 @@
+"""What one image becomes in a cache."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from crossmae.data.decode import read_rgb
+
+FormName = Literal["jpeg", "raw"]
+SHORT_SIDES: dict[FormName, int] = {"jpeg": 400, "raw": 256}
+QUALITY = 90
+"""Of re-encoded JPEGs, with 4:2:0 subsampling."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An image as a cache holds it."""
+
+    content: bytes
+    """An image file, or pixels in rows of RGB."""
+    height: int
+    width: int
+    """Of pixels; 0 x 0 for a file."""
+    changed: bool
+    """Whether it was made smaller."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """Image files (``jpeg``) or 8-bit pixels (``raw``), of images whose shorter side is at most ``short_side``.
+
+    Larger images are shrunk (bicubic, antialiased), smaller ones never enlarged; ``jpeg`` keeps the very bytes of
+    those that it does not shrink.
+    """
+
+    name: FormName
+    short_side: int
+
+    def convert(self, source: Path | bytes) -> Entry:
+        """The entry of one image.
+
+        Raises:
+            UnreadableImage: it cannot be decoded.
+        """
+        return self._file(source) if self.name == "jpeg" else self._pixels(source)
+
+    def deviation(self) -> str:
+        """What the form departs in from the paper's protocol."""
+        if self.name == "jpeg":
+            return f"images re-encoded as JPEG of quality {QUALITY} where their shorter side exceeds {self.short_side}"
+        return f"images shrunk to a shorter side of {self.short_side}, so that small crops of them are enlarged"
+
+    def _file(self, source: Path | bytes) -> Entry:
+        content = source if isinstance(source, bytes) else source.read_bytes()
+        image = read_rgb(content, upright=False)
+        if min(image.size) <= self.short_side:
+            return Entry(content, 0, 0, changed=False)
+        stream = io.BytesIO()
+        self._shrunk(image).save(stream, "JPEG", quality=QUALITY, exif=_orientation(content))
+        return Entry(stream.getvalue(), 0, 0, changed=True)
+
+    def _pixels(self, source: Path | bytes) -> Entry:
+        image = read_rgb(source)
+        changed = min(image.size) > self.short_side
+        shrunk = self._shrunk(image) if changed else image
+        return Entry(np.asarray(shrunk).tobytes(), shrunk.height, shrunk.width, changed)
+
+    def _shrunk(self, image: Image.Image) -> Image.Image:
+        scale = self.short_side / min(image.size)
+        size = round(image.width * scale), round(image.height * scale)
+        return image.resize(size, Image.Resampling.BICUBIC)
+
+
+def _orientation(content: bytes) -> Image.Exif:
+    """Which way is up, and nothing else: readers differ in whether they heed it."""
+    kept = Image.Exif()
+    with Image.open(io.BytesIO(content)) as image:
+        if ExifTags.Base.Orientation in (exif := image.getexif()):
+            kept[ExifTags.Base.Orientation] = exif[ExifTags.Base.Orientation]
+    return kept

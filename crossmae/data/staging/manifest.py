@@ -1,0 +1,124 @@
+"""What is to be staged, and what a finished cache says of itself."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossmae.data.staging.forms import Form, FormName
+from crossmae.errors import UserError
+
+MANIFEST, PLAN = "crossmae-cache.json", "crossmae-staging.json"
+INDEX, NAMES, UNREADABLE = "index.npy", "names", "unreadable.txt"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What decides a cache's content; staging goes on in a folder that holds the same plan."""
+
+    layout: str
+    """``folder``, ``list`` or ``shards``: of the source."""
+    source: str
+    """Fingerprint of the source's names and their order."""
+    images: int
+    form: FormName
+    short_side: int
+    per_part: int
+
+    @property
+    def parts(self) -> int:
+        """Number of files that hold the images."""
+        return -(-self.images // self.per_part)
+
+    def indices(self, part: int) -> range:
+        """The images in ``part``."""
+        return range(part * self.per_part, min((part + 1) * self.per_part, self.images))
+
+    def to_form(self) -> Form:
+        """What each image becomes."""
+        return Form(self.form, self.short_side)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A finished cache."""
+
+    plan: Plan
+    changed: int
+    """Images that were made smaller."""
+    unreadable: int
+    index: str
+    """Digest of the index and the names."""
+    parts: tuple[tuple[int, str], ...]
+    """Bytes and SHA-256 of each."""
+
+    @property
+    def bytes(self) -> int:
+        """Of all parts."""
+        return sum(size for size, _ in self.parts)
+
+    def write(self, folder: Path) -> None:
+        """Makes the cache in ``folder`` a finished one."""
+        write_whole(folder / MANIFEST, json.dumps(asdict(self)).encode())
+
+
+def part_path(folder: Path, part: int) -> Path:
+    """Where the images of ``part`` lie."""
+    return folder / f"{part:06d}.bin"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest in ``folder``, after a look at the sizes of its files and the digest of its index.
+
+    Raises:
+        UserError: it is damaged or not whole.
+    """
+    try:
+        content: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+        parts = tuple((int(size), str(digest)) for size, digest in content["parts"])
+        manifest = Manifest(**{**content, "plan": Plan(**content["plan"]), "parts": parts})
+        digest = index_digest(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, " ".join(str(error).split())) from error
+    for number, (size, _) in enumerate(manifest.parts):
+        path = part_path(folder, number)
+        if not path.is_file() or path.stat().st_size != size:
+            raise _damaged(folder, f"{path.name} is not {size:,} bytes long")
+    if len(manifest.parts) != manifest.plan.parts or digest != manifest.index:
+        raise _damaged(folder, f"{INDEX} or {NAMES} has changed")
+    return manifest
+
+
+def index_digest(folder: Path) -> str:
+    """Of the index and the names."""
+    digest = hashlib.sha256()
+    for name in (INDEX, NAMES):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()
+
+
+def is_sound(folder: Path, manifest: Manifest, part: int) -> bool:
+    """Whether ``part`` holds what was written."""
+    with open(part_path(folder, part), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == manifest.parts[part][1]
+
+
+def read_index(folder: Path) -> NDArray[np.int64]:
+    """(images, 4): offset in the part and size in bytes, height and width of pixels; mapped, not loaded."""
+    index: NDArray[np.int64] = np.load(folder / INDEX, mmap_mode="r")
+    return index
+
+
+def _damaged(folder: Path, what: str) -> UserError:
+    return UserError(f"the cache {folder} is damaged: {what}; delete the folder and stage it again")
