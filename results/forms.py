@@ -49,7 +49,7 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """A LaTeX table that needs the packages booktabs, makecell and hyperref."""
+    """A LaTeX table that needs the packages adjustbox, booktabs, makecell and hyperref; wide ones are shrunk to fit."""
     return templates().get_template("table.tex.j2").render(sheet=lay_out(table, Latex()))
 
 

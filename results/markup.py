@@ -64,7 +64,7 @@ class Markdown(Markup):
 
 
 class Latex(Markup):
-    """LaTeX with booktabs, makecell and hyperref."""
+    """LaTeX with adjustbox, booktabs, makecell and hyperref."""
 
     line_break = r" \\ "
 

@@ -24,8 +24,9 @@ def test_every_table_is_set_without_an_error(hand_checked: RunFolder, tmp_path: 
     )
     write_tables(hand_checked.out, table_names(), tmp_path)
     inputs = "\n".join(rf"\input{{{name}.tex}}\clearpage" for name in table_names())
-    packages = r"\usepackage[margin=1cm,landscape]{geometry}\usepackage{booktabs,makecell,hyperref}"
+    packages = r"\usepackage{adjustbox,booktabs,makecell,hyperref}"
     (tmp_path / "all.tex").write_text(rf"\documentclass{{article}}{packages}\begin{{document}}{inputs}\end{{document}}")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
