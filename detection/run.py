@@ -1,7 +1,8 @@
 """One run of ViTDet: build, load weights, train, evaluate. Imports detectron2."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from detectron2.utils import comm
 from torch import nn
 
 from crossmae.backbone import Backbone
-from crossmae.recipe import Recipe
+from crossmae.recipe import Recipe, values_of
 from crossmae.train.world import join_world
 from detection.configs.build import check_dims
 from detection.configs.dims import Dims
@@ -23,7 +24,7 @@ from detection.data.samples import KeyedSamples
 from detection.evaluate.draw import draw_predictions
 from detection.evaluate.metrics import evaluate, metrics_of, write_classes
 from detection.evaluate.released import dims_of, has_relative_positions, load_detector, read_detector
-from detection.protocol import Execution, Protocol, parse
+from detection.protocol import Execution, Protocol
 from detection.train.run import Job, train
 from detection.weights import load_backbone
 from transfer.task import Context
@@ -87,15 +88,25 @@ class _Data:
 def _with_job(
     recipe: Recipe, context: Context, dims: Dims, work: Callable[[Job], dict[str, float]]
 ) -> dict[str, float]:
-    protocol = parse(Protocol, recipe.protocol, recipe.name)
-    execution = parse(Execution, recipe.execution, recipe.name)
+    protocol = values_of(Protocol, recipe.protocol, recipe.name)
+    execution = values_of(Execution, recipe.execution, recipe.name)
     check_dims(protocol, dims)
     torch.set_float32_matmul_precision(execution.matmul_precision)
-    with join_world("auto") as world:
-        if world.size > 1:
-            comm.create_local_process_group(world.size)
+    with join_world("auto") as world, _forgetting_groups():
         metrics = work(Job(protocol, execution, dims, world, context))
         return dict(world.share(metrics))
+
+
+@contextmanager
+def _forgetting_groups() -> Iterator[None]:
+    """Has detectron2 forget the process group that it keeps for the life of the process.
+
+    A group that is still held when Python ends takes the process along now and then (SIGABRT): its threads hold tensors.
+    """
+    try:
+        yield
+    finally:
+        comm._get_global_gloo_group.cache_clear()
 
 
 def _model(job: Job, relative_positions: bool) -> Any:

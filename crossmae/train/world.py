@@ -1,5 +1,7 @@
 """The processes of a run: torchrun's when it started this one, else this one alone."""
 
+import atexit
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,6 +91,9 @@ def _connect(backend: str) -> None:
     # Restarted processes find the addresses of those they replace in torchrun's store: each try has its own keys.
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     dist.init_process_group(backend, store=PrefixStore(f"attempt-{attempt}", store), rank=rank, world_size=size)
+    # A group that outlives Python's interpreter aborts the process now and then: its threads still hold tensors. Models
+    # in DistributedDataParallel keep their group, and lie in reference cycles.
+    atexit.register(gc.collect)
 
 
 @contextmanager

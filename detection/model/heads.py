@@ -9,10 +9,10 @@ keyed by image, so is every sampled anchor and region.
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from detectron2.modeling import GeneralizedRCNN
 from detectron2.modeling.proposal_generator import RPN
 from detectron2.modeling.roi_heads import FastRCNNOutputLayers, MaskRCNNConvUpsampleHead, StandardROIHeads
-from detectron2.modeling.roi_heads.mask_head import mask_rcnn_loss
 from detectron2.structures import Instances
 from torch import Tensor
 
@@ -52,11 +52,17 @@ class PerImageBoxPredictor(FastRCNNOutputLayers):
     """Box classification and regression whose losses are averaged within each image, then over images."""
 
     def losses(self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]) -> dict[str, Tensor]:
-        """As ``FastRCNNOutputLayers.losses``."""
-        counts = [len(image) for image in proposals]
-        scores, deltas = (prediction.split(counts) for prediction in predictions)
-        images = [super(PerImageBoxPredictor, self).losses(*image) for image in _each(scores, deltas, proposals)]
-        return {name: torch.stack([losses[name] for losses in images]).mean() for name in images[0]}
+        """As ``FastRCNNOutputLayers.losses`` of each image, for all images in one pass."""
+        scores, deltas = predictions
+        classes = torch.cat([image.gt_classes for image in proposals])
+        share = _shares([len(image) for image in proposals], scores)
+        loss_cls = (F.cross_entropy(scores, classes, reduction="none") * share).sum()
+        found = ((classes >= 0) & (classes < self.num_classes)).nonzero()[:, 0]
+        moved = deltas.view(len(deltas), -1, 4)[found, classes[found]]
+        boxes = torch.cat([image.proposal_boxes.tensor for image in proposals])[found]
+        truths = torch.cat([_truths(image) for image in proposals])[found]
+        errors = (moved - self.box2box_transform.get_deltas(boxes, truths)).abs().sum(1)
+        return {"loss_cls": loss_cls, "loss_box_reg": (errors * share[found]).sum()}
 
 
 class PerImageMaskHead(MaskRCNNConvUpsampleHead):
@@ -66,13 +72,28 @@ class PerImageMaskHead(MaskRCNNConvUpsampleHead):
         """As ``BaseMaskRCNNHead.forward``."""
         if not self.training:
             return super().forward(x, instances)
-        logits = self.layers(x).split([len(image) for image in instances])
-        losses = [mask_rcnn_loss(image, [found]) for image, found in zip(logits, instances, strict=True)]
-        return {"loss_mask": torch.stack(losses).mean() * self.loss_weight}
+        logits = self.layers(x)
+        if not len(logits):
+            return {"loss_mask": logits.sum() * 0}
+        side = logits.shape[-1]
+        classes = torch.cat([image.gt_classes for image in instances])
+        truths = [image.gt_masks.crop_and_resize(image.proposal_boxes.tensor, side) for image in instances if len(image)]
+        chosen = logits[torch.arange(len(logits), device=logits.device), classes]
+        errors = F.binary_cross_entropy_with_logits(chosen, torch.cat(truths).to(chosen), reduction="none").mean((1, 2))
+        share = _shares([len(image) for image in instances], errors)
+        return {"loss_mask": (errors * share).sum() * self.loss_weight}
 
 
-def _each(scores: Any, deltas: Any, proposals: list[Instances]) -> Any:
-    return [((s, d), [p]) for s, d, p in zip(scores, deltas, proposals, strict=True)]
+def _shares(counts: list[int], like: Tensor) -> Tensor:
+    """The weight of each region, so that a sum is the mean over images of the means over their regions."""
+    shares = [1 / (max(count, 1) * len(counts)) for count in counts]
+    return torch.tensor(shares, device=like.device).repeat_interleave(torch.tensor(counts, device=like.device))
+
+
+def _truths(image: Instances) -> Tensor:
+    # An image without objects has none; its boxes stand for them, and none of these counts.
+    truths: Tensor = (image.gt_boxes if image.has("gt_boxes") else image.proposal_boxes).tensor
+    return truths
 
 
 def _seed_next(seeds: list[int]) -> None:

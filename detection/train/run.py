@@ -67,6 +67,7 @@ def train(model: nn.Module, samples: KeyedSamples, job: Job) -> None:
 def _trainer(model: nn.Module, job: Job) -> MicroBatchTrainer:
     config = optimizer_config(job.protocol, job.dims)
     config.params.model = model
+    config.fused = True
     split = split_batch(job.protocol.batch_size, job.world.size, job.execution.per_device_batch)
     trainer = MicroBatchTrainer(
         micro_batches=split.accumulation,

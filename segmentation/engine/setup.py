@@ -79,6 +79,7 @@ def _samples(config: Config, share: Shares, workers: int, seed: int) -> None:
 def _schedule(config: Config, share: Shares, validate_every: int) -> None:
     config.train_cfg.update(type="MicroBatchTrainLoop", micro_batches=share.micro_batches, val_interval=validate_every)
     config.optim_wrapper.accumulative_counts = share.micro_batches
+    config.optim_wrapper.optimizer.fused = True
 
 
 def _precision(config: Config, context: Context) -> None:

@@ -55,7 +55,9 @@ def test_equals_pycocotools_on_the_saved_predictions(coco: Path, tmp_path: Path,
 def test_two_processes_count_every_image_once(coco: Path, tmp_path: Path, oracle: ModuleType) -> None:
     alone = oracle.measure(coco, tmp_path / "alone", blur=2.0)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(ORACLE)]
-    subprocess.run([*command, str(coco), str(tmp_path / "both"), str(tmp_path / "both.json")], check=True)
+    arguments = [str(coco), str(tmp_path / "both"), str(tmp_path / "both.json")]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     together = json.loads((tmp_path / "both.json").read_text())
     for kind, values in alone.items():
         assert together[kind] == pytest.approx(values, abs=1e-6, nan_ok=True)

@@ -87,7 +87,8 @@ def test_two_processes_have_the_losses_of_one(
     train_vitdet(backbone, short_recipe(*values), alone, relative_positions=True)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(PROGRAM)]
     options = [*values, "per_device_batch=2"]
-    subprocess.run([*command, str(coco), str(together.folder), *options], check=True)
+    done = subprocess.run([*command, str(coco), str(together.folder), *options], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     assert losses(together) == pytest.approx(losses(alone), rel=1e-4)
 
 
