@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Self
 
 from results.record import Record
-from results.runs import Runs, StoredRecord, Unfinished, machine_name
+from results.runs import Runs, StoredRecord, Unfinished, measured_on
 from results.table_spec import Line
 
 
@@ -94,7 +94,7 @@ def fill(line: Line, index: RunIndex) -> Cell:
             State.MISSING, line.metric, note=_why_missing(index.unfinished.get(("pretrain", line.backbone), []))
         )
     if line.machine:
-        note = "; ".join(filter(None, [note, f"measured on {', '.join(sorted({machine_name(run) for run in runs}))}"]))
+        note = "; ".join(filter(None, [note, f"measured on {', '.join(sorted({measured_on(run) for run in runs}))}"]))
     return Cell(State.DONE, line.metric, values, deviations, note, tuple(runs))
 
 

@@ -79,11 +79,20 @@ def find_runs(out: Path, planned: Iterable[Planned] = ()) -> Runs:
 
 
 def machine_name(stored: StoredRecord) -> str:
-    """What a run ran on: its GPUs, else its processor."""
+    """What a run ran on: its GPUs, one per process and on all nodes, else its processor."""
     hardware = stored.record.provenance.hardware
     if gpus := hardware.get("gpus"):
-        return f"{len(gpus)} x {gpus[0]}"
+        return f"{hardware.get('processes', len(gpus))} x {gpus[0]}"
     return str(hardware.get("processor") or "unnamed hardware")
+
+
+def measured_on(stored: StoredRecord) -> str:
+    """``machine_name``, and how much of a processor was used: what a runtime depends on."""
+    hardware, name = stored.record.provenance.hardware, machine_name(stored)
+    if hardware.get("gpus") or "processes" not in hardware:
+        return name
+    threads = f", threads of each: {hardware['threads']}" if hardware.get("threads") else ""
+    return f"{name}, processes: {hardware['processes']}{threads}"
 
 
 def frame(records: Iterable[StoredRecord]) -> "pd.DataFrame":

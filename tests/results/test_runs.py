@@ -2,9 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from results.runs import Planned, Unfinished, find_runs, frame
-from tests.results.conftest import RunFolder
+import pytest
+
+from results.runs import Planned, StoredRecord, Unfinished, find_runs, frame, measured_on
+from tests.results.conftest import RunFolder, make_record
 
 
 def test_failed_and_interrupted_runs_are_told_apart(made: RunFolder) -> None:
@@ -68,6 +73,20 @@ def test_unreadable_and_newer_records_are_reported_each_in_a_line_and_the_rest_i
     assert [one.record.seed for one in runs.records] == [0]
     assert [problem.split(": ")[0] for problem in runs.problems] == [str(truncated), str(newer)]
     assert {run.seed for run in runs.unfinished} == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("hardware", "expected"),
+    [
+        ({"processor": "EPYC", "gpus": ["A100"] * 8, "processes": 16}, "16 x A100"),  # Each of two nodes sees its own.
+        ({"processor": "EPYC", "gpus": [], "processes": 2, "threads": 1}, "EPYC, processes: 2, threads of each: 1"),
+        ({"processor": "EPYC"}, "EPYC"),
+    ],
+)
+def test_a_runtime_names_what_it_was_measured_on(hardware: dict[str, Any], expected: str) -> None:
+    record = make_record("speed", "mae", 0, {"memory_mb": 1.0})
+    record = replace(record, provenance=replace(record.provenance, hardware=hardware))
+    assert measured_on(StoredRecord(Path("nowhere"), record)) == expected
 
 
 def test_the_frame_has_a_row_per_metric(made: RunFolder) -> None:
