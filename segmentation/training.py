@@ -19,10 +19,11 @@ import segmentation.evaluation.metric  # noqa: F401
 from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.recipe import Recipe, digest_of
 from crossmae.train.stop import StopGuard
+from crossmae.train.world import join_world
 from segmentation.config import upernet
 from segmentation.data.layout import class_names
 from segmentation.engine.report import Report
-from segmentation.engine.setup import join_processes, prepare
+from segmentation.engine.setup import prepare
 from segmentation.engine.state import ResumableState, StateFile
 from segmentation.evaluation.draw import draw
 from segmentation.weights import load_backbone
@@ -39,6 +40,11 @@ def train(backbone: Backbone, recipe: Recipe, context: Context) -> dict[str, flo
         Stopped: a signal came; the state is saved.
         UserError: the backbone does not fit, the loss is not finite, the state is another run's.
     """
+    with join_world("auto"):
+        return _train(backbone, recipe, context)
+
+
+def _train(backbone: Backbone, recipe: Recipe, context: Context) -> dict[str, float]:
     runner = Runner.from_cfg(configure(backbone.spec, recipe, context))
     _initialize(runner, backbone)
     report = Report(context, recipe.execution["log_every"], recipe.protocol["batch_size"])
@@ -57,8 +63,7 @@ def train(backbone: Backbone, recipe: Recipe, context: Context) -> dict[str, flo
 
 
 def configure(spec: BackboneSpec, recipe: Recipe, context: Context) -> Config:
-    """The mmengine config of this run, whose processes have then found each other."""
-    join_processes()
+    """The mmengine config of this run."""
     assert context.data_root is not None
     names = class_names(context.data_root)
     background = names.index("background") if "background" in names else None

@@ -7,7 +7,6 @@ from uuid import uuid4
 
 import torch
 from mmengine.config import Config
-from torch.distributed import init_process_group, is_initialized
 
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
@@ -59,12 +58,6 @@ def prepare(config: Config, recipe: Recipe, context: Context, background: int | 
 def processes() -> int:
     """Number of processes that torchrun started for this run; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def join_processes() -> None:
-    """Joins the process group on machines without GPUs, where mmengine's own way needs CUDA."""
-    if "WORLD_SIZE" in os.environ and not torch.cuda.is_available() and not is_initialized():
-        init_process_group("gloo")
 
 
 def _samples(config: Config, share: Shares, workers: int, seed: int) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from crossmae.backbone import BackboneSpec
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
+from crossmae.train.world import join_world
 from segmentation.training import configure
 from transfer.task import Context
 
@@ -26,12 +27,13 @@ def evaluate(weights: Path, recipe: Recipe, context: Context) -> dict[str, float
         UserError: no such file, no UperNet of this recipe in it, or unusable data.
     """
     state = read(weights)
-    runner = Runner.from_cfg(configure(spec_of(state), recipe, context))
-    model = getattr(runner.model, "module", runner.model)
-    _check(state, model.state_dict(), weights)
-    model.load_state_dict(state)
-    metrics: dict[str, float] = runner.val()
-    return metrics
+    with join_world("auto"):
+        runner = Runner.from_cfg(configure(spec_of(state), recipe, context))
+        model = getattr(runner.model, "module", runner.model)
+        _check(state, model.state_dict(), weights)
+        model.load_state_dict(state)
+        metrics: dict[str, float] = runner.val()
+        return metrics
 
 
 def read(path: Path) -> State:
