@@ -5,7 +5,7 @@ import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class World:
     rank: int
     size: int
     device: torch.device
+    _wrapped: list[DistributedDataParallel] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def is_main(self) -> bool:
@@ -55,11 +56,21 @@ class World:
         return values
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """The model as the processes train it together."""
+        """The model as the processes train it together, until the block of ``join_world`` ends."""
         if self.size == 1:
             return model
         devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
+        self._wrapped.append(DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True))
+        return self._wrapped[-1]
+
+    def let_go(self) -> None:
+        """Takes the process group from the wrapped models, which cannot be trained any more.
+
+        Their C++ half would else be the group's last owner, and end its threads while it holds Python's global lock: a
+        deadlock whenever one of them waits for that lock to free a tensor.
+        """
+        for net in self._wrapped:
+            net.reducer = net.logger = None
 
 
 @contextmanager
@@ -79,9 +90,11 @@ def join_world(device: str) -> Iterator[World]:
     joined_here = not dist.is_initialized()
     if joined_here:
         _connect("nccl" if chosen.type == "cuda" else "gloo")
+    world = World(dist.get_rank(), dist.get_world_size(), chosen)
     try:
-        yield World(dist.get_rank(), dist.get_world_size(), chosen)
+        yield world
     finally:
+        world.let_go()
         if joined_here:
             dist.destroy_process_group()
 
