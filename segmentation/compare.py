@@ -22,20 +22,19 @@ REASONS = {
     "loss_scale": "not read by mmengine: the published training is fp32",
 }
 
-_INERT = (
-    # Left over from files that the published config inherits from: read by nothing that it runs.
-    "optimizer.",
-    "dataset_type",
-    "img_ratios",
-    "tta_",
-    "data_preprocessor.",
-    # Names within the config file.
-    "crop_size",
-    "image_scale",
-    "embed_dim",
-    "norm_cfg.",
-    "work_dir",
-)
+INERT = {
+    "data_preprocessor.": "copied to model.data_preprocessor, which is compared",
+    "optimizer.": "of a file that it inherits from; optim_wrapper has its own",
+    "tta_": "multi-scale test, which the task does not report",
+    "img_ratios": "name within the file, for the multi-scale test",
+    "dataset_type": "name within the file",
+    "crop_size": "name within the file",
+    "image_scale": "name within the file",
+    "embed_dim": "name within the file",
+    "norm_cfg.": "name within the file",
+    "work_dir": "folder on this machine",
+}
+"""Values that nothing reads, by the beginning of their keys, and why."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +52,27 @@ class Difference:
 
 
 def differences(published: Config, ours: Config) -> list[Difference]:
-    """All values that differ, by dotted key; tuples equal lists, and 1 equals 1.0."""
-    left, right = dict(_flat(published.to_dict())), dict(_flat(ours.to_dict()))
-    keys = [key for key in sorted(left.keys() | right.keys()) if not key.startswith(_INERT)]
-    pairs = [Difference(key, left.get(key, ABSENT), right.get(key, ABSENT)) for key in keys]
-    return [pair for pair in pairs if pair.published != pair.ours]
+    """The values that differ and that something reads, by dotted key; tuples equal lists, and 1 equals 1.0."""
+    return [pair for pair in _pairs(published, ours) if not pair.key.startswith(tuple(INERT))]
+
+
+def inert_differences(published: Config, ours: Config) -> dict[str, int]:
+    """How many values differ below each key of ``INERT``."""
+    keys = [pair.key for pair in _pairs(published, ours)]
+    return {prefix: sum(key.startswith(prefix) for key in keys) for prefix in INERT}
 
 
 def table(found: list[Difference]) -> str:
     """The differences as a table."""
     return tabulate([(d.key, d.published, d.ours, d.reason) for d in found], ["value", "published", "ours", "reason"])
+
+
+def _pairs(published: Config, ours: Config) -> list[Difference]:
+    left, right = dict(_flat(published.to_dict())), dict(_flat(ours.to_dict()))
+    pairs = [
+        Difference(key, left.get(key, ABSENT), right.get(key, ABSENT)) for key in sorted(left.keys() | right.keys())
+    ]
+    return [pair for pair in pairs if pair.published != pair.ours]
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -77,7 +87,15 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flat(item, f"{prefix}.{name}" if prefix else name)
 
 
+def main() -> None:
+    """Prints every difference with its reason."""
+    published, ours = Config.fromfile(PUBLISHED), Config.fromfile(NATIVE)
+    print(f"{len(dict(_flat(published.to_dict())))} values of {PUBLISHED.name}; those that differ:\n")
+    print(table(differences(published, ours)))
+    print("\nDifferent values that nothing reads:\n")
+    counts = inert_differences(published, ours)
+    print(tabulate([(key, count, INERT[key]) for key, count in counts.items() if count], ["key", "values", "reason"]))
+
+
 if __name__ == "__main__":
-    published_values = len(dict(_flat(Config.fromfile(PUBLISHED).to_dict())))
-    print(f"{published_values} values of {PUBLISHED.name}; those that differ:\n")
-    print(table(differences(Config.fromfile(PUBLISHED), Config.fromfile(NATIVE))))
+    main()

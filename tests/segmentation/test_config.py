@@ -9,7 +9,7 @@ import segmentation
 from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.errors import UserError
 from crossmae.recipe import load_recipe
-from segmentation.compare import PUBLISHED, differences, table
+from segmentation.compare import INERT, PUBLISHED, differences, main
 from segmentation.config import upernet
 
 ROOM = Path(segmentation.__file__).parent
@@ -33,7 +33,6 @@ def native(size: str) -> Config:
 def test_every_value_of_the_published_config() -> None:
     """Nothing differs but names of files, and what mmengine does not read."""
     found = differences(Config.fromfile(PUBLISHED), native("vit_b16"))
-    print(table(found))
     assert {difference.key for difference in found} == {
         "data_root",
         "fp16.loss_scale",  # read by nothing: the published training is fp32
@@ -43,6 +42,14 @@ def test_every_value_of_the_published_config() -> None:
         "val_dataloader.dataset.data_root",
     }
     assert all(difference.reason for difference in found)
+
+
+def test_the_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    main()
+    printed = capsys.readouterr().out
+    assert "fp16.loss_scale" in printed
+    assert "the published training is fp32" in printed
+    assert all(f"\n{key} " in printed for key in INERT if key not in ("crop_size", "norm_cfg."))
 
 
 def test_a_changed_value_is_found() -> None:
@@ -65,6 +72,16 @@ def test_recipe_and_native_config_agree(size: str) -> None:
     assert {d.key: (d.published, d.ours) for d in found if d.key != "model.pretrained" and d.key != "work_dir"} == {
         "train_dataloader.batch_size": (2, 16),
     }
+
+
+def test_demos_recipe_and_native_config_agree() -> None:
+    recipe = load_recipe(ROOM / "recipes", "ade20k_upernet_demo")
+    names = ("background", "trouser", "dress", "sneaker", "bag")
+    built = upernet(recipe.protocol, Backbone.load("random:vit_demo").spec, Path("data/demo/ade20k"), names)
+    found = {d.key: (d.published, d.ours) for d in differences(native("demo"), built)}
+    # How often to save and validate is a recipe's execution and no part of its protocol.
+    intervals = {key for key in found if key.endswith("interval")}
+    assert set(found) - intervals == {"model.pretrained"}
 
 
 @pytest.mark.parametrize("size", [size for size in SIZES if size != "vit_b16"])
