@@ -1,0 +1,61 @@
+"""Each task, interrupted at a random moment in every way there is and started again, ends as if nothing had been."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from crossmae.data.scenes import SceneSource
+from tests.transfer.interruptions.interrupting import SIGNALS, Bench
+from transfer.classification import demo as classification
+from transfer.classification.datasets.reader import Size
+
+pytestmark = pytest.mark.slow
+
+
+def write_imagenet(root: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classification, "IMAGENET_SIZE", Size(6, 48, 50))
+        classification.write_imagenet(root, SceneSource(0))
+
+
+def write_coco(root: Path) -> None:
+    from detection.data.demo import write_demo
+
+    write_demo(root, SceneSource(0), {"train": 48, "val": 9})
+
+
+def write_ade20k(root: Path) -> None:
+    from segmentation.data import demo
+
+    demo.write(root, SceneSource(0), {"training": 12, "validation": 5})
+
+
+TASKS: dict[str, tuple[str, Callable[[Path], None], tuple[str, ...]]] = {
+    "imagenet_finetune": ("imagenet", write_imagenet, ("steps=40", "warmup_epochs=1", "checkpoint_every=6")),
+    "coco_vitdet": (
+        "coco",
+        write_coco,
+        ("iterations=16", "batch_size=4", "milestones=[12]", "warmup_iterations=2", "checkpoint_every=3"),
+    ),
+    "ade20k_upernet": (
+        "ade20k",
+        write_ade20k,
+        ("max_steps=24", "warmup_steps=2", "batch_size=4", "checkpoint_every=5"),
+    ),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(task: str, tmp_path: Path) -> None:
+    dataset, write, changes = TASKS[task]
+    write(tmp_path / "data" / dataset)
+    bench = Bench(tmp_path / "runs", task, "random:vit_demo", tmp_path / "data", changes)
+    whole = bench.whole("whole")
+    assert len(whole.losses) >= 16
+    for number in SIGNALS:
+        step = random.randint(1, len(whole.losses) - 4)
+        again = bench.interrupted(number.name, number, step)
+        assert again.losses == whole.losses, f"{number.name} after update {step}"
+        assert again.metrics == whole.metrics, f"{number.name} after update {step}"
