@@ -1,4 +1,4 @@
-"""Run by torchrun: trains and evaluates a classifier on several processes."""
+"""Run by torchrun: trains a classifier on several processes, or evaluates the finished one that is named."""
 
 import json
 import os
@@ -13,10 +13,12 @@ from transfer.harness.specs import load_specs
 from transfer.task import Context
 
 root, folder, recipe = Path(sys.argv[1]), Path(sys.argv[2]), Recipe(**json.loads(sys.argv[3]))
-main = os.environ.get("RANK", "0") == "0"
+main = os.environ["RANK"] == "0"
 task = ClassificationTask(load_specs()["imagenet_finetune"])
-context = (Context if main else QuietContext)(folder, root, seed=5, devices=int(os.environ.get("WORLD_SIZE", "1")))
-metrics = task.run(Backbone.load("random:vit_demo", seed=3), recipe, context)
-again = task.evaluate(folder / "classifier.safetensors", recipe, context)
+context = (Context if main else QuietContext)(folder, root, seed=5, devices=int(os.environ["WORLD_SIZE"]))
+if len(sys.argv) > 4:
+    metrics = task.evaluate(Path(sys.argv[4]), recipe, context)
+else:
+    metrics = task.run(Backbone.load("random:vit_demo", seed=3), recipe, context)
 if main:
-    (folder / "metrics.json").write_text(json.dumps([metrics, again]))
+    (folder / "metrics.json").write_text(json.dumps(metrics))
