@@ -48,6 +48,8 @@ class Pretraining(Task):
         precision: Precision = "bf16" if context.precision == "bf16" else "fp32"
         done = pretrain(recipe, context.data_root, context.folder, context.seed, context.progress, precision=precision)
         context.throughput = done.images_per_second
+        for text in open_images(context.data_root).deviations:
+            context.deviation(text)
         if os.environ.get("RANK", "0") == "0":
             _draw(done.checkpoint, context)
         return done.metrics

@@ -1,7 +1,7 @@
 """From a keyed data set to one process's stream of micro-batches on its device."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -28,6 +28,33 @@ def micro_batches(
         generator=torch.Generator().manual_seed(0),
     )
     return iter(loader)
+
+
+def on_device(batches: Iterator[Any], device: torch.device, prepare: Callable[[Any], Any]) -> Iterator[Any]:
+    """The batches, placed on ``device`` and prepared; a GPU does that to the next one beside the current step."""
+    if device.type != "cuda":
+        yield from (prepare(to_device(batch, device)) for batch in batches)
+        return
+    stream = torch.cuda.Stream(device)
+    ahead: tuple[Any, torch.cuda.Event] | None = None
+    for batch in batches:
+        with torch.cuda.stream(stream):
+            placed = prepare(to_device(batch, device)), stream.record_event()
+        if ahead is not None:
+            yield _handed_over(*ahead, device)
+        ahead = placed
+    if ahead is not None:
+        yield _handed_over(*ahead, device)
+
+
+def _handed_over(batch: Any, ready: torch.cuda.Event, device: torch.device) -> Any:
+    computing = torch.cuda.current_stream(device)
+    computing.wait_event(ready)
+    for value in batch.values() if isinstance(batch, dict) else batch:
+        if isinstance(value, Tensor):
+            # Its memory is the other stream's, which must not use it again before this one has read it.
+            value.record_stream(computing)
+    return batch
 
 
 def to_device(batch: Any, device: torch.device) -> Any:

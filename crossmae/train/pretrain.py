@@ -6,9 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from crossmae.convert.checkpoint import save_checkpoint
 from crossmae.data.demo import write_unlabelled
-from crossmae.data.images import open_images
+from crossmae.data.images import Images, open_images
+from crossmae.data.staging.cache import holds_pixels
 from crossmae.errors import UserError
 from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.recipe import Recipe, load_recipe
@@ -68,11 +71,12 @@ def pretrain(
     if chosen.protocol.dataset == DEMO:
         write_unlabelled(data)
     folder.mkdir(parents=True, exist_ok=True)
-    workload = Pretraining(chosen, open_images(data), recipe.protocol, folder)
+    images = open_images(data)
+    workload = Pretraining(chosen, images, recipe.protocol, folder, _on_device(chosen.augment, images, device))
     execution = replace(chosen.execution, device=device, precision=precision or chosen.execution.precision)
     fitted = fit(workload, chosen.plan, folder, progress, execution)
     if fitted.is_main:
-        _export(fitted, checkpoint, _origin(recipe, chosen, seed, workload.images.fingerprint))
+        _export(fitted, checkpoint, _origin(recipe, chosen, seed, images))
     return Pretrained(checkpoint, {"loss": fitted.last["loss"]}, fitted.images_per_second)
 
 
@@ -109,14 +113,21 @@ def _export(fitted: Fitted, folder: Path, origin: dict[str, Any]) -> None:
     log.info("checkpoint written to %s", folder)
 
 
-def _origin(recipe: Recipe, chosen: Settings, seed: int, images: str) -> dict[str, Any]:
+def _on_device(augment: str, images: Images, device: str) -> bool:
+    if augment == "device" and not holds_pixels(images):
+        raise UserError("augment=device wants pixels; make a cache of the images with crossmae stage --form raw")
+    gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    return augment == "device" or (augment == "auto" and gpu and holds_pixels(images))
+
+
+def _origin(recipe: Recipe, chosen: Settings, seed: int, images: Images) -> dict[str, Any]:
     """How the weights were made, for the checkpoint's config.json."""
     return {
         "recipe": recipe.name,
         "recipe_hash": recipe.hash,
-        "deviations": list(recipe.deviations),
+        "deviations": [*recipe.deviations, *images.deviations],
         "dataset": chosen.protocol.dataset,
-        "images": images,
+        "images": images.fingerprint,
         "epochs": chosen.plan.epochs,
         "lr": chosen.plan.lr,
         "seed": seed,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from crossmae.data.device import BoxSamples, make_views
 from crossmae.data.images import Images
 from crossmae.data.pretraining import ImageSamples, MemorySamples, Views
 from crossmae.errors import UserError
@@ -48,9 +49,12 @@ class Autoencoding(Learner):
 class Pretraining(Autoencoding, Workload):
     """A masked autoencoder on unlabelled images."""
 
-    def __init__(self, settings: Settings, images: Images, protocol: Mapping[str, Any], folder: Path) -> None:
+    def __init__(
+        self, settings: Settings, images: Images, protocol: Mapping[str, Any], folder: Path, on_device: bool = False
+    ) -> None:
+        """``on_device``: crops are resized there; ``images`` are a ``raw`` cache."""
         super().__init__(settings)
-        self.images = images
+        self.images, self.on_device = images, on_device
         self.identity = {"protocol": dict(protocol), "images": images.fingerprint}
         self.unreadable = Unreadable(folder / "unreadable.txt", settings.most_unreadable)
 
@@ -59,7 +63,18 @@ class Pretraining(Autoencoding, Workload):
         protocol, model = self.settings.protocol, self.settings.model
         seed = self.settings.plan.seed
         views = Views(model.image_size, model.num_patches, seed, protocol.crop_scale, protocol.flip)
-        return (MemorySamples if self.settings.in_memory else ImageSamples)(self.images, views)
+        if self.settings.in_memory:
+            return MemorySamples(self.images, views)
+        if self.on_device:
+            return BoxSamples(self.images, views)
+        return ImageSamples(self.images, views, protocol.pixels == "exact")
+
+    def prepare(self, batch: Any) -> Any:
+        """``image``, ``noise`` and ``unreadable``."""
+        if not self.on_device:
+            return batch
+        views = make_views(batch["canvas"], batch["box"], self.settings.model.image_size)
+        return {"image": views, "noise": batch["noise"], "unreadable": batch["unreadable"]}
 
     def collate(self, samples: Any) -> Any:
         """The data sets make whole batches."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from crossmae.errors import UserError
 from crossmae.model.config import MAEConfig
@@ -33,6 +33,8 @@ class Protocol:
     clip_grad: float | None = None
     crop_scale: tuple[float, float] = (0.2, 1.0)
     flip: float = 0.5
+    pixels: Literal["exact", "fast"] = "exact"
+    """``exact``: Pillow decodes and resizes, as in the released code; ``fast``: faster libraries, see docs/data.md."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Settings:
     """Keep all images decoded in memory (small square images only)."""
     most_unreadable: int
     """More images that cannot be read than this stop the run."""
+    augment: Literal["host", "device", "auto"] = "host"
+    """Where crops are resized: ``auto`` is on a GPU if the images are a ``raw`` cache."""
     attention: str = "auto"
     """Backend of attention, see ``crossmae.model.attention``."""
 
@@ -67,7 +71,9 @@ def settings(recipe: Recipe, seed: int) -> Settings:
     model = preset_config(options.pop("preset", "vit_b16"), **options)
     execution = dict(recipe.execution)
     in_memory, most_unreadable = execution.pop("in_memory", False), execution.pop("most_unreadable", 100)
-    attention = execution.pop("attention", "auto")
+    attention, augment = execution.pop("attention", "auto"), execution.pop("augment", "host")
+    if augment not in ("host", "device", "auto"):
+        raise UserError(f"the execution of recipe {recipe.name}: augment is host, device or auto, not {augment!r}")
     return Settings(
         protocol=protocol,
         model=model,
@@ -75,6 +81,7 @@ def settings(recipe: Recipe, seed: int) -> Settings:
         execution=build(Execution, execution, f"the execution of recipe {recipe.name}"),
         in_memory=in_memory,
         most_unreadable=most_unreadable,
+        augment=augment,
         attention=attention,
     )
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from crossmae.data.keyed import SampleKey
 from crossmae.errors import UserError
 from crossmae.train.health import Verdict
-from crossmae.train.loader import micro_batches, to_device
+from crossmae.train.loader import micro_batches, on_device
 from crossmae.train.meter import Meter, describe
 from crossmae.train.plan import Execution, TrainPlan, split_batch
 from crossmae.train.schedule import lr_at
@@ -109,8 +109,7 @@ class Trainer:
 
     def _placed(self, batches: Iterator[Any]) -> Iterator[Any]:
         before = time.perf_counter()
-        for batch in batches:
-            placed = to_device(batch, self.world.device)
+        for placed in on_device(batches, self.world.device, self.workload.prepare):
             self.meter.waited += time.perf_counter() - before
             yield placed
             before = time.perf_counter()

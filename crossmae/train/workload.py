@@ -68,6 +68,10 @@ class Workload(Learner):
     def dataset(self) -> KeyedDataset:
         """The training data; called once."""
 
+    def prepare(self, batch: Any) -> Any:
+        """What ``loss`` is called with, of a collated batch whose tensors are on the device; nothing random."""
+        return batch
+
     def collate(self, samples: Any) -> Any:
         """Makes one batch of a micro-batch's samples; torch's default unless overridden."""
         return torch.utils.data.default_collate(samples)

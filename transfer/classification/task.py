@@ -50,6 +50,8 @@ class ClassificationTask(Task):
         job = make_job(backbone, recipe, train, val, context)
         fitted = fit(job.workload, job.plan, context.folder, context.progress, job.execution)
         context.throughput = fitted.images_per_second
+        for text in train.images.deviations:
+            context.deviation(text)
         if fitted.is_main and job.workload.outcomes is not None:
             context.per_sample(sample_table(val, job.workload.outcomes))
             finished.save(fitted.model, backbone.spec, context.folder / CLASSIFIER)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from crossmae.data.images import Images
 from crossmae.data.names import Names
 from crossmae.data.staging.manifest import MANIFEST, NAMES, PLAN, part_path, read_index, read_manifest
 from crossmae.errors import UserError
@@ -117,6 +118,11 @@ class StagedImages:
             return self._names.fingerprint
         text = f"{self._names.fingerprint} {self.cache.plan} {self.cache.manifest.index}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def holds_pixels(images: Images) -> bool:
+    """Whether ``images`` are decoded already."""
+    return isinstance(images, StagedImages) and images.cache.plan.form == "raw"
 
 
 def find_cache(path: Path) -> tuple[Path, str] | None:

@@ -25,6 +25,10 @@ from crossmae.data.staging.forms import Form
 from crossmae.data.staging.manifest import Manifest
 from crossmae.data.staging.stage import Staging
 from crossmae.errors import UserError
+from crossmae.recipe import load_recipe
+from crossmae.train.pretrain import pretrain
+
+GOLDEN = Path(__file__).parents[1] / "train" / "golden"
 
 VIEWS = Views(image_size=16, num_patches=4, seed=1)
 KEYS = [SampleKey(epoch, index) for epoch in range(2) for index in range(6)]
@@ -206,3 +210,22 @@ def test_lists_beside_the_images_come_along(tmp_path: Path) -> None:
     (source / "labels.json").write_text(json.dumps({"a": 1}))
     stage(source, tmp_path / "cache")
     assert json.loads((tmp_path / "cache" / "labels.json").read_text()) == {"a": 1}
+
+
+def test_pretraining_on_a_raw_cache_says_so_in_its_checkpoint(tmp_path: Path) -> None:
+    cache, losses = tmp_path / "cache", []
+    stage(fill(tmp_path / "images", count=20, width=80, height=60), cache, "raw", short_side=40)
+    for augment in ("host", "device"):
+        recipe = load_recipe(GOLDEN, "tiny", ["max_steps=6", f"augment={augment}"])
+        done = pretrain(recipe, cache, tmp_path / augment, seed=0, progress=lambda *_: None, device="cpu")
+        losses.append(done.metrics["loss"])
+        config = (done.checkpoint / "config.json").read_text()
+        assert "images shrunk to a shorter side of 40, so that small crops of them are enlarged" in config
+
+    assert losses[0] == pytest.approx(losses[1], rel=5e-3)
+
+
+def test_only_pixels_can_be_augmented_on_the_device(tmp_path: Path) -> None:
+    recipe = load_recipe(GOLDEN, "tiny", ["augment=device"])
+    with pytest.raises(UserError, match="crossmae stage --form raw"):
+        pretrain(recipe, fill(tmp_path / "images"), tmp_path / "run", 0, lambda *_: None, device="cpu")

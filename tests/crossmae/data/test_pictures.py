@@ -1,0 +1,120 @@
+"""Faster ways to a view of an image stay within what the documentation says of them."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms.functional import InterpolationMode, hflip, resized_crop
+
+from crossmae.data.crops import Crops
+from crossmae.data.decode import UnreadableImage, read_rgb
+from crossmae.data.device import BoxSamples, make_views
+from crossmae.data.images import open_images
+from crossmae.data.keyed import SampleKey
+from crossmae.data.pictures import open_picture
+from crossmae.data.pretraining import ImageSamples, Views
+from crossmae.data.scenes import SceneSource
+from crossmae.data.staging.forms import Form
+from crossmae.data.staging.stage import Staging
+
+VIEWS = Views(image_size=32, num_patches=4, seed=3)
+
+
+def scene(number: int, side: int = 64) -> Image.Image:
+    (drawn,) = SceneSource(0).draw(f"pictures-{number}", "unlabelled", 1, objects=(1, 2), scale=(0.5, 0.9))
+    return Image.fromarray(drawn.image).resize((side + 8 * number, side), Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def rotated(image: Image.Image) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(image, exif=exif)
+
+
+FILES = {
+    "4:2:0": lambda image: encoded(image, quality=90),
+    "4:4:4": lambda image: encoded(image, quality=97, subsampling=0),
+    "progressive": lambda image: encoded(image, progressive=True),
+    "grey": lambda image: encoded(image.convert("L")),
+    "cmyk": lambda image: encoded(image.convert("CMYK")),
+    "rotated": rotated,
+    "png": lambda image: encoded(image, "PNG"),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_fast_pixels_are_pillows_up_to_rounding(kind: str) -> None:
+    for number in range(3):
+        content = FILES[kind](scene(number, side=120))
+        exact, fast = open_picture(content, exact=True), open_picture(content, exact=False)
+        assert fast.size == exact.size
+        box = (5, 3, 90, 101)
+        difference = (fast.view(box, 64).int() - exact.view(box, 64).int()).abs()
+        assert difference.float().mean() < 0.1
+        assert (difference > 1).float().mean() < 0.002
+
+
+def test_a_shrunk_decoding_of_a_large_photo_is_close() -> None:
+    content = encoded(scene(1, side=900), quality=90)
+    exact, fast = open_picture(content, exact=True), open_picture(content, exact=False)
+    for box in ((0, 0, 900, 900), (101, 57, 700, 640), (3, 9, 300, 200)):
+        difference = (fast.view(box, 64).int() - exact.view(box, 64).int()).abs()
+        assert difference.float().mean() < 1.5
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", encoded(scene(0))[:-400], Path("gone.jpg")])
+def test_what_pillow_refuses_is_refused(content: bytes | Path) -> None:
+    for exact in (True, False):
+        with pytest.raises(UnreadableImage):
+            open_picture(content, exact).view((0, 0, 20, 20), 16)
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """Six images of several sizes, as pixels; one is broken."""
+    source = tmp_path / "images"
+    source.mkdir()
+    for number in range(6):
+        scene(number, side=60 + 5 * number).save(source / f"{number}.png")
+    (source / "3.png").write_bytes(b"broken")
+    Staging(source, tmp_path / "raw", Form("raw", 64), processes=0).run()
+    return tmp_path / "raw"
+
+
+def test_views_made_on_the_device_are_those_of_the_host_up_to_rounding(raw: Path) -> None:
+    images = open_images(raw)
+    keys = [SampleKey(epoch, index) for epoch in range(20) for index in range(6)]
+    host, boxes = ImageSamples(images, VIEWS).__getitems__(keys), BoxSamples(images, VIEWS).__getitems__(keys)
+
+    views = make_views(boxes["canvas"], boxes["box"], VIEWS.image_size)
+    difference = (views - host["image"]).abs()
+    assert difference.mean() < 0.35
+    assert (difference > 1.5).float().mean() < 0.001
+    assert torch.equal(boxes["noise"], host["noise"])
+    assert boxes["unreadable"] == host["unreadable"] == [3] * 20
+
+
+def test_views_made_on_the_device_are_torchvisions(raw: Path) -> None:
+    images = open_images(raw)
+    keys = [SampleKey(epoch, 5) for epoch in range(20)]
+    boxes = BoxSamples(images, VIEWS).__getitems__(keys)
+    views = make_views(boxes["canvas"], boxes["box"], VIEWS.image_size)
+
+    pixels = torch.from_numpy(np.array(read_rgb(images.read(5)))).permute(2, 0, 1).float()
+    crops: Crops = VIEWS.crops(keys, [(pixels.shape[2], pixels.shape[1])] * len(keys))
+    for place in range(len(keys)):
+        left, top, width, height = crops.box(place)
+        view = resized_crop(pixels, top, left, height, width, [32, 32], InterpolationMode.BICUBIC, antialias=True)
+        expected = hflip(view) if crops.mirror[place] else view
+        difference = (views[place] - expected.clamp(0, 255)).abs()
+        assert difference.mean() < 0.05
+        assert (difference > 0.5).float().mean() < 0.01

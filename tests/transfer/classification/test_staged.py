@@ -1,0 +1,86 @@
+"""A staged data set is read where the data set itself would be."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crossmae.data.images import open_images
+from crossmae.data.keyed import SampleKey
+from crossmae.data.staging.forms import Form
+from crossmae.data.staging.stage import Staging
+from tests.transfer.classification.conftest import save_image, task
+from transfer.classification.augment import evaluation_transform
+from transfer.classification.datasets import READERS
+from transfer.classification.datasets.reader import Size
+from transfer.classification.images import EvaluationImages, TrainImages
+
+
+def staged(root: Path, form: str = "jpeg", short_side: int = 400) -> Path:
+    folder = root.parent / f"{root.name}-staged"
+    Staging(root, folder, Form(form, short_side), processes=0).run()  # type: ignore[arg-type]
+    return folder
+
+
+@pytest.fixture
+def easyformat(tmp_path: Path) -> Path:
+    """Places365's second layout, one folder further down."""
+    root = tmp_path / "places365"
+    for split in ("train", "val"):
+        for name in ("airfield", "alcove"):
+            save_image(root / "places365_standard" / split / name / "1.jpg")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("reader", "fixture", "size"),
+    [
+        ("imagenet", "imagenet", Size(2, 3, 3)),
+        ("inat19", "inat", Size(3, 3, 3)),
+        ("places365", "easyformat", Size(2, 2, 2)),
+    ],
+)
+def test_every_reader_finds_the_same_images(
+    reader: str, fixture: str, size: Size, request: pytest.FixtureRequest
+) -> None:
+    assert_same(reader, request.getfixturevalue(fixture), size)
+
+
+def test_the_standard_lists_of_places_come_along(places: Path) -> None:
+    assert_same("places365", places, Size(2, 3, 2))
+
+
+def assert_same(reader: str, root: Path, size: Size) -> None:
+    size.write(root)
+    transform = evaluation_transform(16, 1.0)
+    for before, after in zip(READERS[reader]().read_both(root), READERS[reader]().read_both(staged(root)), strict=True):
+        assert after.files == before.files
+        assert after.fingerprint == before.fingerprint
+        for mine, its in zip(*(EvaluationImages(i, transform, 0, 1, False) for i in (before, after)), strict=True):
+            assert np.array_equal(mine[0], its[0])
+            assert mine[1:] == its[1:]
+    assert not list(task(reader).check(root.parent / f"{root.name}-staged"))
+
+
+def test_problems_of_a_staged_data_set_are_named(imagenet: Path) -> None:
+    (imagenet / "val" / "n01440764" / "val_1.JPEG").write_bytes(b"torn")
+    (imagenet / "train" / "n01443537" / "train_2.jpg").unlink()
+    Size(2, 2, 3).write(imagenet)
+    found = "\n".join(map(str, task("imagenet").check(staged(imagenet))))
+    assert "(val): 1 images (val/n01440764/val_1.JPEG) cannot be read" in found
+    assert "different classes (n01443537)" in found
+
+
+def test_shrunk_images_are_another_data_set(imagenet: Path) -> None:
+    folder = staged(imagenet, "raw", short_side=10)
+    before, after = (READERS["imagenet"]().read(root, "train") for root in (imagenet, folder))
+    assert after.fingerprint != before.fingerprint
+    assert "shrunk" in after.images.deviations[0]
+    image, label = TrainImages(after, evaluation_transform(16, 1.0), seed=0, keep=False)[SampleKey(0, 2)]
+    assert image.shape == (3, 16, 16)
+    assert label == 1
+
+
+def test_pretraining_takes_the_training_images_of_the_same_cache(imagenet: Path) -> None:
+    names = [open_images(root).relative(2) for root in (imagenet, staged(imagenet))]
+    assert names == ["n01443537/train_2.jpg"] * 2
