@@ -63,14 +63,49 @@ def test_cancelled_job_fails_alone_and_the_same_command_completes_it(bench, clus
     bench.suite(counting=[SLOW], summing=["seconds_per_step=0.2"])
     first = bench.start()
     bench.until_step(3)
-    cluster.call("scancel", job_of(cluster, "counting")[0])
+    job = job_of(cluster, "counting")[0]
+    cluster.call("scancel", job)
     output, _ = first.communicate(timeout=180)
+    assert first.returncode == 1, output
+    assert f"FAILED counting random seed 0: Slurm job {job} was cancelled" in output
     finished = bench.records()
-    if len(finished) == 1:
-        assert first.returncode == 1, output
-        assert bench.run()[0] == 0
+    assert [file.parts[-4] for file in finished] == ["summing"]
+    assert bench.run()[0] == 0
     assert finished.items() <= bench.records().items()
     assert bench.steps("counting") == STEPS
+
+
+def test_status_knows_what_waits_and_what_runs_where(bench, cluster):
+    cluster.call("sbatch", "--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 8")
+    wait_until(lambda: "RUNNING" in [state for _, state, _ in cluster.jobs().values()])
+    bench.suite(tasks=("counting",), counting=[SLOW])
+    first = bench.start()
+    wait_until(lambda: any(name.startswith("counting-") for name in cluster.jobs()))
+    job = job_of(cluster, "counting")[0]
+    code, output = bench.transfer("status", environment={"COLUMNS": "150"})
+    assert code == 0
+    assert f"queued │ │ job {job} pending (" in " ".join(output.split())
+    assert "0 running, 1 queued" in output
+    bench.until_step(3)
+    code, output = bench.transfer("status", environment={"COLUMNS": "150"})
+    assert "1 running, 0 queued" in output
+    assert f"job {job} running {job_of(cluster, 'counting')[2]}" in output
+    assert first.wait(120) == 0
+
+
+def test_refused_jobs_are_named_before_anything_starts(bench):
+    bench.suite()
+    bench.options += ("--set", "counting.devices=3")
+    (bench.folder / "profile.yaml").write_text(
+        (bench.folder / "profile.yaml").read_text() + "tasks: {summing: {partition: nosuch}}\n"
+    )
+    code, output = bench.run()
+    assert code == 1
+    assert "Slurm refuses jobs of counting (" in output
+    assert "Slurm refuses jobs of summing (" in output
+    assert "mend the profile" in output
+    assert bench.transfer("check", *bench.options)[1].count("Slurm refuses") == 2
+    assert not list((bench.folder / "out").glob("*/*/*"))
 
 
 @pytest.mark.parametrize("loss", ["marked down", "without power"])
@@ -148,6 +183,21 @@ def test_classification_on_two_nodes(bench, cluster):
     record = json.loads((bench.run_folder("imagenet_finetune") / "record.json").read_text())
     assert record["provenance"]["hardware"]["processes"] == 2
     assert 0 < record["metrics"]["top1"] < 100
+
+
+def test_preempted_run_on_two_nodes_is_resumed_and_not_retried(bench, cluster):
+    content = bench.suite_content(tasks={"counting": "quick"}, counting=[SLOW])
+    bench.write_suite({**content, "devices": {"counting": 2}})
+    first = bench.start()
+    bench.until_step(3)
+    cluster.call("sbatch", "--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 2")
+    output, _ = first.communicate(timeout=180)
+    assert first.returncode == 0, output
+    assert "retry" not in output
+    assert len(bench.records()) == 1
+    (attempt,) = (json.loads(file.read_text()) for file in bench.run_folder("counting").glob("attempts/*.json"))
+    assert attempt["exit_code"] == 75
+    assert sorted(set(bench.steps("counting"))) == STEPS
 
 
 def test_smoke_suite_with_every_engine(bench, cluster):

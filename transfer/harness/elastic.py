@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from crossmae.errors import UserError
 from crossmae.train.lock import TOKEN_VARIABLE
-from crossmae.train.stop import EXIT_RESUME
+from crossmae.train.stop import EXIT_RESUME, Stopped, leaving_at_once
 
 JOB_VARIABLE = "TRANSFER_JOB"
 """Environment variable that tells one start of a job from every other."""
@@ -80,8 +80,9 @@ def run_ranks(folder: Path, devices: int) -> int:
     os.environ["PYTHONSAFEPATH"] = "1"  # as -P for the first process
     here = f"--nproc-per-node={devices // nodes()}"
     try:
-        main([*_rendezvous(folder), here, "-m", "transfer.harness.worker", str(folder)])
-    except SignalException:
+        with leaving_at_once():  # torchrun itself would die of the signal that Slurm sends to every process of a job
+            main([*_rendezvous(folder), here, "-m", "transfer.harness.worker", str(folder)])
+    except (SignalException, Stopped):
         return EXIT_RESUME
     except (ChildFailedError, RendezvousError):
         return 1

@@ -1,7 +1,7 @@
 """What a suite will take: a few real updates of each task on the hardware at hand, extrapolated.
 
-A trial is a short but whole run: loading, some updates, the evaluation, the record. What is not seen are evaluations
-in the middle of a long training.
+A trial is a short but whole run, packed onto the devices as the real ones are: loading, some updates, the evaluation,
+the record. What it does not see are evaluations and saved states in the middle of a long training.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -98,10 +98,11 @@ def _seconds_of_rest(trial: Run, times_longer: float) -> float:
     times = _times_by_step(trial)
     if not times:
         return 0.0
-    first, last = min(times), max(times)
-    # Before the first report lies the start; what a report after the last update waited for is the evaluation.
-    per_update = (times[last] - times[first]) / (last - first) if last > first else 0.0
-    return last * (times_longer - 1) * per_update
+    # Before the first report lies the start, before the last a saved state; after it the evaluation.
+    steps = sorted(times)
+    first, timed = steps[0], steps[-2 if len(steps) > 2 else -1]
+    per_update = (times[timed] - times[first]) / (timed - first) if timed > first else 0.0
+    return steps[-1] * (times_longer - 1) * per_update
 
 
 def _times_by_step(trial: Run) -> dict[float, float]:
@@ -110,9 +111,11 @@ def _times_by_step(trial: Run) -> dict[float, float]:
 
 
 def _changes(run: Run) -> Iterator[tuple[str, float]]:
-    """A short training, with a warm-up that fits into it, and reports often enough to be timed."""
+    """A short training: a warm-up that fits into it, reports often enough to be timed, two saved states as usual."""
     if key := _length_key(run):
         yield key, min(_trial_length(key), run.recipe.protocol[key])
+        if "checkpoint_every" in run.recipe.execution and "epoch" not in key:
+            yield "checkpoint_every", UPDATES - 1
         for warmup in _WARMUPS:
             if run.recipe.protocol.get(warmup):
                 yield warmup, EPOCHS / 5 if "epoch" in warmup else 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossmae.errors import UserError
-from crossmae.train.stop import EXIT_RESUME, Stopped
+from crossmae.train.stop import EXIT_RESUME, Stopped, leaving_at_once
 from results.record import BackboneRef, Cost, RecipeRef, Record, TaskRef
 from results.store import write_record
 from transfer.harness.adapter import load_adapter
@@ -41,18 +41,9 @@ class QuietContext(Context):
 
 def execute(folder: Path, request: Request) -> Outcome:
     """Runs the task; the first process of a finished run writes ``record.json``."""
-    started, clock = now(), time.monotonic()
     try:
-        context = context_of(folder, request)
-        task = load_adapter(request.task)
-        backbone = _backbone(request)
-        if request.weights is None:
-            metrics = task.run(backbone, request.recipe, context)
-        else:
-            metrics = task.evaluate(Path(request.weights), request.recipe, context)
-        if os.environ.get("RANK", "0") == "0":
-            record = _record(request, context, backbone, metrics, time.monotonic() - clock, started)
-            write_record(folder, record)
+        with leaving_at_once():
+            _work(folder, request)
     except Stopped as stop:
         return Outcome(EXIT_RESUME, str(stop) or "stopped, state saved", retryable=True)
     except Exception as error:
@@ -60,6 +51,19 @@ def execute(folder: Path, request: Request) -> Outcome:
             traceback.print_exc()
         return Outcome(1, *explain(error, request))
     return Outcome(0)
+
+
+def _work(folder: Path, request: Request) -> None:
+    started, clock = now(), time.monotonic()
+    context = context_of(folder, request)
+    task = load_adapter(request.task)
+    backbone = _backbone(request)
+    if request.weights is None:
+        metrics = task.run(backbone, request.recipe, context)
+    else:
+        metrics = task.evaluate(Path(request.weights), request.recipe, context)
+    if os.environ.get("RANK", "0") == "0":
+        write_record(folder, _record(request, context, backbone, metrics, time.monotonic() - clock, started))
 
 
 def context_of(folder: Path, request: Request) -> Context:

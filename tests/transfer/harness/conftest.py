@@ -61,7 +61,8 @@ class Bench:
     def run_suite(self, name: str, seconds: float = 900) -> tuple[int, str]:
         return self._end(self.start(suite=name), seconds)
 
-    def transfer(self, command: str, *options: str) -> tuple[int, str]:
+    def transfer(self, command: str, *options: str, environment: dict[str, str] | None = None) -> tuple[int, str]:
+        self.environment.update(environment or {})
         return self._end(self._open("main", *options, subcommand=(command,)))
 
     def _open(
