@@ -5,7 +5,7 @@ BENCH := .venv-bench
 # One thread in each of pytest's processes: they share the cores among themselves. By file: what a file sets up, once.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
-.PHONY: setup flash demo demo-seeds picture test test-all test-fast test-slow test-kills bench-step lint clean
+.PHONY: setup flash demo demo-seeds picture test test-all test-fast test-slow test-kills bench-step bench-harness lint clean
 
 setup:
 	@command -v $(PYTHON) >/dev/null || \
@@ -42,6 +42,10 @@ test-kills: setup
 # Training steps beside other implementations; the ratios come last. Nothing else should run meanwhile.
 bench-step: $(BENCH)/ready
 	$(BENCH)/bin/python -m benchmarks.step.compare
+
+# Seconds of the commands that look at a benchmark: 500 runs, 100,000 files.
+bench-harness: setup
+	$(BIN)/python -m benchmarks.harness.commands
 
 # Packages that are only compared with live in an environment of their own, which sees everything in .venv.
 $(BENCH)/ready: benchmarks/requirements.txt | setup
