@@ -1,22 +1,21 @@
 """Tables written for people: in the terminal, and as Markdown, CSV, LaTeX and HTML files."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from results import forms
 from results.cells import RunIndex
-from results.runs import Planned, Runs, find_runs
+from results.runs import Runs
 from results.table import Table, fill_table
 from results.table_spec import load_table, table_names
 
 _FILES = {".md": forms.markdown, ".csv": forms.comma_separated, ".tex": forms.latex, ".html": forms.html}
 
 
-def write_tables(out: Path, names: Sequence[str], destination: Path, planned: Iterable[Planned] = ()) -> str:
-    """Fills the tables ``names`` from the runs below ``out`` and writes ``destination/<name>.{md,csv,tex,html}``.
+def write_tables(runs: Runs, names: Sequence[str], destination: Path) -> str:
+    """Fills the tables ``names`` from ``runs`` and writes ``destination/<name>.{md,csv,tex,html}``.
 
-    A name is a built-in table (``results.table_spec.table_names``) or the path of a YAML file. A cell with a
-    ``planned`` run that has not begun shows as missing, whatever other seeds say.
+    A name is a built-in table (``results.table_spec.table_names``) or the path of a YAML file.
 
     Returns:
         The same tables as text for the terminal, followed by a line for each file that could not be trusted.
@@ -24,7 +23,6 @@ def write_tables(out: Path, names: Sequence[str], destination: Path, planned: It
     Raises:
         TableError, PublishedError: an unknown or wrong table; nothing is written then.
     """
-    runs = find_runs(out, planned)
     tables = fill_tables(names, runs)
     destination.mkdir(parents=True, exist_ok=True)
     for table in tables:
@@ -33,9 +31,9 @@ def write_tables(out: Path, names: Sequence[str], destination: Path, planned: It
     return "\n\n".join([*(forms.terminal(table) for table in tables), *_warnings(runs)])
 
 
-def tables_with_results(out: Path) -> list[str]:
-    """The built-in tables that the runs below ``out`` have something to say in."""
-    tables = fill_tables(table_names(), find_runs(out))
+def tables_with_results(runs: Runs) -> list[str]:
+    """The built-in tables that ``runs`` have something to say in."""
+    tables = fill_tables(table_names(), runs)
     return [table.name for table in tables if any(entry.ours.runs for row in table.rows for entry in row.entries)]
 
 

@@ -1,7 +1,7 @@
 """Writes the report."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from results.report.figures import colour_of, curve_panel, dot_panels
 from results.report.pictures import Picture, read_pictures
 from results.report.provenance import ProvenanceLine, provenance_lines
 from results.report.summary import summarise
-from results.runs import Planned, Runs, find_runs
+from results.runs import Runs
 from results.table import Table, fill_table
 from results.table_spec import load_table
 
@@ -44,26 +44,17 @@ class Page:
     runs: Runs
 
 
-def write_report(
-    out: Path,
-    destination: Path,
-    names: Sequence[str] = ("demo",),
-    title: str = "Report",
-    planned: Iterable[Planned] = (),
-) -> Path:
-    """Writes the runs below ``out`` as one self-contained HTML file ``destination``.
+def write_report(runs: Runs, destination: Path, names: Sequence[str], title: str = "Report") -> Path:
+    """Writes ``runs`` as one self-contained HTML file ``destination``, whole or not at all.
 
     Args:
-        out: folder of runs.
-        destination: the file; written whole or not at all.
         names: tables to show, as for ``results.tables.write_tables``.
         title: heading of the page.
-        planned: runs that were asked for, as for ``results.tables.write_tables``.
 
     Raises:
         TableError, PublishedError: an unknown or wrong table.
     """
-    page = _page(find_runs(out, planned), names, title)
+    page = _page(runs, names, title)
     text = templates().get_template("report.html.j2").render(page=page)
     destination.parent.mkdir(parents=True, exist_ok=True)
     temporary = destination.with_name(f".{destination.name}.{os.getpid()}")

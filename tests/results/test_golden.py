@@ -23,7 +23,7 @@ def test_a_written_table_equals_its_golden_file(
         hand_checked.record("coco_vitdet_norelpos", "mae_vit_b16", seed, {"box_ap": ap, "mask_ap": ap - 6})
     hand_checked.record("coco_vitdet_norelpos", "mine_vit_l16", 0, {"box_ap": 55.0, "mask_ap": 49.0}, deviations=())
     hand_checked.record("speed", "mae_vit_b16", 0, {"minutes_per_epoch": 12.5, "memory_mb": 7000.0}, deviations=())
-    write_tables(hand_checked.out, [name], tmp_path)
+    write_tables(hand_checked.runs(), [name], tmp_path)
     # The page around an HTML table is a matter of taste.
     written = (tmp_path / f"{name}{suffix}").read_text().partition("<main>\n")
     text, golden = written[2] or written[0], GOLDEN / f"{name}{suffix}"

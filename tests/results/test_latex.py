@@ -22,7 +22,7 @@ def test_every_table_is_set_without_an_error(hand_checked: RunFolder, tmp_path: 
     hand_checked.record(
         "imagenet_finetune", "my_{100%}&$x^2$~#\\_vit_b16", 0, {"top1": 70.0}, deviations=["50 % <of> it_"]
     )
-    write_tables(hand_checked.out, table_names(), tmp_path)
+    write_tables(hand_checked.runs(), table_names(), tmp_path)
     inputs = "\n".join(rf"\input{{{name}.tex}}\clearpage" for name in table_names())
     packages = r"\usepackage{adjustbox,booktabs,makecell,hyperref}"
     (tmp_path / "all.tex").write_text(rf"\documentclass{{article}}{packages}\begin{{document}}{inputs}\end{{document}}")

@@ -14,9 +14,10 @@ PROGRAM = """
 import sys, time
 from pathlib import Path
 before = time.process_time()
+from results.runs import find_runs
 from results.table_spec import table_names
 from results.tables import write_tables
-write_tables(Path(sys.argv[1]), table_names(), Path(sys.argv[2]))
+write_tables(find_runs(Path(sys.argv[1])), table_names(), Path(sys.argv[2]))
 # Not ru_maxrss: across fork and exec it starts from the memory of the process that runs the tests.
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(time.process_time() - before, int(peak.split()[1]) * 1024)

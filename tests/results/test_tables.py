@@ -9,7 +9,7 @@ import pytest
 from results.cells import State
 from results.forms import comma_separated, markdown, terminal
 from results.published import PublishedError, all_numbers
-from results.runs import Planned
+from results.runs import Planned, find_runs
 from results.table import Table
 from results.table_spec import TableError, load_table, table_names
 from results.tables import fill_tables, write_tables
@@ -56,7 +56,7 @@ def test_a_cell_that_never_ran_is_missing(hand_checked: RunFolder) -> None:
 
 def test_a_planned_seed_that_never_began_makes_the_cell_missing(hand_checked: RunFolder, tmp_path: Path) -> None:
     planned = [Planned("imagenet_finetune", "random", seed) for seed in range(4)]
-    text = write_tables(hand_checked.out, ["demo"], tmp_path, planned)
+    text = write_tables(find_runs(hand_checked.out, planned), ["demo"], tmp_path)
     assert "seed 3: not finished; done, but not averaged: seed 0: 60.00, seed 1: 61.00, seed 2: 62.00" in text
 
 
@@ -140,7 +140,7 @@ def test_every_table_of_the_paper_fills_each_place(name: str, made: RunFolder) -
 def test_all_tables_in_all_forms(hand_checked: RunFolder, tmp_path: Path) -> None:
     names = table_names()
     assert set(PAPER) <= set(names)
-    write_tables(hand_checked.out, names, tmp_path / "tables")
+    write_tables(hand_checked.runs(), names, tmp_path / "tables")
     files = {path.name for path in (tmp_path / "tables").iterdir()}
     assert files == {f"{name}{suffix}" for name in names for suffix in (".md", ".csv", ".tex", ".html")}
 
@@ -148,7 +148,7 @@ def test_all_tables_in_all_forms(hand_checked: RunFolder, tmp_path: Path) -> Non
 def test_files_that_cannot_be_trusted_are_named_under_the_tables(hand_checked: RunFolder, tmp_path: Path) -> None:
     path = hand_checked.folder("imagenet_finetune", "mae", 0) / "record.json"
     path.write_text("{")
-    text = write_tables(hand_checked.out, ["demo"], tmp_path)
+    text = write_tables(hand_checked.runs(), ["demo"], tmp_path)
     assert f"warning: {path}: truncated" in text
     assert cell_of(filled("demo", hand_checked), "MAE", "ImageNet-style fine-tuning top-1")["status"] == "failed"
 
@@ -159,7 +159,7 @@ def test_a_table_of_ones_own_is_one_yaml(made: RunFolder, tmp_path: Path) -> Non
     path.write_text(
         "title: Mine\nrows: [{backbone: '*'}]\ncolumns: [{name: top-1, task: inat19, metric: top1, decimals: 2}]\n"
     )
-    assert "70.25" in write_tables(made.out, [str(path)], tmp_path / "tables")
+    assert "70.25" in write_tables(made.runs(), [str(path)], tmp_path / "tables")
 
 
 @pytest.mark.parametrize(

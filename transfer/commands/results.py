@@ -11,7 +11,7 @@ from rich.console import Console
 from crossmae.errors import UserError
 from results.compare import CompareError, compare, sentence
 from results.published import PublishedError
-from results.runs import find_runs
+from results.runs import Runs, find_runs
 from results.table_spec import TableError, table_names
 from results.tables import tables_with_results, write_tables
 
@@ -37,8 +37,9 @@ def tables(
         print("\n".join(table_names()))
         return
     with _one_line():
-        chosen = table_names() if everything else _chosen(runs, table)
-        print(write_tables(runs, chosen, out or runs / "tables"))
+        found = _found(runs)
+        chosen = table_names() if everything else _chosen(found, runs, table)
+        print(write_tables(found, chosen, out or runs / "tables"))
 
 
 def report(
@@ -53,7 +54,8 @@ def report(
     from results.report.write import write_report  # matplotlib takes its time
 
     with _one_line():
-        print(write_report(runs, out or runs / "report.html", _chosen(runs, table)))
+        found = _found(runs)
+        print(write_report(found, out or runs / "report.html", _chosen(found, runs, table)))
 
 
 def compare_backbones(
@@ -65,16 +67,20 @@ def compare_backbones(
     """
     console = Console()
     with _one_line():
-        for one in compare(find_runs(runs), a, b):
+        for one in compare(_found(runs), a, b):
             console.print(sentence(one), markup=False, highlight=False, soft_wrap=True)
 
 
-def _chosen(runs: Path, tables: list[str] | None) -> list[str]:
-    if not runs.is_dir():
-        raise UserError(f"no folder {runs}; give the folder of your runs, such as runs/demo")
+def _found(folder: Path) -> Runs:
+    if not folder.is_dir():
+        raise UserError(f"no folder {folder}; give the folder of your runs, such as runs/demo")
+    return find_runs(folder)
+
+
+def _chosen(runs: Runs, folder: Path, tables: list[str] | None) -> list[str]:
     chosen = tables or tables_with_results(runs)
     if not chosen:
-        raise UserError(f"no finished runs below {runs} that a built-in table shows; name one with --table")
+        raise UserError(f"no finished runs below {folder} that a built-in table shows; name one with --table")
     return chosen
 
 

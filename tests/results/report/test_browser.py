@@ -16,7 +16,7 @@ pytestmark = [
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_report_opens_without_a_word_and_loads_nothing(dressed: RunFolder, tmp_path: Path, width: int) -> None:
-    page = write_report(dressed.out, tmp_path / "report.html", ["demo", "overview", "table1"])
+    page = write_report(dressed.runs(), tmp_path / "report.html", ["demo", "overview", "table1"])
     seen = visit(page, width, 900)
     assert seen.console == []
     assert seen.requests == [page.as_uri()]

@@ -31,7 +31,7 @@ class Loads(HTMLParser):
 
 
 def report_of(made: RunFolder, tmp_path: Path) -> str:
-    return write_report(made.out, tmp_path / "report.html", title="A <report>").read_text()
+    return write_report(made.runs(), tmp_path / "report.html", ["demo"], title="A <report>").read_text()
 
 
 def test_it_is_one_file_without_scripts_that_loads_nothing(dressed: RunFolder, tmp_path: Path) -> None:
@@ -79,6 +79,21 @@ def test_the_summary_counts_and_names_what_disagrees(made: RunFolder) -> None:
     assert "crossmae minus random is above 0 in 1 of 1 columns (+2.0 to +2.0 points)" in says
     assert "excluding 0 in 0; single seeds disagree in top1 of inat19 (crossmae minus random, seed 1)" in says
     assert mind.startswith("The data are generated, so none of these numbers can be compared with a published one")
+
+
+def test_columns_that_rank_nothing_are_not_counted(made: RunFolder) -> None:
+    for name, top1, psnr in (("mae", 50.0, 22.0), ("crossmae", 60.0, 21.0)):
+        made.record("inat19", name, 0, {"top1": top1})
+        made.record("psnr", name, 0, {"psnr": psnr})
+    says = summarise(made.runs(), [load_table("demo"), load_table("demo_decoders")])[1]
+    assert "crossmae minus mae is above 0 in 1 of 1 columns (+10.0 to +10.0 points)" in says
+
+
+def test_pictures_say_what_they_show(made: RunFolder) -> None:
+    folder = made.record("coco_vitdet", "mae", 0, {"box_ap": 1.0}, artifacts={"detections": "drawn.png"})
+    Image.new("RGB", (8, 8)).save(folder / "drawn.png")
+    (picture,) = read_pictures(made.runs().records)[0]["coco_vitdet"]
+    assert picture.caption == "detections (ground truth on the left, predictions on the right)"
 
 
 def test_one_seed_is_never_called_a_difference(made: RunFolder) -> None:
