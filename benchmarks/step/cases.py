@@ -1,4 +1,4 @@
-"""What is compared: implementations of a training step by name, and for which models."""
+"""What is compared: implementations of a training step by name, for which models, with how many threads."""
 
 from dataclasses import dataclass
 
@@ -11,26 +11,41 @@ OURS = {
 
 
 @dataclass(frozen=True)
+class Case:
+    """Implementations that take their turns, each for the same model and batch."""
+
+    model: str
+    recipe: str
+    batch: int
+    threads: int
+    warmup: int
+    steps: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Bar:
     """At least ``times`` the images per second of another implementation, with no more memory if ``lean``."""
 
-    model: str
+    case: str
     name: str
     other: str
     times: float
     lean: bool = False
 
 
+_LARGE = ("ours", "birder", "huggingface", "ours bf16")
+_SMALL = ("ours", "plain", "ours compiled")
 CASES = {
-    "vit_b16": ("ours", "birder", "huggingface", "ours bf16"),
-    "vit_s16": ("ours", "birder", "huggingface", "ours bf16"),
-    "vit_demo": ("ours", "plain"),
+    "vit_b16": Case("vit_b16", "crossmae25_vit_b16", 16, 2, 2, 5, _LARGE),
+    "vit_s16": Case("vit_s16", "crossmae25_vit_s16", 16, 2, 3, 10, _LARGE),
+    # The demo runs two processes of one thread each.
+    "demo": Case("vit_demo", "demo_crossmae", 128, 1, 10, 60, _SMALL),
+    "demo, 2 threads": Case("vit_demo", "demo_crossmae", 128, 2, 10, 60, _SMALL),
 }
-BATCH = {"vit_b16": 16, "vit_s16": 16, "vit_demo": 128}
-RECIPES = {"vit_b16": "crossmae25_vit_b16", "vit_s16": "crossmae25_vit_s16", "vit_demo": "demo_crossmae"}
 BARS = (
-    *(Bar(model, "ours", "birder", 1.5, lean=True) for model in ("vit_b16", "vit_s16")),
-    *(Bar(model, "ours", "huggingface", 2.2, lean=True) for model in ("vit_b16", "vit_s16")),
-    *(Bar(model, "ours bf16", "ours", 1.5) for model in ("vit_b16", "vit_s16")),
-    Bar("vit_demo", "ours", "plain", 2.0),
+    *(Bar(case, "ours", "birder", 1.5, lean=True) for case in ("vit_b16", "vit_s16")),
+    *(Bar(case, "ours", "huggingface", 2.2, lean=True) for case in ("vit_b16", "vit_s16")),
+    *(Bar(case, "ours bf16", "ours", 1.5) for case in ("vit_b16", "vit_s16")),
+    *(Bar(case, name, "plain", 2.0) for case in ("demo", "demo, 2 threads") for name in ("ours", "ours compiled")),
 )

@@ -8,6 +8,7 @@ from torch import nn
 
 from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.model.presets import PRESETS, preset_config
+from crossmae.train.pretraining import MEAN, STD
 
 Step = Callable[[], None]
 
@@ -20,7 +21,7 @@ def birder(model: str, batch: int) -> Step:
     from birder.model_registry import registry
 
     size = (224, 224)
-    encoder = registry.net_factory({"vit_b16": "vit_b16", "vit_s16": "vit_s16"}[model], 0, 3, size=size)
+    encoder = registry.net_factory(model, 0, 3, size=size)
     net = registry.mim_net_factory("crossmae_dec512d12", encoder, size=size)
     images = torch.randn(batch, 3, *size)
     return _step(net, lambda: net(images)["loss"], torch.optim.AdamW(net.parameters(), lr=0.0, weight_decay=0.05))
@@ -47,11 +48,17 @@ def huggingface(model: str, batch: int) -> Step:
 
 
 def plain(model: str, batch: int) -> Step:
-    """Our own model as one writes it first: PyTorch's attention, AdamW per tensor, PyTorch's matmul precision."""
+    """Our own model as one trains it first: PyTorch's attention, AdamW per tensor, PyTorch's matmul precision.
+
+    Images lie in memory as our trainer finds them, on the 0-255 scale.
+    """
     config = preset_config(model)
     net = MaskedAutoencoder(config, attention="sdpa")
-    images, noise = torch.randn(batch, 3, config.image_size, config.image_size), torch.rand(batch, config.num_patches)
-    return _step(net, lambda: net(images, noise=noise).loss, _adamw(net, foreach=False, fused=False))
+    images = 255 * torch.rand(batch, 3, config.image_size, config.image_size)
+    noise = torch.rand(batch, config.num_patches)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    optimizer = _adamw(net, foreach=False, fused=False)
+    return _step(net, lambda: net((images - mean) / std, noise=noise).loss, optimizer)
 
 
 def _adamw(net: nn.Module, **options: Any) -> torch.optim.Optimizer:
