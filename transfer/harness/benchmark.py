@@ -97,8 +97,11 @@ class Benchmark:
         for run in self.runs:
             if run.folder in campaign.failed:
                 self._say(f"FAILED {run.title}: {campaign.failed[run.folder]}")
-                for line in last_lines(run.folder / "log.txt", _LOG_LINES):
-                    self._say(f"    {line}")
+                log = run.folder / "log.txt"
+                for line in last_lines(log, _LOG_LINES):
+                    if line != campaign.failed[run.folder]:  # The run says its reason last.
+                        self._say(f"    {line}")
+                self._say(f"    log: {log}")
         if campaign.stops:
             self._say("stopped; the same command goes on from here")
             return EXIT_INTERRUPTED

@@ -3,7 +3,7 @@
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,12 +57,23 @@ def drive(runs: list[Run], bad: Mapping[Path, str], launcher: Launcher, view: Vi
         campaign.waiting.remove(run)
         campaign.running.append(run)
         view.note(f"{run.title} goes on, {launcher.place(run)}")
-    with _stops(campaign, launcher, view.note):
+    with _counting_stops(campaign):
+        heeded = 0
         while campaign.running or (campaign.waiting and not campaign.stops):
+            if campaign.stops > heeded:
+                heeded = campaign.stops
+                _stop(heeded, launcher, view)
             _step(campaign, launcher, view)
             view.show(campaign)
             time.sleep(_BREATH)
     return campaign
+
+
+def _stop(times: int, launcher: Launcher, view: View) -> None:
+    if times == 1:
+        view.note(f"stopping: {launcher.stop()}")
+    else:
+        launcher.kill()
 
 
 def _step(campaign: Campaign, launcher: Launcher, view: View) -> None:
@@ -124,16 +135,13 @@ def _ready(run: Run) -> bool:
 
 
 @contextmanager
-def _stops(campaign: Campaign, launcher: Launcher, note: Callable[[str], None]) -> Iterator[None]:
-    def stop(number: int, frame: FrameType | None) -> None:
-        campaign.stops += 1
-        if campaign.stops == 1:
-            note("stopping: runs save their state; once more to leave at once")
-            launcher.stop()
-        else:
-            launcher.kill()
+def _counting_stops(campaign: Campaign) -> Iterator[None]:
+    """A signal is only counted here: it may come in the middle of a line on the screen."""
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    def count(number: int, frame: FrameType | None) -> None:
+        campaign.stops += 1
+
+    before = {number: signal.signal(number, count) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

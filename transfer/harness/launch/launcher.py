@@ -41,8 +41,8 @@ class Launcher(Protocol):
         """Runs that ended since the last call, well or not."""
         ...
 
-    def stop(self) -> None:
-        """Tells all runs to save their state and end; ``poll`` reports them."""
+    def stop(self) -> str:
+        """Lets go of all runs without a loss, and says what becomes of them; ``poll`` reports them."""
         ...
 
     def kill(self) -> None:

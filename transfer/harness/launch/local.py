@@ -92,10 +92,11 @@ class LocalLauncher:
         self._started = [one for one in self._started if one not in over]
         return [self._ended(one) for one in over]
 
-    def stop(self) -> None:
+    def stop(self) -> str:
         """Asks all runs to save their state and end."""
         for one in self._started:
             one.process.terminate()
+        return "runs save their state; once more to leave at once"
 
     def kill(self) -> None:
         """Ends all process trees at once."""

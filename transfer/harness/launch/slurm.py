@@ -88,9 +88,10 @@ class SlurmLauncher:
             return [self._ended(job) for job in self._taken(over)]
         return []
 
-    def stop(self) -> None:
-        """Jobs go on without the controller; the same command finds them again."""
+    def stop(self) -> str:
+        """Jobs go on without the controller."""
         self._left = True
+        return "jobs go on; the same command finds them again"
 
     def kill(self) -> None:
         """As ``stop``."""

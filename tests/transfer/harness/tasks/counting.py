@@ -40,7 +40,7 @@ class Counting(Task):
                 _trouble(recipe.execution["fault"], step, context.folder)
                 _note_writer(context.folder, step)
                 _save(state_file, step, total)
-                context.progress(step, recipe.protocol["steps"], {"total": total})
+                context.progress(step, recipe.protocol["steps"], {"sum": total})
                 if guard.requested:
                     raise Stopped(f"stopped by {guard.reason} after step {step}")
         return {"total": float(total)}
