@@ -88,6 +88,18 @@ def test_examples_in_help_texts_are_understood() -> None:
         understand(shlex.split(example))
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_readme_names_every_command() -> None:
+    readme = (ROOT / "README.md").read_text()
+    names = [name for program in PROGRAMS.values() for name in subcommands(program)]
+    assert [name for name in names if not re.search(rf"[` ]{name}[` ]", readme)] == []
+
+
 def test_the_pages_are_linked_from_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     assert [page.name for page in PAGES[1:] if f"docs/{page.name}" not in readme] == []
