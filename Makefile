@@ -5,7 +5,7 @@ BENCH := .venv-bench
 # One thread in each of pytest's processes: they share the cores among themselves. By file: what a file sets up, once.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
-.PHONY: setup flash demo demo-seeds picture test test-all test-fast test-slow test-kills bench-step bench-harness lint clean
+.PHONY: setup flash demo demo-seeds picture test test-all test-fast test-slow test-kills bench-step bench-loader bench-harness lint clean
 
 setup:
 	@command -v $(PYTHON) >/dev/null || \
@@ -46,6 +46,10 @@ bench-step: $(BENCH)/ready
 # Seconds of the commands that look at a benchmark: 500 runs, 100,000 files.
 bench-harness: setup
 	$(BIN)/python -m benchmarks.harness.commands
+
+# Loading of photographs beside torchvision's, on one core; the ratios come last. Nothing else should run meanwhile.
+bench-loader: $(BENCH)/ready
+	OMP_NUM_THREADS=1 $(BENCH)/bin/python -m benchmarks.loader.compare
 
 # Packages that are only compared with live in an environment of their own, which sees everything in .venv.
 $(BENCH)/ready: benchmarks/requirements.txt | setup

@@ -1,10 +1,8 @@
 """2,000 JPEGs of the size and quality of ImageNet's, cut out of real photographs.
 
-Runs in the benchmarks' own environment, which has the packages that carry the photographs: scikit-image (public domain
-and CC0) and scikit-learn (CC-BY). python -m benchmarks.loader.photos FOLDER
+They come with packages of the benchmarks' own environment: scikit-image (public domain and CC0), scikit-learn (CC-BY).
 """
 
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,7 +22,7 @@ PHOTOS = {
 FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
 
 
-def main(folder: Path) -> None:
+def write_photos(folder: Path) -> None:
     """Writes ``folder/train/CLASS/NUMBER.jpg``; leaves a folder that is there."""
     if folder.exists():
         return
@@ -55,7 +53,3 @@ def _cut(photo: Image.Image, random: np.random.Generator, upright: bool) -> Imag
     box = (left, top, left + width, top + height)
     cut = photo.resize(size, Image.Resampling.LANCZOS, box=box)
     return ImageOps.mirror(cut) if random.random() < 0.5 else cut
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
