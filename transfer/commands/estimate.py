@@ -24,7 +24,7 @@ from transfer.commands.options import (
 from transfer.harness.benchmark import Benchmark
 from transfer.harness.devices import find_pool
 from transfer.harness.estimate import Estimate, distinct, extrapolate, trial_suite, wall_seconds
-from transfer.harness.estimates import Expected, write_estimates
+from transfer.harness.expected import Expected, write_expected
 from transfer.harness.launch.place import find_place
 from transfer.harness.plan import make_plan
 from transfer.harness.setting import Setting
@@ -54,7 +54,7 @@ def estimate(
         estimates = _measure(setting, scratch, devices, console)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    write_estimates(out, {one.run.identity: Expected(one.device_hours, one.bytes_on_disk) for one in estimates})
+    write_expected(out, {one.run.identity: Expected(one.device_hours, one.bytes_on_disk) for one in estimates})
     console.print(_table(estimates))
     console.print(_totals(estimates, find_pool(devices).size, price))
 

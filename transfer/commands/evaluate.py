@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +16,7 @@ from transfer.harness.data import data_roots
 from transfer.harness.devices import Pool, find_pool
 from transfer.harness.finished import evaluation_of
 from transfer.harness.folder import write_request
-from transfer.harness.processes import PARENT_VARIABLE
+from transfer.harness.processes import PARENT_VARIABLE, worker_command
 from transfer.harness.requests import request_maker
 from transfer.harness.specs import load_specs, make_importable, recipe_of, spec_of
 
@@ -53,9 +52,8 @@ def evaluate(
 
 
 def _work(folder: Path, pool: Pool) -> None:
-    command = [sys.executable, "-P", "-m", "transfer.harness.worker", str(folder)]
     environment = {**os.environ, **pool.environment(pool.names[:1]), PARENT_VARIABLE: str(os.getpid())}
-    if subprocess.run(command, env=environment).returncode:
+    if subprocess.run(worker_command(folder), env=environment).returncode:
         raise typer.Exit(1)
 
 

@@ -20,7 +20,7 @@ from transfer.commands.options import (
     SuiteOption,
     TasksOption,
 )
-from transfer.harness.estimates import read_estimates
+from transfer.harness.expected import read_expected
 from transfer.harness.launch.queue import jobs_of
 from transfer.harness.matrix import plan_table, summary
 from transfer.harness.plan import Run
@@ -91,7 +91,7 @@ def _look(runs: list[Run]) -> list[Status]:
 
 def _picture(statuses: list[Status], out: Path, shown: Container[State] = tuple(State)) -> Group:
     """A row for each run in a state of ``shown``, and all of them in counts."""
-    estimates = read_estimates(out)
+    estimates = read_expected(out)
     rows = [one for one in statuses if one.state in shown]
     lines = [summary(statuses, estimates), f"run_all: {owner(out) or 'not running'}"]
     lines += [f"logs: {out}/TASK/BACKBONE/SEED-*/log.txt"] if rows else []

@@ -14,7 +14,7 @@ from transfer.harness.collect import collect
 from transfer.harness.controller import Campaign, drive
 from transfer.harness.data import DataRoots
 from transfer.harness.disk import disk_problems
-from transfer.harness.estimates import read_estimates
+from transfer.harness.expected import read_expected
 from transfer.harness.folder import end_try
 from transfer.harness.launch.launcher import Launcher
 from transfer.harness.launch.place import Place
@@ -51,7 +51,7 @@ class Benchmark:
             UserError: an option that is wrong.
         """
         suite, runs, roots = setting.load()
-        request_of = request_maker(roots, setting.task_folders, place.gpus, command, read_estimates(setting.out))
+        request_of = request_maker(roots, setting.task_folders, place.gpus, command, read_expected(setting.out))
         return cls(suite, runs, setting.out, roots, setting.task_folders, place.launcher(request_of), console)
 
     def run(self) -> int:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from transfer.harness.estimates import read_estimates
+from transfer.harness.expected import read_expected
 from transfer.harness.plan import Run
 from transfer.harness.state import State, states_of
 
@@ -26,6 +26,6 @@ def disk_problems(out: Path, runs: Iterable[Run]) -> list[str]:
 
 
 def _needed(out: Path, runs: list[Run]) -> float:
-    estimates = read_estimates(out)
+    estimates = read_expected(out)
     measured = sum(estimates[run.identity].bytes_on_disk for run in runs if run.identity in estimates) / 2**30
     return max(measured, LEAST_GIB_DEMO if all(run.demo_data for run in runs) else LEAST_GIB)

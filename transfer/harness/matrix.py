@@ -8,8 +8,8 @@ from rich.table import Table
 from crossmae.train.lock import owner
 from results.record import RecordError
 from results.store import read_record
-from transfer.harness.estimates import Expected
-from transfer.harness.progress import pace_of
+from transfer.harness.expected import Expected
+from transfer.harness.pace import pace_of
 from transfer.harness.state import State, Status
 
 _COLOURS = {

@@ -19,6 +19,12 @@ PARENT_VARIABLE = "TRANSFER_PARENT"
 _PR_SET_PDEATHSIG = 1
 
 
+def worker_command(folder: Path) -> list[str]:
+    """Starts the run in ``folder``."""
+    # -P: a package of the user's working folder that is called like one of ours stays out of the way.
+    return [sys.executable, "-P", "-m", "transfer.harness.worker", str(folder)]
+
+
 def die_with_parent() -> None:
     """Has the kernel send this process SIGTERM, which saves and ends a run, when its parent is gone."""
     if sys.platform != "linux":
@@ -33,6 +39,12 @@ def processes_of(folder: Path) -> list[int]:
     """Ids of all of this machine's processes that belong to the run in ``folder``."""
     wanted = f"{RUN_VARIABLE}={folder.resolve()}".encode()
     return [pid for pid in _all_processes() if pid != os.getpid() and wanted in _environment(pid)]
+
+
+def parent_of(pid: int) -> int:
+    """Id of the process that started ``pid``; 0 if ``pid`` is gone."""
+    stat = _stat(pid)
+    return int(stat[1]) if stat else 0
 
 
 def ask_to_end(folder: Path) -> None:
@@ -57,11 +69,7 @@ def end_tree(folder: Path, patience: float) -> None:
 
 def _roots(pids: list[int]) -> list[int]:
     """Those whose parent is not among them: a loader's workers must live on while a state is saved."""
-    return [pid for pid in pids if _parent(pid) not in pids]
-
-
-def _parent(pid: int) -> int:
-    return int(_stat(pid)[1]) if _stat(pid) else 0
+    return [pid for pid in pids if parent_of(pid) not in pids]
 
 
 def _stat(pid: int) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from transfer.harness.data import DataRoots
-from transfer.harness.estimates import Expected
+from transfer.harness.expected import Expected
 from transfer.harness.folder import Request
 from transfer.harness.plan import Run
 

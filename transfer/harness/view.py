@@ -9,8 +9,8 @@ from rich.live import Live
 from rich.table import Table
 
 from transfer.harness.controller import Campaign, View
+from transfer.harness.pace import Pace, pace_of
 from transfer.harness.plan import Run
-from transfer.harness.progress import Pace, pace_of
 
 _PLAIN_EVERY = 30.0
 Place = Callable[[Run], str]

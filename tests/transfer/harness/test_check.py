@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from crossmae import Backbone
-from transfer.harness.estimates import Expected, write_estimates
+from transfer.harness.expected import Expected, write_expected
 from transfer.harness.setting import Setting
 
 
@@ -169,4 +169,4 @@ def _plant_suite(bench) -> None:
         "suite.yaml", Path("out"), None, None, None, None, [Path(__file__).parent / "tasks", Path("tasks")]
     )
     _, runs, _ = setting.load(note=lambda error: None)
-    write_estimates(Path("out"), {runs[0].identity: Expected(1.0, 2**50)})
+    write_expected(Path("out"), {runs[0].identity: Expected(1.0, 2**50)})

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from transfer.harness.estimate import Estimate, trial_suite, wall_seconds
-from transfer.harness.estimates import read_estimates
+from transfer.harness.expected import read_expected
 from transfer.harness.plan import make_plan
 from transfer.harness.specs import load_specs
 from transfer.harness.suite import BackboneEntry, load_suite
@@ -22,7 +22,7 @@ def test_estimate_is_near_what_the_run_takes(bench):
     code, output = bench.transfer("estimate", "--price", "3600")
     assert code == 0, output
     assert [path.name for path in bench.folder.iterdir() if path.name.startswith(".estimate")] == []
-    expected = next(iter(read_estimates(bench.folder / "out").values())).device_hours
+    expected = next(iter(read_expected(bench.folder / "out").values())).device_hours
     assert float(re.search(r"([\d.]+) in\s+money", output)[1]) == pytest.approx(3600 * expected, abs=0.02 * 3600)
     assert bench.run()[0] == 0
     cost = json.loads((bench.run_folder("counting") / "record.json").read_text())["cost"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from transfer.harness.processes import processes_of
+from transfer.harness.processes import parent_of, processes_of
 
 SLOW = "seconds_per_step=0.15"
 QUICK = "seconds_per_step=0.01"
@@ -82,7 +82,7 @@ def test_several_processes_that_are_told_to_stop_are_resumed_and_not_retried(ben
     bench.write_suite({**content, "devices": {"counting": 2}})
     first = bench.start()
     bench.until_step(3)
-    (launched,) = [pid for pid in processes_of(bench.run_folder("counting")) if parent(pid) == first.pid]
+    (launched,) = [pid for pid in processes_of(bench.run_folder("counting")) if parent_of(pid) == first.pid]
     os.kill(launched, signal.SIGTERM)
     output, _ = first.communicate(timeout=120)
     assert first.returncode == 0, output
@@ -91,10 +91,6 @@ def test_several_processes_that_are_told_to_stop_are_resumed_and_not_retried(ben
     attempt = json.loads((bench.run_folder("counting") / "attempts" / "1.json").read_text())
     assert attempt["exit_code"] == 75
     assert finished(bench) == ["counting", "summing"]
-
-
-def parent(pid):
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.mark.slow
@@ -123,7 +119,7 @@ def loader_worker(bench, controller):
     while True:
         assert time.monotonic() < deadline
         for folder in (bench.folder / "out" / "pretrain").glob("ours/0-*"):
-            below = [pid for pid in processes_of(folder) if parent(pid) != controller]
+            below = [pid for pid in processes_of(folder) if parent_of(pid) != controller]
             if below and (folder / "progress.jsonl").exists():
                 return below[0]
         time.sleep(0.05)

@@ -3,11 +3,9 @@
 import os
 import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from transfer.harness.devices import Pool
 from transfer.harness.failure import Failure
@@ -22,6 +20,7 @@ from transfer.harness.processes import (
     end_tree,
     kill_tree,
     processes_of,
+    worker_command,
 )
 
 GRACE = 30.0
@@ -108,7 +107,7 @@ class LocalLauncher:
         count = self._count(run)
         variables = self._pool.environment(self._pool.names[:count])
         shown = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items() if "MKL" not in name)
-        return f"{shown} {shlex.join(_command(run.folder))}"
+        return f"{shown} {shlex.join(worker_command(run.folder))}"
 
     def place(self, run: Run) -> str:
         """Its devices."""
@@ -120,7 +119,7 @@ class LocalLauncher:
     def _open(self, run: Run, devices: tuple[str, ...]) -> "subprocess.Popen[bytes]":
         with open(run.folder / "log.txt", "ab") as log:
             return subprocess.Popen(
-                _command(run.folder),
+                worker_command(run.folder),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -147,8 +146,3 @@ class LocalLauncher:
         self._pool.give_back(one.devices)
         cause = Failure(f"no sign of life for {self._hang_seconds / 60:g} minutes; ended", True) if one.hung else None
         return ending_of(one.run, one.process.returncode, one.since, cause)
-
-
-def _command(folder: Path) -> list[str]:
-    # -P: a package of the user's working folder that is called like one of ours stays out of the way.
-    return [sys.executable, "-P", "-m", "transfer.harness.worker", str(folder)]

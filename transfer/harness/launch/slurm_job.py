@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from submitit.helpers import DelayedSubmission
 
 from transfer.harness.elastic import JOB_VARIABLE, NODE_VARIABLE, NODES_VARIABLE
-from transfer.harness.processes import PARENT_VARIABLE, RUN_VARIABLE, kill_tree, processes_of
+from transfer.harness.processes import PARENT_VARIABLE, RUN_VARIABLE, kill_tree, parent_of, processes_of, worker_command
 
 
 class SlurmJob:
@@ -27,7 +26,7 @@ class SlurmJob:
         """Runs the worker; its exit code. Reasons lie in the run folder."""
         with open(Path(self.folder) / "log.txt", "ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "transfer.harness.worker", self.folder],
+                worker_command(Path(self.folder)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -43,7 +42,7 @@ class SlurmJob:
         folder = Path(self.folder)
         deadline = time.monotonic() + self.seconds_to_save * 0.8
         for pid in processes_of(folder):
-            if _parent(pid) == os.getpid():
+            if parent_of(pid) == os.getpid():
                 os.kill(pid, signal.SIGTERM)
         while processes_of(folder):
             if time.monotonic() > deadline:
@@ -61,10 +60,3 @@ class SlurmJob:
             NODES_VARIABLE: str(self.nodes),
             NODE_VARIABLE: os.environ.get("SLURM_PROCID", "0"),
         }
-
-
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0

@@ -15,7 +15,7 @@ class Expected:
     bytes_on_disk: int
 
 
-def read_estimates(out: Path) -> dict[str, Expected]:
+def read_expected(out: Path) -> dict[str, Expected]:
     """What ``transfer estimate`` left; empty if it was never called."""
     try:
         content = json.loads((out / "estimate.json").read_text())
@@ -24,10 +24,10 @@ def read_estimates(out: Path) -> dict[str, Expected]:
         return {}
 
 
-def write_estimates(out: Path, estimates: Mapping[str, Expected]) -> None:
+def write_expected(out: Path, estimates: Mapping[str, Expected]) -> None:
     """Adds ``estimates`` to those that are there."""
     out.mkdir(parents=True, exist_ok=True)
-    content = {identity: asdict(one) for identity, one in {**read_estimates(out), **estimates}.items()}
+    content = {identity: asdict(one) for identity, one in {**read_expected(out), **estimates}.items()}
     temporary = out / f".estimate.json.{os.getpid()}"
     temporary.write_text(json.dumps(content, indent=1) + "\n")
     temporary.replace(out / "estimate.json")
