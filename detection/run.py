@@ -101,7 +101,7 @@ def _with_job(
 def _forgetting_groups() -> Iterator[None]:
     """Has detectron2 forget the process group that it keeps for the life of the process.
 
-    A group that is still held when Python ends takes the process along now and then (SIGABRT): its threads hold tensors.
+    A group that is still held when Python ends aborts the process now and then: its threads hold tensors.
     """
     try:
         yield

@@ -22,7 +22,7 @@ def register(data_root: Path, split: str) -> str:
 def read_dicts(data_root: Path, split: str, classes: int) -> list[dict[str, Any]]:
     """The images of ``split`` in detectron2's format; training leaves out those without an object.
 
-    Reading also fills in detectron2's map of category ids, without which COCOEvaluator counts every class as another.
+    Reading also fills in detectron2's map of category ids, which the evaluator needs.
 
     Raises:
         UserError: no usable annotation file, or one of another data set; the line names the file.

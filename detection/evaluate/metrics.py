@@ -1,4 +1,4 @@
-"""Box and mask AP by detectron2's COCOEvaluator over pycocotools."""
+"""A detector's box and mask AP, and their names in a result."""
 
 import json
 import math
@@ -6,25 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from detectron2.evaluation import COCOEvaluator, inference_on_dataset
+from detectron2.evaluation import inference_on_dataset
 from torch import nn
+
+from detection.evaluate.coco import CocoEvaluator, Results
 
 NAMES = {"AP": "ap", "AP50": "ap50", "AP75": "ap75", "APs": "ap_small", "APm": "ap_medium", "APl": "ap_large"}
 KINDS = {"bbox": "box", "segm": "mask"}
 
 
-def evaluate(model: nn.Module, loader: Any, dataset: str, folder: Path) -> dict[str, dict[str, float]]:
-    """AP of ``model`` over ``loader``, every image once over all processes; predictions go to ``folder``.
+def evaluate(model: nn.Module, loader: Any, dataset: str, folder: Path) -> Results:
+    """AP of ``model`` over ``loader``, every image once over all processes; detections go to ``folder``.
 
     Returns:
-        COCOEvaluator's results by kind (``bbox``, ``segm``) on the main process, nothing on the others.
+        On the main process the results by kind, nothing on the others.
     """
-    evaluator = COCOEvaluator(dataset, output_dir=str(folder), use_fast_impl=False)
     model.eval()
-    results = inference_on_dataset(model, loader, evaluator)
-    # The same predictions once more, pickled.
-    (folder / "instances_predictions.pth").unlink(missing_ok=True)
-    return dict(results or {})
+    return dict(inference_on_dataset(model, loader, CocoEvaluator(dataset, folder)))
 
 
 def metrics_of(results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

@@ -77,7 +77,8 @@ class PerImageMaskHead(MaskRCNNConvUpsampleHead):
             return {"loss_mask": logits.sum() * 0}
         side = logits.shape[-1]
         classes = torch.cat([image.gt_classes for image in instances])
-        truths = [image.gt_masks.crop_and_resize(image.proposal_boxes.tensor, side) for image in instances if len(image)]
+        seen = [image for image in instances if len(image)]
+        truths = [image.gt_masks.crop_and_resize(image.proposal_boxes.tensor, side) for image in seen]
         chosen = logits[torch.arange(len(logits), device=logits.device), classes]
         errors = F.binary_cross_entropy_with_logits(chosen, torch.cat(truths).to(chosen), reduction="none").mean((1, 2))
         share = _shares([len(image) for image in instances], errors)
