@@ -15,7 +15,9 @@ from results.table_spec import Line
 CONFIDENCE = 0.95
 _PER_SAMPLE = frozenset({"top1", "top5"})
 """Metrics that are means over validation samples."""
-LOWER_IS_BETTER = frozenset({"minutes_per_epoch", "memory_mb", "loss"})
+_LOWER_IS_BETTER = frozenset({"minutes_per_epoch", "ms_per_step", "memory_mb", "loss"})
+_RANKS_NOTHING = ("to_visible_", "to_masked_")
+"""Where a decoder looks is neither better nor worse."""
 
 
 class CompareError(ValueError):
@@ -65,7 +67,7 @@ class Comparison:
         if not (self.same_recipe and self.over_seeds.excludes_zero):
             return Verdict.CANNOT_TELL
         higher = self.over_seeds.mean > 0
-        return Verdict.BETTER if higher != (self.metric in LOWER_IS_BETTER) else Verdict.WORSE
+        return Verdict.BETTER if higher != (self.metric in _LOWER_IS_BETTER) else Verdict.WORSE
 
     def disagreeing_seeds(self) -> tuple[int, ...]:
         """Seeds whose difference has the other sign than the mean."""
@@ -73,7 +75,7 @@ class Comparison:
 
 
 def compare(runs: Runs, a: str, b: str) -> list[Comparison]:
-    """Every metric of every task that both backbones have under common seeds, sorted by task and metric.
+    """Every metric that ranks backbones, of every task that both have under common seeds, by task and metric.
 
     Raises:
         CompareError: a backbone without records, or no seed of a task in common.
@@ -129,7 +131,8 @@ def _shown(interval: Interval) -> str:
 
 
 def _metrics(runs: Runs) -> set[tuple[str, str]]:
-    return {(stored.record.task.name, metric) for stored in runs.records for metric in stored.record.metrics}
+    found = ((stored.record.task.name, metric) for stored in runs.records for metric in stored.record.metrics)
+    return {(task, metric) for task, metric in found if not metric.startswith(_RANKS_NOTHING)}
 
 
 def _compare(index: RunIndex, task: str, metric: str, a: str, b: str) -> Comparison | None:

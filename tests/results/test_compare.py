@@ -59,6 +59,16 @@ def test_lower_is_better_for_runtimes() -> None:
     assert only(runs).verdict is Verdict.BETTER
 
 
+def test_where_decoders_look_is_not_compared() -> None:
+    records = [
+        make_record(task, name, seed, {metric: value + seed})
+        for seed in range(3)
+        for name, value in (("a", 5.0), ("b", 9.0))
+        for task, metric in (("attention", "to_visible_sum"), ("psnr", "psnr"))
+    ]
+    assert only(Runs(tuple(StoredRecord(Path("nowhere"), record) for record in records))).metric == "psnr"
+
+
 def test_seeds_that_disagree_are_named() -> None:
     assert only(pairs([2.0, -0.5, 1.9])).disagreeing_seeds() == (1,)
 
