@@ -33,7 +33,8 @@ def describe(
         UserError: no plain vision transformer, or an unknown number of heads.
     """
     if "patch_embed.proj.weight" not in weights or "pos_embed" not in weights:
-        raise UserError(f"{source} holds no vision transformer (no patch_embed.proj.weight or no pos_embed)")
+        lacking = "no patch_embed.proj.weight or no pos_embed"
+        raise UserError(f"{source} holds no vision transformer ({lacking}); give weights of a plain ViT")
     _refuse_gates(weights, source)
     spec = _read(weights, source, num_heads, dict(pretraining or {}))
     complete = {**weights, "pos_embed": _with_prefix(weights["pos_embed"], spec.num_prefix)}

@@ -51,7 +51,7 @@ def owner(folder: Path) -> str | None:
     path = folder / "lock"
     if not path.exists():
         return None
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = _open(path)
     try:
         # A shared lock succeeds beside a running run's shared lock, so the question is asked with an exclusive one.
         if _try(descriptor, fcntl.LOCK_EX):
@@ -59,6 +59,13 @@ def owner(folder: Path) -> str | None:
         return _name(_read(descriptor))
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR)  # NFS locks nothing exclusively that is only open for reading.
+    except OSError:
+        return os.open(path, os.O_RDONLY)  # Somebody else's folder.
 
 
 def _joins(descriptor: int, folder: Path) -> bool:
