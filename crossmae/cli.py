@@ -11,7 +11,7 @@ import typer
 from crossmae.analysis import bench
 from crossmae.analysis.commands import register as register_analysis
 from crossmae.data.commands import register as register_data
-from crossmae.errors import UserError
+from crossmae.errors import UserError, told
 from crossmae.train.lock import hold_folder
 from crossmae.train.stop import EXIT_RESUME, Stopped, leaving_at_once
 
@@ -22,8 +22,8 @@ def main() -> None:
     """Runs the command line; errors are one line, exit code 75 means that the same command goes on later."""
     try:
         app()
-    except UserError as error:
-        print(f"crossmae: {error}", file=sys.stderr)
+    except (UserError, OSError) as error:
+        print(f"crossmae: {told(error)}", file=sys.stderr)
         sys.exit(1)
     except Stopped as stop:
         print(f"crossmae: {stop}", file=sys.stderr)

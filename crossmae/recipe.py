@@ -12,12 +12,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import dacite
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from crossmae.errors import UserError
+
+T = TypeVar("T")
 
 _FIELDS = {"base", "source", "deviations", "protocol", "execution"}
 
@@ -56,6 +59,26 @@ def load_recipe(folder: Path, name: str, overrides: Sequence[str] = ()) -> Recip
     for override in overrides:
         recipe = _override(recipe, override)
     return recipe
+
+
+def values_of(kind: type[T], values: Mapping[str, Any], where: str) -> T:
+    """An instance of the dataclass ``kind``, nested ones included, from a recipe's plain values; lists become tuples.
+
+    Raises:
+        UserError: an unknown, missing or mistyped value, named in one line that begins with ``where``.
+    """
+    try:
+        return dacite.from_dict(kind, dict(values), dacite.Config(strict=True, cast=[tuple]))
+    except dacite.UnexpectedDataError as error:
+        raise UserError(f"{where} has unknown {', '.join(sorted(error.keys))}") from error
+    except dacite.MissingValueError as error:
+        raise UserError(f"{where} lacks {error.field_path}") from error
+    except dacite.WrongTypeError as error:
+        hint = "; YAML wants 1.0e-3 and not 1e-3" if isinstance(error.value, str) else ""
+        kinds = getattr(error.field_type, "__name__", str(error.field_type))
+        raise UserError(f"{where}: {error.field_path} is {error.value!r}, not {kinds}{hint}") from error
+    except TypeError as error:  # One value where several are wanted.
+        raise UserError(f"{where}: {error}") from error
 
 
 def _read(folder: Path, name: str) -> Recipe:

@@ -1,11 +1,6 @@
 """What decides the numbers of a ViTDet run: the typed form of a recipe's ``protocol``."""
 
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from typing import Any, TypeVar, get_type_hints
-
-from crossmae.errors import UserError
-
-T = TypeVar("T")
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -100,28 +95,3 @@ class Execution:
     """``fused`` (SDPA), ``plain`` (matrix products), or ``auto``: fused on a GPU."""
     test_batch: int = 1
     drawn_images: int = 6
-
-
-def parse(kind: type[T], values: dict[str, Any], where: str) -> T:
-    """Builds the dataclass ``kind`` from plain values, section by section.
-
-    Raises:
-        UserError: a missing or unknown key, or text in place of a number.
-    """
-    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
-    if unknown := set(values) - set(known):
-        raise UserError(f"{where}: unknown {', '.join(sorted(unknown))}; it has {', '.join(known)}")
-    hints = get_type_hints(kind)
-    built = {name: _value(hints[name], value, f"{where}.{name}") for name, value in values.items()}
-    required = [name for name, known_field in known.items() if known_field.default is MISSING]
-    if missing := [name for name in required if name not in values]:
-        raise UserError(f"{where} lacks {', '.join(missing)}")
-    return kind(**built)
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    if isinstance(hint, type) and is_dataclass(hint):
-        return parse(hint, value, where)
-    if hint in (int, float, float | None) and isinstance(value, str):
-        raise UserError(f"{where} is the text {value!r}, not a number; YAML wants 1.0e-3 and not 1e-3")
-    return value

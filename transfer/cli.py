@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from crossmae.errors import UserError
+from crossmae.errors import UserError, told
 from transfer.commands.calibrate import calibrate
 from transfer.commands.check import check
 from transfer.commands.estimate import estimate
@@ -90,8 +90,8 @@ def run_all_main() -> None:
 def _in_one_line(command: Callable[[], None]) -> None:
     try:
         command()
-    except UserError as error:
-        print(error, file=sys.stderr)
+    except (UserError, OSError) as error:
+        print(told(error), file=sys.stderr)
         sys.exit(1)
 
 

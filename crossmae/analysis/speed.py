@@ -103,8 +103,9 @@ def measure(settings: Settings, steps: int = 20, warmup: int = 5, device: str = 
 def synthetic_batch(settings: Settings, count: int, device: torch.device) -> dict[str, torch.Tensor]:
     """``count`` images of noise, as the trainer's micro-batches are."""
     size = settings.model.image_size
+    images = torch.randint(256, (count, 3, size, size), dtype=torch.uint8, device=device)
     return {
-        "image": torch.randint(256, (count, 3, size, size), dtype=torch.uint8, device=device),
+        "image": images.float() if settings.execution.in_memory else images,
         "noise": torch.rand(count, settings.model.num_patches, device=device),
     }
 

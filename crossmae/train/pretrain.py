@@ -72,7 +72,9 @@ def pretrain(
         write_unlabelled(data)
     folder.mkdir(parents=True, exist_ok=True)
     images = open_images(data)
-    workload = Pretraining(chosen, images, recipe.protocol, folder, _on_device(chosen.augment, images, device))
+    workload = Pretraining(
+        chosen, images, recipe.protocol, folder, _on_device(chosen.execution.augment, images, device)
+    )
     execution = replace(chosen.execution, device=device, precision=precision or chosen.execution.precision)
     fitted = fit(workload, chosen.plan, folder, progress, execution)
     if fitted.is_main:

@@ -34,7 +34,7 @@ class Autoencoding(Learner):
 
     def model(self) -> nn.Module:
         """The autoencoder."""
-        return MaskedAutoencoder(self.settings.model, check_backend(self.settings.attention))
+        return MaskedAutoencoder(self.settings.model, check_backend(self.settings.execution.attention))
 
     def optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
         """AdamW, without weight decay on 1-D parameters."""
@@ -56,14 +56,14 @@ class Pretraining(Autoencoding, Workload):
         super().__init__(settings)
         self.images, self.on_device = images, on_device
         self.identity = {"protocol": dict(protocol), "images": images.fingerprint}
-        self.unreadable = Unreadable(folder / "unreadable.txt", settings.most_unreadable)
+        self.unreadable = Unreadable(folder / "unreadable.txt", settings.execution.most_unreadable)
 
     def dataset(self) -> KeyedDataset:
         """The images, decoded beforehand if the recipe says so."""
         protocol, model = self.settings.protocol, self.settings.model
         seed = self.settings.plan.seed
         views = Views(model.image_size, model.num_patches, seed, protocol.crop_scale, protocol.flip)
-        if self.settings.in_memory:
+        if self.settings.execution.in_memory:
             return MemorySamples(self.images, views)
         if self.on_device:
             return BoxSamples(self.images, views)

@@ -1,13 +1,12 @@
 """A pretraining recipe's values, checked and in types."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from crossmae.errors import UserError
 from crossmae.model.config import MAEConfig
 from crossmae.model.presets import preset_config
-from crossmae.recipe import Recipe
+from crossmae.recipe import Recipe, values_of
 from crossmae.train.plan import Execution, TrainPlan
 from crossmae.train.schedule import scaled_lr
 
@@ -38,21 +37,27 @@ class Protocol:
 
 
 @dataclass(frozen=True)
+class PretrainExecution(Execution):
+    """The ``execution`` section of a pretraining recipe."""
+
+    in_memory: bool = False
+    """Keep all images decoded in memory (small square images only)."""
+    most_unreadable: int = 100
+    """More images that cannot be read than this stop the run."""
+    augment: Literal["host", "device", "auto"] = "host"
+    """Where crops are resized: ``auto`` is on a GPU if the images are a ``raw`` cache."""
+    attention: str = "auto"
+    """Backend of attention, see ``crossmae.model.attention``."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that a pretraining run needs to know beside its data and its folder."""
 
     protocol: Protocol
     model: MAEConfig
     plan: TrainPlan
-    execution: Execution
-    in_memory: bool
-    """Keep all images decoded in memory (small square images only)."""
-    most_unreadable: int
-    """More images that cannot be read than this stop the run."""
-    augment: Literal["host", "device", "auto"] = "host"
-    """Where crops are resized: ``auto`` is on a GPU if the images are a ``raw`` cache."""
-    attention: str = "auto"
-    """Backend of attention, see ``crossmae.model.attention``."""
+    execution: PretrainExecution
 
     @property
     def lr(self) -> float:
@@ -66,23 +71,14 @@ def settings(recipe: Recipe, seed: int) -> Settings:
     Raises:
         UserError: an unknown, missing or wrong value, named in one line.
     """
-    protocol = build(Protocol, recipe.protocol, f"the protocol of recipe {recipe.name}")
+    protocol = values_of(Protocol, recipe.protocol, f"the protocol of recipe {recipe.name}")
     options = dict(protocol.model)
     model = preset_config(options.pop("preset", "vit_b16"), **options)
-    execution = dict(recipe.execution)
-    in_memory, most_unreadable = execution.pop("in_memory", False), execution.pop("most_unreadable", 100)
-    attention, augment = execution.pop("attention", "auto"), execution.pop("augment", "host")
-    if augment not in ("host", "device", "auto"):
-        raise UserError(f"the execution of recipe {recipe.name}: augment is host, device or auto, not {augment!r}")
     return Settings(
         protocol=protocol,
         model=model,
         plan=_plan(protocol, model, seed),
-        execution=build(Execution, execution, f"the execution of recipe {recipe.name}"),
-        in_memory=in_memory,
-        most_unreadable=most_unreadable,
-        augment=augment,
-        attention=attention,
+        execution=values_of(PretrainExecution, recipe.execution, f"the execution of recipe {recipe.name}"),
     )
 
 
@@ -99,19 +95,3 @@ def _plan(protocol: Protocol, model: MAEConfig, seed: int) -> TrainPlan:
         clip_grad=protocol.clip_grad,
         seed=seed,
     )
-
-
-def build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
-    """An instance of the dataclass ``kind``; lists become tuples.
-
-    Raises:
-        UserError: an unknown or missing value.
-    """
-    known = {f.name for f in fields(kind)}
-    if unknown := sorted(set(values) - known):
-        raise UserError(f"{where} has unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-    frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    try:
-        return kind(**frozen)
-    except TypeError as error:
-        raise UserError(f"{where}: {str(error).rpartition('() ')[2]}") from error

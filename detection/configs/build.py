@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from crossmae.errors import UserError
-from crossmae.recipe import load_recipe
+from crossmae.recipe import load_recipe, values_of
 from detection.configs.dims import Dims
 from detection.configs.loader import loader_config
 from detection.configs.model import model_config
 from detection.configs.schedule import optimizer_config, schedule_config, train_config
-from detection.protocol import Protocol, parse
+from detection.protocol import Protocol
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -33,7 +33,7 @@ def native_config(
     names: tuple[str, str] = ("coco_2017_train", "coco_2017_val"),
 ) -> NativeConfig:
     """The LazyConfig of ``recipe`` over the registered data sets ``names`` (training, test)."""
-    protocol = parse(Protocol, load_recipe(RECIPES, recipe).protocol, recipe)
+    protocol = values_of(Protocol, load_recipe(RECIPES, recipe).protocol, recipe)
     check_dims(protocol, dims)
     return NativeConfig(
         model=model_config(protocol, dims, relative_positions),

@@ -67,9 +67,9 @@ def test_a_recipe_for_another_depth_is_refused(
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"iterations": 3}, "lacks"),
-        ({"surprise": 3}, "unknown surprise"),
-        ({"learning_rate": "1e-4"}, "the text '1e-4', not a number"),
+        ({"classes": 3}, "recipe lacks image_size"),
+        ({"surprise": 3}, "recipe has unknown surprise"),
+        ({"classes": "3e1"}, "recipe: classes is '3e1', not int; YAML wants"),
     ],
 )
 def test_a_faulty_protocol_is_named(values: dict[str, object], says: str) -> None:

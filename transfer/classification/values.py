@@ -1,10 +1,11 @@
 """The values of a classification recipe, checked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from crossmae.errors import UserError
+from crossmae.recipe import values_of
 from crossmae.train.plan import TrainPlan
 from transfer.classification.augment import Augmentation
 
@@ -80,16 +81,4 @@ def read_values(protocol: Mapping[str, Any]) -> FinetuneValues | LinearValues:
     method = str(given.pop("method", None))
     if method not in METHODS:
         raise UserError(f"unknown method {method!r} in the recipe; choose {' or '.join(METHODS)}")
-    given["augmentation"] = _build(Augmentation, given.get("augmentation", {}))
-    values = _build(METHODS[method], given)
-    assert isinstance(values, FinetuneValues | LinearValues)
-    return values
-
-
-def _build(kind: type, given: Mapping[str, Any]) -> object:
-    if unknown := set(given) - {f.name for f in fields(kind)}:
-        raise UserError(f"the recipe has unknown {', '.join(sorted(unknown))}")
-    try:
-        return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
-    except TypeError as error:
-        raise UserError(f"the recipe is not complete: {error}") from error
+    return values_of(METHODS[method], given, "the recipe")

@@ -76,14 +76,19 @@ def test_a_run_leaves_a_checkpoint_a_log_and_curves_and_a_second_start_has_nothi
         (["demo_cross"], "no recipe 'demo_cross'; known recipes: crossmae15_400ep"),
         (["demo_mae", "model.depht=3"], "recipe demo_mae has no value 'model.depht'"),
         (["demo_mae", "model.decoder=both"], "decoder must be"),
+        (["demo_mae", "max_steps=many"], "max_steps is 'many', not int | None"),
+        (["demo_mae", "base_lr=[1.0e-3]"], "base_lr is [0.001], not float"),
+        (["demo_mae", "precision=fp16"], "precision is 'fp16', not"),
         (["demo_mae", "--data", "gone"], "no images at"),
+        (["demo_mae", "--data", ".", "--out", "file"], "file: File exists"),
     ],
 )
 def test_a_mistake_is_one_line(
     arguments: list[str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["crossmae", "pretrain", *arguments, "--out", "run", "dataset=none"])
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["crossmae", "pretrain", "--out=run", *arguments, "dataset=none"])
 
     with pytest.raises(SystemExit) as ended:
         main()

@@ -10,17 +10,17 @@ import torch
 from detectron2.config import instantiate
 
 from crossmae.data.keyed import SampleKey
-from crossmae.recipe import Recipe
+from crossmae.recipe import Recipe, values_of
 from crossmae.train.plan import split_batch
 from detection.configs.loader import loader_config
 from detection.data.register import read_dicts, register
 from detection.data.samples import KeyedSamples, train_loader
-from detection.protocol import Protocol, parse
+from detection.protocol import Protocol
 
 
 @pytest.fixture(scope="module")
 def samples(coco: Path, short_recipe: Callable[..., Recipe]) -> KeyedSamples:
-    protocol = parse(Protocol, short_recipe().protocol, "recipe")
+    protocol = values_of(Protocol, short_recipe().protocol, "recipe")
     config = loader_config(protocol, (register(coco, "train"), register(coco, "val")), workers=0)
     return KeyedSamples(read_dicts(coco, "train", 4), instantiate(config.train.mapper), seed=0)
 

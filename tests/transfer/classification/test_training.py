@@ -150,7 +150,7 @@ def test_folder_of_another_recipe_is_refused(
     [
         ({**FINETUNE, "methd": 1}, "unknown methd"),
         ({**FINETUNE, "method": "guess"}, "unknown method 'guess'"),
-        ({"method": "linear"}, "not complete"),
+        ({"method": "linear"}, "lacks global_batch"),
         ({**FINETUNE, "augmentation": {"colour": 1}}, "unknown colour"),
     ],
 )
