@@ -13,11 +13,14 @@ from crossmae.data.crops import NUMBERS, Crops, random_crops
 from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.data.images import Images, Source
 from crossmae.data.keyed import SampleKey, uniform
-from crossmae.data.pictures import open_picture
+from crossmae.data.pictures import Picture, open_picture
 from crossmae.data.resample import BatchResampler
 from crossmae.errors import UserError
 
 Used = TypeVar("Used")
+
+_AT_ONCE = 32
+"""Images that are held open while the boxes of all of them are drawn."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +72,29 @@ class ImageSamples:
         side = self.views.image_size
         batch = torch.empty(len(keys), 3, side, side, dtype=torch.uint8)
         unreadable: list[int] = []
-        for place, key in enumerate(keys):
-            view, mirror = readable(self.images, key.index, partial(self._view, key), unreadable)
-            batch[place] = view.flip(-1) if mirror else view
+        for start in range(0, len(keys), _AT_ONCE):
+            self._fill(batch[start : start + _AT_ONCE], keys[start : start + _AT_ONCE], unreadable)
         return {"image": batch, "noise": self.views.noise(keys), "unreadable": unreadable}
 
-    def _view(self, key: SampleKey, source: Source) -> tuple[Tensor, bool]:
-        picture = open_picture(source, self.exact)
-        crops = self.views.crops([key], [picture.size])
-        return picture.view(crops.box(0), self.views.image_size), bool(crops.mirror[0])
+    def _fill(self, batch: Tensor, keys: Sequence[SampleKey], unreadable: list[int]) -> None:
+        pictures = [readable(self.images, key.index, self._open, unreadable) for key in keys]
+        crops = self.views.crops(keys, [picture.size for picture in pictures])
+        for place, picture in enumerate(pictures):
+            try:
+                batch[place] = self._view(picture, crops, place)
+            except UnreadableImage:  # beyond its head
+                batch[place] = readable(self.images, keys[place].index, partial(self._alone, keys[place]), unreadable)
+
+    def _open(self, source: Source) -> Picture:
+        return open_picture(source, self.exact)
+
+    def _alone(self, key: SampleKey, source: Source) -> Tensor:
+        picture = self._open(source)
+        return self._view(picture, self.views.crops([key], [picture.size]), 0)
+
+    def _view(self, picture: Picture, crops: Crops, place: int) -> Tensor:
+        view = picture.view(crops.box(place), self.views.image_size)
+        return view.flip(-1) if crops.mirror[place] else view
 
 
 def readable(images: Images, index: int, use: Callable[[Source], Used], unreadable: list[int]) -> Used:

@@ -1,5 +1,6 @@
 """Faster ways to a view of an image stay within what the documentation says of them."""
 
+import hashlib
 import io
 from pathlib import Path
 
@@ -118,3 +119,26 @@ def test_views_made_on_the_device_are_torchvisions(raw: Path) -> None:
         difference = (views[place] - expected.clamp(0, 255)).abs()
         assert difference.mean() < 0.05
         assert (difference > 0.5).float().mean() < 0.01
+
+
+def test_samples_of_the_demos_images_stay_what_the_measured_tables_rest_on(tmp_path: Path) -> None:
+    drawn = SceneSource(0).draw("pretrain-one", "unlabelled", 8, objects=(1, 1), scale=(0.5, 0.9))
+    for number, one in enumerate(drawn):
+        Image.fromarray(one.image).save(tmp_path / f"{number}.png")
+    samples = ImageSamples(open_images(tmp_path), Views(image_size=64, num_patches=64, seed=0))
+    batch = samples.__getitems__([SampleKey(epoch, index) for epoch in range(4) for index in range(8)])
+
+    content = batch["image"].numpy().tobytes() + batch["noise"].numpy().tobytes()
+    assert hashlib.sha256(content).hexdigest()[:16] == "05b29e12426aacec"
+
+
+def test_a_file_that_breaks_off_is_replaced_whichever_way_it_is_decoded(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_bytes(encoded(scene(number)))
+    (tmp_path / "1.jpg").write_bytes((tmp_path / "1.jpg").read_bytes()[:-300])
+    images, keys = open_images(tmp_path), [SampleKey(0, index) for index in (0, 1, 2)]
+    for exact in (True, False):
+        batch = ImageSamples(images, VIEWS, exact).__getitems__(keys)
+        alone = ImageSamples(images, VIEWS, exact)[SampleKey(0, 1)]
+        assert batch["unreadable"] == [1]
+        assert torch.equal(batch["image"][1], alone["image"][0])
