@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -80,12 +81,12 @@ def _guarded(name: str, problems: Callable[[], list[str]]) -> list[str]:
 
 def _of_task(spec: TaskSpec, request: ProbeRequest, known: dict[str, list[str]]) -> list[str]:
     """Tasks with one way to check and the same options ask the same of the data: it is looked at once."""
-    missing = [f"{spec.name} needs {name}, which is not installed; run `make setup`" for name in _missing(spec)]
+    engine = [f"{spec.name} needs {name}, {fault}; run `make setup`" for name in spec.engine if (fault := _fault(name))]
     task = load_adapter(spec)
     kind = f"{type(task).check.__module__} {type(task).check.__qualname__} {dict(spec.options)}"
     if request.data_root is not None and kind not in known:
         known[kind] = _of_data(task, Path(request.data_root), request.demo)
-    return [*missing, *known.get(kind, [])]
+    return [*engine, *known.get(kind, [])]
 
 
 def _of_data(task: Task, root: Path, demo: bool) -> list[str]:
@@ -96,8 +97,15 @@ def _of_data(task: Task, root: Path, demo: bool) -> list[str]:
     return [str(problem) for problem in task.check(root)]
 
 
-def _missing(spec: TaskSpec) -> list[str]:
-    return [name for name in spec.engine if find_spec(name) is None]
+def _fault(module: str) -> str | None:
+    """What is wrong with a module of an engine; one that was built for another torch shows only when it is loaded."""
+    if find_spec(module) is None:
+        return "which is not installed"
+    try:
+        import_module(module)
+    except Exception as error:
+        return f"which cannot be loaded ({type(error).__name__}: {' '.join(str(error).split())})"
+    return None
 
 
 def _write_demo(task: Task, root: Path) -> None:

@@ -82,6 +82,9 @@ PROBLEMS = {
     "another model's checkpoint": ("resnet.pth",),
     "weights of another size": ("small is vit_demo, not vit_b16; name it --backbone NAME:ARCH=SOURCE",),
     "missing engine": ("engined needs no_such_engine, which is not installed; run `make setup`",),
+    "engine for another torch": (
+        "engined needs broken_engine, which cannot be loaded (ImportError: undefined symbol);",
+    ),
     "recipe that does not exist": ("no recipe 'huge'; known recipes: ",),
     "disk too small": ("GiB free of 1048576.0 that are needed; free some, or choose another --out",),
     "device that is not there": ("--devices 0,9: no GPU 9 on this machine; it has 0, 1",),
@@ -89,7 +92,7 @@ PROBLEMS = {
 
 
 @pytest.mark.slow
-def test_fifteen_planted_problems_are_all_reported_in_one_go(bench, monkeypatch):
+def test_sixteen_planted_problems_are_all_reported_in_one_go(bench, monkeypatch):
     monkeypatch.chdir(bench.folder)
     _plant_data(bench.folder / "data")
     _plant_weights()
@@ -157,7 +160,10 @@ def _plant_weights() -> None:
 def _plant_suite(bench) -> None:
     Path("tasks", "recipes").mkdir(parents=True)
     Path("tasks", "recipes", "quick.yaml").write_text("protocol: {}\n")
-    engined = "version: 1\ntitle: x\nadapter: counting:Counting\nmetrics: [a]\nengine: [no_such_engine]\n"
+    engined = (
+        "version: 1\ntitle: x\nadapter: counting:Counting\nmetrics: [a]\nengine: [no_such_engine, broken_engine]\n"
+    )
+    Path("tasks", "broken_engine.py").write_text("raise ImportError('undefined symbol')")
     Path("tasks", "engined.yaml").write_text(engined)
     names = ("imagenet_finetune", "inat19", "places365", "coco_vitdet", "ade20k_upernet")
     content = bench.suite_content({**dict.fromkeys(names, "demo"), "imagenet_linear": "huge", "engined": "quick"})
