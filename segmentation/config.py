@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from mmengine.config import Config
 
 from crossmae.errors import UserError
+from crossmae.recipe import values_of
+from segmentation.protocol import Protocol
 
 if TYPE_CHECKING:
     from crossmae.backbone import BackboneSpec
@@ -27,58 +29,59 @@ def upernet(protocol: Mapping[str, Any], spec: "BackboneSpec", data_root: Path, 
         classes: names of the data set's classes; needed where they are not ADE20K's 150.
 
     Raises:
-        UserError: the recipe is for a deeper backbone, or mmsegmentation cannot build it.
+        UserError: a faulty value, the recipe is for a deeper backbone, or mmsegmentation cannot build it.
     """
-    _check_blocks(protocol, spec)
+    values = values_of(Protocol, protocol, "the protocol")
+    _check_blocks(values, spec)
     config = Config.fromfile(NATIVE)
-    config.merge_from_dict({"model": _model(protocol, spec), "optim_wrapper": _optimizer(protocol, spec)})
-    config.param_scheduler = _schedule(protocol)
-    config.train_cfg.max_iters = protocol["max_steps"]
-    config.train_dataloader.batch_size = protocol["batch_size"]
-    config.train_dataloader.dataset.pipeline = _training_pipeline(config.train_pipeline, protocol)
-    config.val_dataloader.dataset.pipeline[1].scale = tuple(protocol["image_scale"])
+    config.merge_from_dict({"model": _model(values, spec), "optim_wrapper": _optimizer(values, spec)})
+    config.param_scheduler = _schedule(values)
+    config.train_cfg.max_iters = values.max_steps
+    config.train_dataloader.batch_size = values.batch_size
+    config.train_dataloader.dataset.pipeline = _training_pipeline(config.train_pipeline, values)
+    config.val_dataloader.dataset.pipeline[1].scale = values.image_scale
     for loader in (config.train_dataloader, config.val_dataloader):
-        loader.dataset.update(_dataset(data_root, protocol, classes))
+        loader.dataset.update(_dataset(data_root, values, classes))
     config.test_dataloader = config.val_dataloader
     return config
 
 
-def _check_blocks(protocol: Mapping[str, Any], spec: "BackboneSpec") -> None:
-    if max(protocol["out_indices"]) >= spec.depth:
+def _check_blocks(values: Protocol, spec: "BackboneSpec") -> None:
+    if max(values.out_indices) >= spec.depth:
         fitting = f"ade20k_upernet_{spec.arch}" if spec.arch else "one with other out_indices"
         raise UserError(
-            f"the recipe taps block {max(protocol['out_indices'])}, the backbone has {spec.depth} blocks; use {fitting}"
+            f"the recipe taps block {max(values.out_indices)}, the backbone has {spec.depth} blocks; use {fitting}"
         )
 
 
-def _model(protocol: Mapping[str, Any], spec: "BackboneSpec") -> Values:
-    crop = (protocol["crop"], protocol["crop"])
-    head = {"num_classes": protocol["classes"]}
+def _model(values: Protocol, spec: "BackboneSpec") -> Values:
+    crop = (values.crop, values.crop)
+    head = {"num_classes": values.classes}
     return {
         "pretrained": None,
         "data_preprocessor": {"size": crop},
-        "backbone": _backbone(protocol, spec),
+        "backbone": _backbone(values, spec),
         "neck": {"embed_dim": spec.embed_dim},
-        "decode_head": {"in_channels": [spec.embed_dim] * 4, "channels": protocol["channels"], **head},
-        "auxiliary_head": {"in_channels": spec.embed_dim, "channels": protocol["aux_channels"], **head},
-        "test_cfg": {"crop_size": crop, "stride": (protocol["stride"], protocol["stride"])},
+        "decode_head": {"in_channels": [spec.embed_dim] * 4, "channels": values.channels, **head},
+        "auxiliary_head": {"in_channels": spec.embed_dim, "channels": values.aux_channels, **head},
+        "test_cfg": {"crop_size": crop, "stride": (values.stride, values.stride)},
     }
 
 
-def _backbone(protocol: Mapping[str, Any], spec: "BackboneSpec") -> Values:
+def _backbone(values: Protocol, spec: "BackboneSpec") -> Values:
     # mmsegmentation's class knows one token before the patches.
     kind = {} if spec.num_prefix == 1 else {"type": "PrefixMAE", "num_prefix": spec.num_prefix}
     return {
         **kind,
-        "img_size": (protocol["crop"], protocol["crop"]),
-        "patch_size": protocol["patch_size"],
+        "img_size": (values.crop, values.crop),
+        "patch_size": values.patch_size,
         "embed_dims": spec.embed_dim,
         "num_layers": spec.depth,
         "num_heads": spec.num_heads,
         "mlp_ratio": _whole(spec.mlp_ratio),
-        "out_indices": list(protocol["out_indices"]),
-        "drop_path_rate": protocol["drop_path"],
-        "init_values": protocol["layer_scale"],
+        "out_indices": list(values.out_indices),
+        "drop_path_rate": values.drop_path,
+        "init_values": values.layer_scale,
     }
 
 
@@ -88,15 +91,15 @@ def _whole(mlp_ratio: float) -> int:
     return int(mlp_ratio)
 
 
-def _optimizer(protocol: Mapping[str, Any], spec: "BackboneSpec") -> Values:
+def _optimizer(values: Protocol, spec: "BackboneSpec") -> Values:
     return {
-        "optimizer": {"lr": protocol["lr"], "weight_decay": protocol["weight_decay"]},
-        "paramwise_cfg": {"num_layers": spec.depth, "layer_decay_rate": protocol["layer_decay"]},
+        "optimizer": {"lr": values.lr, "weight_decay": values.weight_decay},
+        "paramwise_cfg": {"num_layers": spec.depth, "layer_decay_rate": values.layer_decay},
     }
 
 
-def _schedule(protocol: Mapping[str, Any]) -> list[Values]:
-    warmup, end = protocol["warmup_steps"], protocol["max_steps"]
+def _schedule(values: Protocol) -> list[Values]:
+    warmup, end = values.warmup_steps, values.max_steps
     if end <= warmup:
         raise UserError(f"max_steps ({end}) must be larger than warmup_steps ({warmup})")
     return [
@@ -105,17 +108,17 @@ def _schedule(protocol: Mapping[str, Any]) -> list[Values]:
     ]
 
 
-def _training_pipeline(published: list[Values], protocol: Mapping[str, Any]) -> list[Values]:
-    """The native pipeline, every step in its place, with the protocol's sizes."""
+def _training_pipeline(published: list[Values], values: Protocol) -> list[Values]:
+    """The native pipeline, every step in its place, with the recipe's sizes."""
     changes: dict[str, Values] = {
-        "RandomResize": {"scale": tuple(protocol["image_scale"]), "ratio_range": tuple(protocol["ratio_range"])},
-        "RandomCrop": {"crop_size": (protocol["crop"], protocol["crop"])},
+        "RandomResize": {"scale": values.image_scale, "ratio_range": values.ratio_range},
+        "RandomCrop": {"crop_size": (values.crop, values.crop)},
     }
     return [{**step, **changes.get(step["type"], {})} for step in published]
 
 
-def _dataset(data_root: Path, protocol: Mapping[str, Any], classes: Sequence[str]) -> Values:
-    if protocol["classes"] == ADE20K_CLASSES:
+def _dataset(data_root: Path, values: Protocol, classes: Sequence[str]) -> Values:
+    if values.classes == ADE20K_CLASSES:
         return {"data_root": str(data_root)}
     # ADE20KDataset fixes the 150 names; its base class is told everything that it would set.
     return {
