@@ -150,5 +150,7 @@ def understand(words: list[str]) -> None:
         assert any(line.startswith(f"{arguments[0]}:") for line in targets), words
     elif program == "python" and arguments[0] == "-m":
         assert (ROOT / f"{arguments[1].replace('.', '/')}.py").is_file(), words
+    elif program == "pytest":
+        assert [word for word in arguments if "/" in word and not (ROOT / word).exists()] == [], words
     else:
         assert program in {*OTHER_PROGRAMS, "python"}, words
