@@ -36,16 +36,17 @@ def stage(
     processes: Processes = None,
 ) -> None:
     """Copies a data set to fast storage; every command takes the copy where it takes the data set."""
-    from crossmae.data.staging.forms import SHORT_SIDES, Form
+    from crossmae.data.staging.forms import SHORT_SIDES, Form, FormName
     from crossmae.data.staging.manifest import UNREADABLE
     from crossmae.data.staging.stage import Staging
     from crossmae.train.lock import hold_folder
 
     if short_side is not None and short_side < 1:
         raise UserError(f"--short-side {short_side} is not positive")
+    name: FormName = "jpeg" if form is FormOption.JPEG else "raw"
     # An interrupted staging's processes finish the file that they are writing before they end.
     with hold_folder(dest, wait=30.0):
-        manifest = Staging(source, dest, Form(form.value, short_side or SHORT_SIDES[form.value]), processes).run()
+        manifest = Staging(source, dest, Form(name, short_side or SHORT_SIDES[name]), processes).run()
     images = f"{manifest.plan.images:,} images, {manifest.bytes / 1e6:,.1f} MB, {manifest.changed:,} of them shrunk"
     print(f"staged in {dest}: {images}")
     if manifest.unreadable:

@@ -73,7 +73,7 @@ class JpegPicture:
         left, top, width, height = box
         shrink = max(factor for factor in (1, 2, 4, 8) if factor == 1 or min(width, height) >= factor * side)
         if shrink > 1:
-            return self._from_shrunk([edge / shrink for edge in (left, top, left + width, top + height)], shrink, side)
+            return self._from_shrunk(box, shrink, side)
         try:
             content = torch.from_numpy(np.frombuffer(bytearray(self._content), np.uint8))
             pixels = decode_jpeg(content, mode=ImageReadMode.RGB)
@@ -81,10 +81,13 @@ class JpegPicture:
             raise UnreadableImage(" ".join(str(error).split())) from error
         return _resized(pixels[:, top : top + height, left : left + width], side)
 
-    def _from_shrunk(self, box: list[float], shrink: int, side: int) -> Tensor:
+    def _from_shrunk(self, box: Box, shrink: int, side: int) -> Tensor:
+        left, top, width, height = (edge / shrink for edge in box)
         with opened(self._content) as image:
             image.draft("RGB", (self.size[0] // shrink, self.size[1] // shrink))
-            view = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC, box=tuple(box))
+            view = image.convert("RGB").resize(
+                (side, side), Image.Resampling.BICUBIC, box=(left, top, left + width, top + height)
+            )
         return torch.from_numpy(np.array(view)).permute(2, 0, 1)
 
 

@@ -5,15 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crossmae.backbone import Backbone
 from crossmae.data.images import open_images
 from crossmae.data.keyed import SampleKey
 from crossmae.data.staging.forms import Form
 from crossmae.data.staging.stage import Staging
+from crossmae.recipe import Recipe
 from tests.transfer.classification.conftest import save_image, task
 from transfer.classification.augment import evaluation_transform
 from transfer.classification.datasets import READERS
 from transfer.classification.datasets.reader import Size
 from transfer.classification.images import EvaluationImages, TrainImages
+from transfer.task import Context
 
 
 def staged(root: Path, form: str = "jpeg", short_side: int = 400) -> Path:
@@ -79,6 +82,14 @@ def test_shrunk_images_are_another_data_set(imagenet: Path) -> None:
     image, label = TrainImages(after, evaluation_transform(16, 1.0), seed=0, keep=False)[SampleKey(0, 2)]
     assert image.shape == (3, 16, 16)
     assert label == 1
+
+
+def test_a_run_on_shrunk_images_is_marked(imagenet: Path, tmp_path: Path, tiny_backbone: Backbone) -> None:
+    values = {"method": "linear", "image_size": 64, "steps": 1, "global_batch": 2, "base_lr": 1.0, "crop_pct": 1.0}
+    recipe = Recipe("a_recipe", "a test", (), values, {"per_device_batch": 2, "device": "cpu"})
+    context = Context(folder=tmp_path, data_root=staged(imagenet, "raw", short_side=10), seed=0)
+    task("imagenet").run(tiny_backbone, recipe, context)
+    assert context.deviations == ["images shrunk to a shorter side of 10, so that small crops of them are enlarged"]
 
 
 def test_pretraining_takes_the_training_images_of_the_same_cache(imagenet: Path) -> None:
