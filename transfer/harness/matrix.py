@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
+from crossmae.errors import UserError
 from crossmae.train.lock import owner
 from results.record import RecordError
 from results.store import read_record
 from transfer.harness.expected import Expected
+from transfer.harness.folder import read_request, seconds_tried
 from transfer.harness.pace import pace_of
 from transfer.harness.state import State, Status
 
@@ -56,9 +58,9 @@ def summary(statuses: Iterable[Status], estimates: Mapping[str, Expected]) -> st
 
 
 def hours_of(statuses: Iterable[Status], estimates: Mapping[str, Expected]) -> Hours:
-    """Spent by finished runs, and expected for the others."""
+    """Spent by finished runs and by tries of others that ended, and expected for the others."""
     every = list(statuses)
-    spent = sum(hours for one in every if one.state is State.DONE and (hours := _spent(one)) is not None)
+    spent = sum(hours for one in every if (hours := _spent(one)) is not None)
     rest = [estimates.get(one.run.identity) for one in every if one.state is not State.DONE]
     known = [expected.device_hours for expected in rest if expected is not None]
     return Hours(spent, sum(known), len(rest) - len(known))
@@ -73,9 +75,13 @@ def _hours_cell(status: Status, estimates: Mapping[str, Expected]) -> str:
 
 
 def _spent(status: Status) -> float | None:
+    folder = status.run.folder
     try:
-        return read_record(status.run.folder).cost.device_hours
-    except RecordError:
+        if status.state is State.DONE:
+            return read_record(folder).cost.device_hours
+        tried = seconds_tried(folder)
+        return tried * read_request(folder).devices / 3600 if tried else None
+    except (RecordError, UserError):
         return None
 
 

@@ -3,13 +3,19 @@
 import json
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from crossmae.errors import UserError
 from results.table_spec import table_names
+from transfer.harness.data import data_roots
+from transfer.harness.expected import Expected
+from transfer.harness.folder import end_try, write_request
+from transfer.harness.matrix import summary
 from transfer.harness.plan import make_plan
+from transfer.harness.requests import request_maker
 from transfer.harness.specs import load_specs
 from transfer.harness.state import State, states_of
 from transfer.harness.suite import BackboneEntry, Suite, load_suite
@@ -130,3 +136,14 @@ def test_runs_that_several_tables_share_are_planned_once():
 def test_suite_without_backbones_asks_for_one():
     with pytest.raises(UserError, match="--backbone NAME:vit_b16=SOURCE"):
         make_plan(load_suite("backbone"), SPECS, Path("out"))
+
+
+def test_hours_of_failed_tries_are_spent_too(tmp_path):
+    """An hour on two devices; the other runs are to come, one of them with an estimate."""
+    runs = make_plan(load_suite("demo"), SPECS, tmp_path)
+    write_request(runs[0].folder, request_maker(data_roots((), demo=True), (), False, "run_all", {})(runs[0], 2))
+    hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
+    (runs[0].folder / "session.json").write_text(json.dumps({"started": hour_ago, "command": "run_all"}))
+    end_try(runs[0].folder, "no luck", 1, retryable=False)
+    line = summary(states_of(runs), {runs[1].identity: Expected(0.5, 0)})
+    assert f"device-hours so far 2.00, to come 0.50 and {len(runs) - 1} runs of unknown length" in line
