@@ -16,7 +16,7 @@ PUBLISHED = {"train": (118_287, 860_001), "val": (5_000, 36_781)}
 """Images and annotations of COCO 2017."""
 COCO_CATEGORIES = 80
 OPENED = 200
-"""Images per split that are opened, spread evenly; names are all compared."""
+"""Images per split that are decoded, spread evenly; names are all compared."""
 
 
 def check_coco(data_root: Path) -> Iterator[Problem]:
@@ -76,6 +76,7 @@ def _pictures(images: list[dict[str, Any]], folder: Path) -> Iterator[Problem]:
     for image in images[:: max(1, len(images) // OPENED)]:
         try:
             with Image.open(folder / image["file_name"]) as picture:
+                picture.load()
                 if picture.size != (image["width"], image["height"]):
                     resized.append(image["file_name"])
         except FileNotFoundError:

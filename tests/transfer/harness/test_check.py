@@ -71,7 +71,7 @@ def test_missing_engine_names_the_set_up_command(bench):
 
 PROBLEMS = {
     "wrong class count": ("imagenet (train): 2 classes instead of 3", "imagenet (val): 2 classes instead of 3"),
-    "image that is none": ("imagenet (train): 1 images (train/a/1.png) cannot be read; copy them again",),
+    "image cut short": ("imagenet (train): 1 images (train/a/1.png) cannot be read; copy them again",),
     "truncated JSON": ("train2019.json is not readable JSON",),
     "missing image": ("inat19 (val): 1 files (train_val2019/gone.png) missing; unpack the archive again",),
     "list of other classes": ("places365_train_standard.txt names classes that categories_places365.txt does not",),
@@ -112,7 +112,8 @@ def test_sixteen_planted_problems_are_all_reported_in_one_go(bench, monkeypatch)
 
 def _plant_data(data: Path) -> None:
     picture(data / "imagenet" / "train" / "a" / "0.png")
-    (data / "imagenet" / "train" / "a" / "1.png").write_bytes(b"no picture")
+    whole = (data / "imagenet" / "train" / "a" / "0.png").read_bytes()
+    (data / "imagenet" / "train" / "a" / "1.png").write_bytes(whole[: len(whole) * 2 // 3])
     for file in ("train/b/0.png", "val/a/0.png", "val/b/0.png"):
         picture(data / "imagenet" / file)
     size(data / "imagenet", classes=3, train=3, val=2)
@@ -144,7 +145,7 @@ def _plant_data(data: Path) -> None:
 
 def picture(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (8, 8)).save(path)
+    Image.effect_noise((8, 8), 60).convert("RGB").save(path)
 
 
 def size(root: Path, **counts: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossmae.data.decode import UnreadableImage, read_size
+from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.errors import UserError
 from transfer.classification.datasets.labelled import LabelledImages
 from transfer.task import Problem
@@ -109,13 +109,13 @@ def _check_split(images: LabelledImages, split: str, expected: Size) -> Iterator
 
 
 def _unreadable(images: LabelledImages, missing: set[str]) -> list[str]:
-    """Of a few hundred files spread over the split, those that are no images."""
+    """Of a few hundred files spread over the split, those that cannot be decoded to the end."""
     chosen = np.unique(np.linspace(0, len(images) - 1, min(_OPENED, len(images))).astype(int))
     broken = []
     for index in chosen:
         try:
             if images.files[index] not in missing:
-                read_size(images.images.read(index))
+                read_rgb(images.images.read(index))
         except UnreadableImage:
             broken.append(images.files[index])
     return broken
