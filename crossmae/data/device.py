@@ -12,33 +12,19 @@ import torch
 from torch import Tensor
 
 from crossmae.data.decode import read_pixels
-from crossmae.data.images import Images
 from crossmae.data.keyed import SampleKey
-from crossmae.data.pretraining import Views, readable
+from crossmae.data.pretraining import Samples, readable
 from crossmae.data.resample import bicubic_weights, resample
 
 
-class BoxSamples:
+class BoxSamples(Samples):
     """The boxes of a micro-batch, in the corners of canvases of one size.
 
     Gives, once ``make_views`` has had them, the samples that ``ImageSamples`` gives, but for the rounding to 8 bits.
     """
 
-    def __init__(self, images: Images, views: Views) -> None:
-        self.images, self.views = images, views
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def name(self, index: int) -> str:
-        """Path of an image."""
-        return self.images.name(index)
-
-    def __getitem__(self, key: SampleKey) -> dict[str, Any]:
-        return self.__getitems__([key])
-
     def __getitems__(self, keys: Sequence[SampleKey]) -> dict[str, Any]:
-        """``canvas`` (N, H, W, 3) uint8, ``box`` (N, 3): height, width, mirror or not; ``noise``, ``unreadable``."""
+        """With ``canvas`` (N, H, W, 3) uint8 and ``box`` (N, 3): height, width, whether to mirror."""
         unreadable: list[int] = []
         pixels = [readable(self.images, key.index, read_pixels, unreadable) for key in keys]
         crops = self.views.crops(keys, [(image.shape[1], image.shape[0]) for image in pixels])

@@ -1,5 +1,6 @@
 """Pretraining samples: a random crop of an image and the noise that its mask is drawn from."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -44,18 +45,11 @@ class Views:
         return torch.from_numpy(uniform(self.seed, keys, "mask", self.num_patches)).float()
 
 
-class ImageSamples:
-    """Reads, crops and resizes images, in the data-loading processes.
+class Samples(ABC):
+    """Samples of ``images`` that are made a batch at a time; one sample is a batch of one."""
 
-    An image that cannot be read is replaced by the next one that can; ``unreadable`` of a batch lists the indices
-    that were passed over.
-
-    Args:
-        exact: Pillow's pixels, or those of faster libraries, which differ by rounding (see ``docs/data.md``).
-    """
-
-    def __init__(self, images: Images, views: Views, exact: bool = True) -> None:
-        self.images, self.views, self.exact = images, views, exact
+    def __init__(self, images: Images, views: Views) -> None:
+        self.images, self.views = images, views
 
     def __len__(self) -> int:
         return len(self.images)
@@ -67,8 +61,27 @@ class ImageSamples:
     def __getitem__(self, key: SampleKey) -> dict[str, Any]:
         return self.__getitems__([key])
 
+    @abstractmethod
     def __getitems__(self, keys: Sequence[SampleKey]) -> dict[str, Any]:
-        """One batch: ``image`` (N, 3, S, S) uint8, ``noise`` (N, L), ``unreadable`` indices."""
+        """The batch of ``keys``: ``noise`` (N, L), ``unreadable`` indices, and what becomes the images."""
+
+
+class ImageSamples(Samples):
+    """Reads, crops and resizes images, in the data-loading processes.
+
+    An image that cannot be read is replaced by the next one that can; ``unreadable`` of a batch lists the indices
+    that were passed over.
+
+    Args:
+        exact: Pillow's pixels, or those of faster libraries, which differ by rounding (see ``docs/data.md``).
+    """
+
+    def __init__(self, images: Images, views: Views, exact: bool = True) -> None:
+        super().__init__(images, views)
+        self.exact = exact
+
+    def __getitems__(self, keys: Sequence[SampleKey]) -> dict[str, Any]:
+        """With ``image`` (N, 3, S, S) uint8."""
         side = self.views.image_size
         batch = torch.empty(len(keys), 3, side, side, dtype=torch.uint8)
         unreadable: list[int] = []
@@ -111,7 +124,7 @@ def readable(images: Images, index: int, use: Callable[[Source], Used], unreadab
     raise UserError(f"none of the {len(images)} images can be read; look at them with crossmae check-data")
 
 
-class MemorySamples:
+class MemorySamples(Samples):
     """Small images of one size, decoded once and kept in memory; crops whole batches at a time.
 
     Gives the samples that ``ImageSamples`` gives, but for the rounding to 8 bits after resizing.
@@ -121,25 +134,15 @@ class MemorySamples:
     """
 
     def __init__(self, images: Images, views: Views) -> None:
-        self.images, self.views = images, views
+        super().__init__(images, views)
         self.pixels = torch.stack([_decode(images, index) for index in range(len(images))])
         side = self.pixels.shape[-1]
         if self.pixels.shape[-2] != side or side > BatchResampler.MOST:
             raise UserError(f"only squares of at most {BatchResampler.MOST} pixels fit in memory; set in_memory=false")
         self.resample = BatchResampler(side, views.image_size)
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def name(self, index: int) -> str:
-        """Path of an image."""
-        return self.images.name(index)
-
-    def __getitem__(self, key: SampleKey) -> dict[str, Any]:
-        return self.__getitems__([key])
-
     def __getitems__(self, keys: Sequence[SampleKey]) -> dict[str, Any]:
-        """The batch of ``keys``, as ``ImageSamples`` makes it."""
+        """With ``image`` (N, 3, S, S) float32, 0 to 255."""
         images = self.pixels[[key.index for key in keys]]
         side = self.pixels.shape[-1]
         crops = self.views.crops(keys, [(side, side)] * len(keys))
