@@ -45,18 +45,6 @@ def read_pixels(source: "Source") -> NDArray[np.uint8]:
     return source if isinstance(source, np.ndarray) else np.asarray(read_rgb(source))
 
 
-def read_size(source: "Source") -> tuple[int, int]:
-    """Width and height as stored, from the head of the file alone.
-
-    Raises:
-        UnreadableImage: not an image, or not there.
-    """
-    if isinstance(source, np.ndarray):
-        return source.shape[1], source.shape[0]
-    with opened(source) as image:
-        return image.size
-
-
 @contextmanager
 def opened(source: Path | bytes) -> Iterator[Image.Image]:
     """The image file, of which only the head is read so far; any failure in the block is an UnreadableImage."""
