@@ -133,7 +133,7 @@ def test_calibrate_reproduces_all_three_engines(reported: tuple[Path, dict[str, 
             "recipe": "demo",
             "file": file,
             "url": f"https://example.org/{file}",
-            "expected": {name: round(metrics[task][name], 1) for name in names},
+            "expected": {name: round(float(metrics[task][name]), 1) for name in names},
             "band": 0.1,
         }
         for task, (file, _, _, names) in RELEASES.items()

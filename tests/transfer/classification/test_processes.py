@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import asdict
@@ -9,12 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from crossmae.backbone import Backbone
 from crossmae.data.scenes import SceneSource
 from crossmae.recipe import Recipe
 from crossmae.train.progress import ProgressFile
 from transfer.classification import demo
+from transfer.classification.datasets import READERS
 from transfer.classification.datasets.reader import Size
+from transfer.classification.job import make_job
+from transfer.task import Context
 
 SCRIPT = Path(__file__).with_name("train_in_processes.py")
 FINETUNE = {"method": "finetune", "image_size": 64, "steps": 8, "global_batch": 16, "base_lr": 0.01, "drop_path": 0.2}
@@ -51,6 +57,35 @@ def launch(processes: int, root: Path, folder: Path, *words: str | Path) -> dict
 
 def losses(folder: Path) -> list[float]:
     return [line["loss"] for line in ProgressFile(folder).read() if "loss" in line]
+
+
+def evaluate_share(rank: int, world: int, root: Path, port: int, out: Path) -> None:
+    """One of several processes of a probe, which have normalised other images in training."""
+    torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", world_size=world, rank=rank)
+    train, val = READERS["imagenet"]().read_both(root)
+    values = Recipe("test", "", (), LINEAR, {"per_device_batch": 8, "device": "cpu"})
+    probe = make_job(Backbone.load("random:vit_demo", seed=3), values, train, val, Context(out, root, seed=5)).workload
+    torch.manual_seed(0)
+    model = probe.model().eval()
+    for statistics in model.buffers():
+        statistics.add_(rank)
+    probe.evaluate(model)
+    assert probe.outcomes is not None
+    (out / f"{world}-{rank}").write_text(str(probe.outcomes["prediction"].tolist()))
+    torch.distributed.destroy_process_group()
+
+
+def test_processes_of_a_probe_evaluate_with_the_same_statistics(root: Path, tmp_path: Path) -> None:
+    for world in (1, 2):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        torch.multiprocessing.start_processes(
+            evaluate_share, args=(world, root, port, tmp_path), nprocs=world, start_method="fork"
+        )
+    alone, first, second = ((tmp_path / name).read_text() for name in ("1-0", "2-0", "2-1"))
+    assert alone == first == second
+    assert len(set(json.loads(alone))) > 1
 
 
 @pytest.mark.slow
