@@ -1,0 +1,46 @@
+"""One implementation of one case, timed alone in this process: ``python -m benchmarks.downstream.one CASE NAME``."""
+
+import json
+import statistics
+import sys
+import time
+from importlib import import_module
+
+import torch
+
+from benchmarks.downstream.cases import CASES, Case, Step
+
+
+def main(name: str, implementation: str) -> None:
+    """Prints the milliseconds of a step as JSON: on the clock, and of the processor, which other work disturbs less."""
+    clock, processor = measure(CASES[name], implementation)
+    print(json.dumps({"ms_per_step": 1000 * clock, "processor_ms_per_step": 1000 * processor}))
+
+
+def measure(case: Case, implementation: str) -> tuple[float, float]:
+    """Median seconds of a step, on the clock and of the processor."""
+    device = torch.device(case.device)
+    torch.manual_seed(0)
+    build = import_module(f"benchmarks.downstream.{case.builders}").BUILD[implementation]
+    step = build(case.size, device)
+    for _ in range(case.size.warmup):
+        step()
+    clock, processor = zip(*(_timed(step, device) for _ in range(case.size.steps)), strict=True)
+    return statistics.median(clock), statistics.median(processor)
+
+
+def _timed(step: Step, device: torch.device) -> tuple[float, float]:
+    _wait(device)
+    clock, processor = time.perf_counter(), time.process_time()
+    step()
+    _wait(device)
+    return time.perf_counter() - clock, time.process_time() - processor
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
