@@ -1,7 +1,5 @@
 """The processes of a run: torchrun's when it started this one, else this one alone."""
 
-import atexit
-import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,17 +58,25 @@ class World:
         if self.size == 1:
             return model
         devices = [self.device] if self.device.type == "cuda" else None
-        self._wrapped.append(DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True))
-        return self._wrapped[-1]
+        net = DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
+        self.adopt(net)
+        return net
+
+    def adopt(self, net: nn.Module) -> None:
+        """Counts ``net`` among the wrapped models, if another engine wrapped it."""
+        if isinstance(net, DistributedDataParallel):
+            self._wrapped.append(net)
 
     def let_go(self) -> None:
         """Takes the process group from the wrapped models, which cannot be trained any more.
 
         Their C++ half would else be the group's last owner, and end its threads while it holds Python's global lock: a
-        deadlock whenever one of them waits for that lock to free a tensor.
+        deadlock whenever one of them waits for that lock to free a tensor. Or the group outlives Python's interpreter,
+        and one of its threads aborts the process over a tensor.
         """
         for net in self._wrapped:
-            net.reducer = net.logger = None
+            net.logger = None
+            del net.reducer
 
 
 @contextmanager
@@ -104,9 +110,6 @@ def _connect(backend: str) -> None:
     # Restarted processes find the addresses of those they replace in torchrun's store: each try has its own keys.
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     dist.init_process_group(backend, store=PrefixStore(f"attempt-{attempt}", store), rank=rank, world_size=size)
-    # A group that outlives Python's interpreter aborts the process now and then: its threads still hold tensors. Models
-    # in DistributedDataParallel keep their group, and lie in reference cycles.
-    atexit.register(gc.collect)
 
 
 @contextmanager
