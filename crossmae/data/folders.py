@@ -12,7 +12,8 @@ def entries(folder: Path) -> tuple[list[str], list[str]]:
         return open_cache(found[0]).entries(found[1])
     if not folder.is_dir():
         return [], []
-    folders, files = [], []
+    folders: list[str] = []
+    files: list[str] = []
     for entry in os.scandir(folder):
         (folders if entry.is_dir() else files).append(entry.name)
     return folders, files

@@ -68,7 +68,8 @@ class Cache:
     def entries(self, inner: str) -> tuple[list[str], list[str]]:
         """Names of the folders and of the image files in folder ``inner`` of the source ("" for the source itself)."""
         prefix = f"{inner}/" if inner else ""
-        folders, files = [], []
+        folders: list[str] = []
+        files: list[str] = []
         rest = self._range(inner)
         while rest:
             name, slash, _ = self.names[rest.start].removeprefix(prefix).partition("/")

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from crossmae.data.decode import read_rgb
+from crossmae.data.images import Source
 
 FormName = Literal["jpeg", "raw"]
 SHORT_SIDES: dict[FormName, int] = {"jpeg": 400, "raw": 256}
@@ -40,12 +41,13 @@ class Form:
     name: FormName
     short_side: int
 
-    def convert(self, source: Path | bytes) -> Entry:
+    def convert(self, source: Source) -> Entry:
         """The entry of one image.
 
         Raises:
             UnreadableImage: it cannot be decoded.
         """
+        assert not isinstance(source, np.ndarray), "pixels come from a cache, and none is made of another"
         return self._file(source) if self.name == "jpeg" else self._pixels(source)
 
     def deviation(self) -> str:
