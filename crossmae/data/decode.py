@@ -45,6 +45,20 @@ def read_pixels(source: "Source") -> NDArray[np.uint8]:
     return source if isinstance(source, np.ndarray) else np.asarray(read_rgb(source))
 
 
+def read_file(source: Path | bytes) -> bytes:
+    """The content of an image file.
+
+    Raises:
+        UnreadableImage: it cannot be read.
+    """
+    if isinstance(source, bytes):
+        return source
+    try:
+        return source.read_bytes()
+    except OSError as error:
+        raise UnreadableImage(str(error)) from error
+
+
 @contextmanager
 def opened(source: Path | bytes) -> Iterator[Image.Image]:
     """The image file, of which only the head is read so far; any failure in the block is an UnreadableImage."""

@@ -1,6 +1,5 @@
 """Images that are opened but not yet decoded: what a crop does not need is then never computed."""
 
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision.io import ImageReadMode, decode_jpeg
 
-from crossmae.data.decode import UnreadableImage, opened, read_rgb
+from crossmae.data.decode import UnreadableImage, opened, read_file, read_rgb
 from crossmae.data.images import Source
 
 Box = tuple[int, int, int, int]
@@ -104,21 +103,12 @@ def open_picture(source: Source, exact: bool) -> Picture:
         return PillowPicture(source)
     if isinstance(source, np.ndarray):
         return Pixels(source)
-    content = _content(source)
+    content = read_file(source)
     with opened(content) as image:
         turned = "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) != 1
         plain = image.format == "JPEG" and image.mode in ("RGB", "L") and not turned
         size = image.size
     return JpegPicture(content, size) if plain else Pixels(np.asarray(read_rgb(content)))
-
-
-def _content(source: Path | bytes) -> bytes:
-    if isinstance(source, bytes):
-        return source
-    try:
-        return source.read_bytes()
-    except OSError as error:
-        raise UnreadableImage(str(error)) from error
 
 
 def _resized(pixels: Tensor, side: int) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from PIL import ExifTags, Image
 
-from crossmae.data.decode import read_rgb
+from crossmae.data.decode import read_file, read_rgb
 from crossmae.data.images import Source
 
 FormName = Literal["jpeg", "raw"]
@@ -57,7 +57,7 @@ class Form:
         return f"images shrunk to a shorter side of {self.short_side}, so that small crops of them are enlarged"
 
     def _file(self, source: Path | bytes) -> Entry:
-        content = source if isinstance(source, bytes) else source.read_bytes()
+        content = read_file(source)
         image = read_rgb(content, upright=False)
         if min(image.size) <= self.short_side:
             return Entry(content, 0, 0, changed=False)

@@ -162,6 +162,13 @@ def test_staging_that_was_killed_goes_on_and_is_not_used_before(tmp_path: Path) 
         assert (cache / path.name).read_bytes() == path.read_bytes(), path.name
 
 
+@pytest.mark.parametrize("form", ["jpeg", "raw"])
+def test_a_file_that_is_gone_is_one_more_broken_image(form: str, tmp_path: Path) -> None:
+    source = fill(tmp_path / "images")
+    (source / "train" / "class_0" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    assert stage(source, tmp_path / "cache", form, short_side=256).unreadable == 1
+
+
 def test_another_form_is_not_written_over_a_cache(tmp_path: Path) -> None:
     source, cache = fill(tmp_path / "images"), tmp_path / "cache"
     stage(source, cache)
