@@ -43,6 +43,10 @@ test-kills: setup
 bench-step: $(BENCH)/ready
 	$(BENCH)/bin/python -m benchmarks.step.compare
 
+# Fine-tuning, ViTDet, UperNet and COCO's evaluation beside timm, detectron2, mmsegmentation and pycocotools.
+bench-downstream: setup
+	$(BIN)/python -m benchmarks.downstream.compare
+
 # Seconds of the commands that look at a benchmark: 500 runs, 100,000 files.
 bench-harness: setup
 	$(BIN)/python -m benchmarks.harness.commands

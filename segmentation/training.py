@@ -15,7 +15,8 @@ import segmentation.backbone
 import segmentation.engine.loop
 import segmentation.engine.precision
 import segmentation.engine.stream
-import segmentation.evaluation.metric  # noqa: F401
+import segmentation.evaluation.metric
+import segmentation.model  # noqa: F401
 from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.recipe import Recipe, digest_of
 from crossmae.train.stop import StopGuard
@@ -40,12 +41,13 @@ def train(backbone: Backbone, recipe: Recipe, context: Context) -> dict[str, flo
         Stopped: a signal came; the state is saved.
         UserError: the backbone does not fit, the loss is not finite, the state is another run's.
     """
-    with join_world("auto"):
-        return _train(backbone, recipe, context)
+    with join_world("auto") as world:
+        runner = Runner.from_cfg(configure(backbone.spec, recipe, context))
+        world.adopt(runner.model)
+        return _train(runner, backbone, recipe, context)
 
 
-def _train(backbone: Backbone, recipe: Recipe, context: Context) -> dict[str, float]:
-    runner = Runner.from_cfg(configure(backbone.spec, recipe, context))
+def _train(runner: Runner, backbone: Backbone, recipe: Recipe, context: Context) -> dict[str, float]:
     _initialize(runner, backbone)
     report = Report(context, recipe.execution["log_every"], recipe.protocol["batch_size"])
     state = StateFile(context.folder / "state" / "latest.pth", _identity(backbone, recipe, context))

@@ -76,7 +76,7 @@ class World:
         """
         for net in self._wrapped:
             net.logger = None
-            del net.reducer
+            del net.reducer, net.process_group
 
 
 @contextmanager

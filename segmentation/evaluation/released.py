@@ -27,8 +27,9 @@ def evaluate(weights: Path, recipe: Recipe, context: Context) -> dict[str, float
         UserError: no such file, no UperNet of this recipe in it, or unusable data.
     """
     state = read(weights)
-    with join_world("auto"):
+    with join_world("auto") as world:
         runner = Runner.from_cfg(configure(spec_of(state), recipe, context))
+        world.adopt(runner.model)
         model = getattr(runner.model, "module", runner.model)
         _check(state, model.state_dict(), weights)
         model.load_state_dict(state)
