@@ -70,6 +70,7 @@ def judge(truth: COCO, found: list[dict[str, Any]], kind: str, classes: list[str
     evaluation.accumulate()
     evaluation.summarize()
     results = {name: _percent(value) for name, value in zip(METRICS, evaluation.stats, strict=False)}
+    assert evaluation.eval is not None
     # By IoU threshold, recall, class, size (the first: all), and number of detections (the last: 100).
     precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
     by_class = {f"AP-{name}": _mean(precision[:, :, index]) for index, name in enumerate(classes)}
