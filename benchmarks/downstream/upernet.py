@@ -73,7 +73,7 @@ def _config(size: Size, recipe: Recipe) -> Config:
 
 def _stepping(runner: Runner, size: Size) -> Step:
     """What ``Runner.train`` does before its first iteration, without data on disk; then iteration by iteration."""
-    runner._train_dataloader = DataLoader([0])
+    runner._train_dataloader = DataLoader([0])  # type: ignore[arg-type]  # a list will do
     loop = runner.train_loop
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
