@@ -15,8 +15,7 @@ import segmentation.backbone
 import segmentation.engine.loop
 import segmentation.engine.precision
 import segmentation.engine.stream
-import segmentation.evaluation.metric
-import segmentation.model  # noqa: F401
+import segmentation.evaluation.metric  # noqa: F401
 from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.recipe import Recipe, digest_of
 from crossmae.train.stop import StopGuard

@@ -83,7 +83,6 @@ def _precision(config: Config, context: Context) -> None:
 
 def _kernels(config: Config) -> None:
     """The same functions by faster kernels."""
-    config.model.type = "ChannelsLastEncoderDecoder"
     config.optim_wrapper.optimizer.fused = True
     # On a CPU, mmsegmentation's matrix products are as fast.
     if torch.cuda.is_available() and config.model.backbone.type == "MAE":
