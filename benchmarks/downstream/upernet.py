@@ -18,7 +18,6 @@ import segmentation.backbone
 import segmentation.engine.loop
 import segmentation.engine.precision
 import segmentation.engine.stream
-import segmentation.model
 from benchmarks.downstream.cases import Build, Size, Step
 from crossmae.backbone import Backbone
 from crossmae.recipe import Recipe, load_recipe
