@@ -14,6 +14,7 @@ from torch import nn
 
 from crossmae.backbone import Backbone
 from crossmae.recipe import Recipe, values_of
+from crossmae.train.precision import matmul_precision
 from crossmae.train.world import join_world
 from detection.configs.build import check_dims
 from detection.configs.dims import Dims
@@ -91,8 +92,7 @@ def _with_job(
     protocol = values_of(Protocol, recipe.protocol, recipe.name)
     execution = values_of(Execution, recipe.execution, recipe.name)
     check_dims(protocol, dims)
-    torch.set_float32_matmul_precision(execution.matmul_precision)
-    with join_world("auto") as world, _forgetting_groups():
+    with join_world("auto") as world, _forgetting_groups(), matmul_precision(execution.matmul_precision):
         metrics = work(Job(protocol, execution, dims, world, context))
         return dict(world.share(metrics))
 

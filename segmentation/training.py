@@ -18,6 +18,7 @@ import segmentation.engine.stream
 import segmentation.evaluation.metric  # noqa: F401
 from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.recipe import Recipe, digest_of
+from crossmae.train.precision import matmul_precision
 from crossmae.train.stop import StopGuard
 from crossmae.train.world import join_world
 from segmentation.config import upernet
@@ -40,7 +41,7 @@ def train(backbone: Backbone, recipe: Recipe, context: Context) -> dict[str, flo
         Stopped: a signal came; the state is saved.
         UserError: the backbone does not fit, the loss is not finite, the state is another run's.
     """
-    with join_world("auto") as world:
+    with join_world("auto") as world, matmul_precision(recipe.execution["matmul_precision"]):
         runner = Runner.from_cfg(configure(backbone.spec, recipe, context))
         world.adopt(runner.model)
         return _train(runner, backbone, recipe, context)

@@ -34,14 +34,14 @@ class Case:
     device: str = "cpu"
 
 
-FINETUNE = ("timm", "timm+fused", "timm+attention", "timm+precision", "ours")
-VITDET = ("detectron2", "detectron2+fused", "detectron2+losses", "detectron2+attention", "detectron2+channels", "ours")
-UPERNET = ("mmseg", "mmseg+fused", "mmseg+attention", "mmseg+channels", "ours")
+FINETUNE = ("timm", "timm+fused", "timm+attention", "timm+precision", "ours", "ours bf16", "ours compiled")
+VITDET = tuple(f"detectron2{change}" for change in ("", "+fused", "+losses", "+attention", "+precision", "+channels"))
+UPERNET = tuple(f"mmseg{change}" for change in ("", "+fused", "+attention", "+precision", "+channels"))
 
 CASES: Mapping[str, Case] = {
     "finetune-demo": Case("finetune", Size("imagenet_finetune_demo", 64, 64, 10, 30), FINETUNE),
-    "vitdet-demo": Case("vitdet", Size("coco_vitdet_demo", 16, 64, 5, 15), VITDET),
-    "upernet-demo": Case("upernet", Size("ade20k_upernet_demo", 16, 64, 5, 15), UPERNET),
+    "vitdet-demo": Case("vitdet", Size("coco_vitdet_demo", 16, 64, 5, 15), (*VITDET, "ours")),
+    "upernet-demo": Case("upernet", Size("ade20k_upernet_demo", 16, 64, 5, 15), (*UPERNET, "ours")),
     "evaluation": Case("evaluation", Size("coco_vitdet_vit_b16", 1000, 320, 0, 1), ("pycocotools", "ours"), bar=3.0),
     "finetune-b": Case("finetune", Size("imagenet_finetune_vit_b16", 8, 224, 1, 3), ("timm", "ours")),
     "vitdet-b": Case("vitdet", Size("coco_vitdet_vit_b16", 1, 256, 1, 3), ("detectron2", "ours")),

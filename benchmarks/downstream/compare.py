@@ -5,59 +5,39 @@ python -m benchmarks.downstream.compare [--rounds 3] [--case finetune-demo ...] 
 Cases of a GPU are measured only if named.
 """
 
-import argparse
-import json
 import statistics
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from benchmarks.downstream.cases import CASES
-from benchmarks.figures import load, save
+from benchmarks.figures import save
+from benchmarks.rounds import Run, arguments, earlier, kinds, timed, values
 
 FIGURES = Path(__file__).parent / "figures.json"
 PACKAGES = (
     "torch", "timm", "detectron2", "onedl-mmcv", "onedl-mmengine", "onedl-mmsegmentation", "hotcoco", "pycocotools"
 )  # fmt: skip
-Run = dict[str, Any]
 
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--case", action="append", choices=list(CASES))
-    parser.add_argument("--out", type=Path, default=FIGURES)
-    parser.add_argument("--add", action="store_true", help="to the rounds that the file holds already")
-    options = parser.parse_args()
-    runs: list[Run] = load(options.out)["figures"] if options.add and options.out.exists() else []
+    options = arguments(__doc__, CASES, FIGURES)
+    runs = earlier(options)
     for case in options.case or [name for name in CASES if CASES[name].device == "cpu"]:
         for _ in range(options.rounds):
-            runs += [_measured(case, name) for name in CASES[case].names]
+            runs += [timed("benchmarks.downstream.one", case, name, {}) for name in CASES[case].names]
             save(options.out, runs, PACKAGES)
     for line in _table(runs):
         print(line)
 
 
-def _measured(case: str, name: str) -> Run:
-    command = [sys.executable, "-m", "benchmarks.downstream.one", case, name]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{case} {name} failed:\n{done.stderr}")
-    run = {"case": case, "name": name, **json.loads(done.stdout.splitlines()[-1])}
-    print(f"{case} {name}: {run['ms_per_step']:.1f} ms", flush=True)
-    return run
-
-
 def _table(runs: list[Run]) -> Iterable[str]:
     """By case and implementation: medians, and how many times as fast as the engine's own."""
     yield f"\n{'case':14} {'implementation':21} {'rounds':>6} {'ms':>9} {'times':>6} {'range':>14} {'by processor':>12}"
-    for case, name in dict.fromkeys((run["case"], run["name"]) for run in runs):
+    for case, name in kinds(runs):
         ratios = _ratios(runs, case, name, "ms_per_step")
         processor = statistics.median(_ratios(runs, case, name, "processor_ms_per_step"))
-        ms = statistics.median(_values(runs, case, name, "ms_per_step"))
+        ms = statistics.median(values(runs, case, name, "ms_per_step"))
         spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
         bar = f"  bar {CASES[case].bar}" if name == "ours" else ""
         times = statistics.median(ratios)
@@ -66,12 +46,8 @@ def _table(runs: list[Run]) -> Iterable[str]:
 
 def _ratios(runs: list[Run], case: str, name: str, key: str) -> list[float]:
     """Round by round, the engine's own time over that of ``name``."""
-    own, mine = (_values(runs, case, each, key) for each in (CASES[case].names[0], name))
+    own, mine = (values(runs, case, each, key) for each in (CASES[case].names[0], name))
     return [theirs / ours for theirs, ours in zip(own, mine, strict=False)]
-
-
-def _values(runs: list[Run], case: str, name: str, key: str) -> list[float]:
-    return [run[key] for run in runs if (run["case"], run["name"]) == (case, name)]
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """Fine-tuning steps: timm's model, optimizer, loss and mixup in the order of its training script, and ours."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,13 +28,14 @@ CLASSES = {"imagenet_finetune_demo": 10, "imagenet_finetune_vit_b16": 1000}
 BACKBONES = {"imagenet_finetune_demo": "random:vit_demo", "imagenet_finetune_vit_b16": "random:vit_b16"}
 
 
-def ours(size: Size, device: torch.device) -> Step:
-    """The engine's update."""
+def ours(size: Size, device: torch.device, **values: Any) -> Step:
+    """The engine's update; ``values`` of the execution in place of the recipe's."""
     job = _job(size)
-    torch.set_float32_matmul_precision(job.execution.matmul_precision)
+    execution = replace(job.execution, **values)
+    torch.set_float32_matmul_precision(execution.matmul_precision)
     world = World(0, 1, device)
     split = split_batch(size.batch, 1, size.batch)
-    updates = Updates(job.workload, job.plan, job.execution, world, split)
+    updates = Updates(job.workload, job.plan, execution, world, split)
     updates.prepare()
     steps, batches = iter(range(10**9)), _batches(size, device)
     return lambda: updates.make(next(steps), 1e-5, batches, False)
@@ -106,4 +109,6 @@ BUILD: Mapping[str, Build] = {
     "timm+attention": partial(timm, attention=True),
     "timm+precision": partial(timm, precision=True),
     "ours": ours,
+    "ours bf16": partial(ours, precision="bf16"),
+    "ours compiled": partial(ours, compile=True),
 }

@@ -35,6 +35,7 @@ RECIPES = Path(segmentation.__file__).parent / "recipes"
 def ours(size: Size, device: torch.device) -> Step:
     """The Runner of our runs, with their hooks; bf16 on a GPU."""
     recipe, precision = _recipe(size), "bf16" if device.type == "cuda" else "fp32"
+    torch.set_float32_matmul_precision(recipe.execution["matmul_precision"])
     context = Context(Path(tempfile.mkdtemp()), Path(), seed=0, precision=precision)
     runner = Runner.from_cfg(prepare(_config(size, recipe), recipe, context))
     runner.register_hook(Report(context, recipe.execution["log_every"], size.batch))
@@ -44,7 +45,12 @@ def ours(size: Size, device: torch.device) -> Step:
 
 
 def mmseg_(
-    size: Size, _device: torch.device, fused: bool = False, attention: bool = False, channels: bool = False
+    size: Size,
+    _device: torch.device,
+    fused: bool = False,
+    attention: bool = False,
+    channels: bool = False,
+    precision: bool = False,
 ) -> Step:
     """mmsegmentation's config as it is; ``fused`` and the like are changes, one at a time."""
     config = _config(size, _recipe(size))
@@ -54,6 +60,8 @@ def mmseg_(
     if attention:
         config.model.backbone.update(type="PrefixMAE", num_prefix=1)
     runner = Runner.from_cfg(config)
+    if precision:
+        torch.set_float32_matmul_precision("medium")
     if channels:
         runner.model.to(memory_format=torch.channels_last)
     return _stepping(runner, size)
@@ -100,6 +108,7 @@ BUILD: Mapping[str, Build] = {
     "mmseg": mmseg_,
     "mmseg+fused": partial(mmseg_, fused=True),
     "mmseg+attention": partial(mmseg_, attention=True),
+    "mmseg+precision": partial(mmseg_, precision=True),
     "mmseg+channels": partial(mmseg_, channels=True),
     "ours": ours,
 }

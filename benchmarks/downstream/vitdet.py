@@ -46,10 +46,13 @@ def detectron2(
     losses: bool = False,
     attention: bool = False,
     channels: bool = False,
+    precision: bool = False,
 ) -> Step:
     """detectron2's trainer, AMPTrainer on a GPU; ``fused`` and the like are our changes, one at a time."""
     config = model_config(_protocol(size), DIMS[size.recipe], True, fused_attention=attention)
     model = instantiate(_stock(config, losses, attention)).to(device)
+    if precision:
+        torch.set_float32_matmul_precision("medium")
     if channels:
         model = model.to(memory_format=torch.channels_last)
     images = repeat(_images(size, _protocol(size)))
@@ -124,6 +127,7 @@ BUILD: Mapping[str, Build] = {
     "detectron2+fused": partial(detectron2, fused=True),
     "detectron2+losses": partial(detectron2, losses=True),
     "detectron2+attention": partial(detectron2, attention=True),
+    "detectron2+precision": partial(detectron2, precision=True),
     "detectron2+channels": partial(detectron2, channels=True),
     "ours": ours,
 }

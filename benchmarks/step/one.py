@@ -1,4 +1,4 @@
-"""One implementation, timed alone in this process: ``python -m benchmarks.step.one NAME CASE`` prints JSON."""
+"""One implementation, timed alone in this process: ``python -m benchmarks.step.one CASE NAME`` prints JSON."""
 
 import json
 import statistics
@@ -12,7 +12,7 @@ from benchmarks.step.cases import CASES, OURS, Case
 from crossmae.train.meter import peak_memory
 
 
-def main(name: str, case: Case) -> None:
+def main(case: Case, name: str) -> None:
     """Prints milliseconds of a step (the median), images per second and the process's greatest memory in MB."""
     seconds = _ours(name, case) if name in OURS else _other(name, case)
     memory = peak_memory(torch.device("cpu")) / 2**20
@@ -31,7 +31,7 @@ def _ours(name: str, case: Case) -> float:
 
 
 def _other(name: str, case: Case) -> float:
-    step = getattr(others, name)(case.model, case.batch)
+    step = others.BUILD[name](case.model, case.batch)
     for _ in range(case.warmup):
         step()
     return statistics.median(_timed(step) for _ in range(case.steps))
@@ -44,4 +44,4 @@ def _timed(step: others.Step) -> float:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], CASES[sys.argv[2]])
+    main(CASES[sys.argv[1]], sys.argv[2])

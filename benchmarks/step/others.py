@@ -1,6 +1,7 @@
 """Training steps of other implementations, each as its own training script makes them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -48,10 +49,10 @@ def huggingface(model: str, batch: int) -> Step:
     return _step(net, lambda: net(pixel_values=images).loss, _adamw(net, fused=True))
 
 
-def plain(model: str, batch: int) -> Step:
+def plain(model: str, batch: int, bf16: bool = False) -> Step:
     """Our own model as one trains it first: PyTorch's attention, AdamW per tensor, PyTorch's matmul precision.
 
-    Images lie in memory as our trainer finds them, on the 0-255 scale.
+    With ``bf16`` under autocast. Images lie in memory as our trainer finds them, on the 0-255 scale.
     """
     config = preset_config(model)
     net = MaskedAutoencoder(config, attention="sdpa")
@@ -59,7 +60,13 @@ def plain(model: str, batch: int) -> Step:
     noise = torch.rand(batch, config.num_patches)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
     optimizer = _adamw(net, foreach=False, fused=False)
-    return _step(net, lambda: net((images - mean) / std, noise=noise).loss, optimizer)
+
+    def loss() -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            found: torch.Tensor = net((images - mean) / std, noise=noise).loss
+        return found
+
+    return _step(net, loss, optimizer)
 
 
 def _adamw(net: nn.Module, **options: Any) -> torch.optim.Optimizer:
@@ -75,3 +82,11 @@ def _step(net: nn.Module, loss: Callable[[], torch.Tensor], optimizer: torch.opt
         optimizer.zero_grad(set_to_none=True)
 
     return step
+
+
+BUILD: Mapping[str, Callable[[str, int], Step]] = {
+    "birder": birder,
+    "huggingface": huggingface,
+    "plain": plain,
+    "plain bf16": partial(plain, bf16=True),
+}

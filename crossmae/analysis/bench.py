@@ -43,7 +43,7 @@ def bench(
 
 def _lines(speed: "Speed", execution: "Execution") -> list[str]:
     lines = [
-        f"{speed.device}, {os.environ.get('OMP_NUM_THREADS', 'all')} threads; {execution.precision}, "
+        f"{speed.device}, {os.environ.get('OMP_NUM_THREADS', 'all')} threads; {speed.precision}, "
         f"matmul precision {execution.matmul_precision}, compile {str(execution.compile).lower()}",
         f"batch: {speed.processes} processes x {speed.accumulation} micro-batches x {speed.micro_batch} images",
         f"ms per step: {speed.ms_per_step:.1f}",

@@ -12,9 +12,9 @@ import torch
 from crossmae.analysis.flops import training_flops
 from crossmae.analysis.matmul import data_sheet_peak, matmul_peak
 from crossmae.train.allocator import keep_freed_memory
-from crossmae.train.engine import matmul_precision
 from crossmae.train.meter import peak_memory
 from crossmae.train.plan import split_batch
+from crossmae.train.precision import matmul_precision
 from crossmae.train.pretraining import Autoencoding
 from crossmae.train.settings import Settings
 from crossmae.train.update import Updates
@@ -22,6 +22,7 @@ from crossmae.train.world import World, join_world
 
 IMAGENET = 1_281_167
 """Training images of ImageNet-1K."""
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Speed:
     accumulation: int
     micro_batch: int
     device: str
+    precision: str
+    """``fp32`` or ``bf16``."""
     is_main: bool
 
     @property
@@ -90,12 +93,13 @@ def measure(settings: Settings, steps: int = 20, warmup: int = 5, device: str = 
             images_per_second=rate,
             memory_bytes=memory,
             flops_per_second=training_flops(settings.model) * rate / world.size,
-            matmul_flops_per_second=matmul_peak(world.device, _dtype(settings)),
+            matmul_flops_per_second=matmul_peak(world.device, _DTYPES[updates.execution.precision]),
             data_sheet_flops_per_second=data_sheet_peak(_name(world)),
             processes=world.size,
             accumulation=split.accumulation,
             micro_batch=split.micro_batch,
             device=_name(world),
+            precision=updates.execution.precision,
             is_main=world.is_main,
         )
 
@@ -119,10 +123,6 @@ def _times(updates: Updates, batches: Iterator[Any], count: int) -> Iterator[flo
         now = time.perf_counter()
         yield now - before
         before = now
-
-
-def _dtype(settings: Settings) -> torch.dtype:
-    return torch.bfloat16 if settings.execution.precision == "bf16" else torch.float32
 
 
 def _name(world: World) -> str:

@@ -1,15 +1,13 @@
 """``fit``: the one training loop, for pretraining and for classification."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from crossmae.train.allocator import keep_freed_memory
 from crossmae.train.plan import Execution, TrainPlan
+from crossmae.train.precision import matmul_precision
 from crossmae.train.stop import StopGuard, leaving_at_once
 from crossmae.train.trainer import Progress, Trainer
 from crossmae.train.workload import Workload
@@ -80,14 +78,3 @@ def _fitted(trainer: Trainer, metrics: dict[str, float]) -> Fitted:
         images_per_second=trainer.meter.images_per_second,
         is_main=trainer.world.is_main,
     )
-
-
-@contextmanager
-def matmul_precision(precision: str) -> Iterator[None]:
-    """Sets ``torch.set_float32_matmul_precision`` for as long as the block lasts."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from crossmae.errors import UserError
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Execution:
     workers: int = 0
     """Data-loading processes per process; 0 loads in the training process."""
     precision: Precision = "fp32"
-    """``bf16``: autocast around the loss; weights and optimizer stay in fp32."""
+    """``bf16``: autocast around the loss; weights and optimizer stay in fp32. ``auto``: see ``precision.settled``."""
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     """``torch.set_float32_matmul_precision``: TF32 on GPUs below ``highest``; bf16 on CPUs with AMX."""
     compile: bool = False

@@ -35,7 +35,7 @@ class Trainer:
     def __init__(
         self, workload: Workload, plan: TrainPlan, execution: Execution, folder: Path, world: World, guard: StopGuard
     ) -> None:
-        self.workload, self.plan, self.execution = workload, plan, execution
+        self.workload, self.plan = workload, plan
         self.world, self.guard = world, guard
         self.data = workload.dataset()
         self.samples = len(self.data)
@@ -43,6 +43,7 @@ class Trainer:
         self.split = split_batch(plan.global_batch, world.size, execution.per_device_batch)
         self.stream = SampleStream(self.samples, plan.global_batch, plan.seed)
         self.updates = Updates(workload, plan, execution, world, self.split)
+        self.execution = self.updates.execution
         self.model = self.updates.model
         self.snapshots = Snapshots(folder, world, execution)
         self.meter = Meter(plan.global_batch, world.device)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,15 +12,18 @@ from torch.nn.parallel import DistributedDataParallel
 from crossmae.data.keyed import seed_libraries
 from crossmae.train.health import Health
 from crossmae.train.plan import Execution, Split, TrainPlan
+from crossmae.train.precision import settled
 from crossmae.train.workload import Learner
 from crossmae.train.world import World
 
 
 class Updates:
-    """Makes updates of a learner's model, alike on all processes; holds model, optimizer and ``health``."""
+    """Makes updates of a learner's model, alike on all processes; holds model, optimizer and ``health``;
+    ``execution`` with its precision settled for the device."""
 
     def __init__(self, learner: Learner, plan: TrainPlan, execution: Execution, world: World, split: Split) -> None:
-        self.learner, self.plan, self.execution, self.world, self.split = learner, plan, execution, world, split
+        self.learner, self.plan, self.world, self.split = learner, plan, world, split
+        self.execution = replace(execution, precision=settled(execution.precision, world.device))
         seed_libraries(plan.seed)
         self.model = learner.model().to(world.device)
         self.optimizer = learner.optimizer(self.model, plan.lr)

@@ -13,6 +13,7 @@ from torch import Tensor
 from crossmae.backbone import BackboneSpec
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
+from crossmae.train.precision import matmul_precision
 from crossmae.train.world import join_world
 from segmentation.training import configure
 from transfer.task import Context
@@ -27,7 +28,7 @@ def evaluate(weights: Path, recipe: Recipe, context: Context) -> dict[str, float
         UserError: no such file, no UperNet of this recipe in it, or unusable data.
     """
     state = read(weights)
-    with join_world("auto") as world:
+    with join_world("auto") as world, matmul_precision(recipe.execution["matmul_precision"]):
         runner = Runner.from_cfg(configure(spec_of(state), recipe, context))
         world.adopt(runner.model)
         model = getattr(runner.model, "module", runner.model)

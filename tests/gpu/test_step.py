@@ -11,8 +11,8 @@ from torch._dynamo import explain
 from crossmae import MaskedAutoencoder
 from crossmae.analysis.speed import measure, synthetic_batch
 from crossmae.model.presets import preset_config
-from crossmae.train.engine import matmul_precision
 from crossmae.train.plan import split_batch
+from crossmae.train.precision import matmul_precision
 from crossmae.train.pretrain import load_pretraining_recipe
 from crossmae.train.pretraining import Autoencoding
 from crossmae.train.settings import Settings, settings
@@ -23,7 +23,7 @@ UPDATES = 12
 
 
 def demo(**execution: Any) -> Settings:
-    chosen = settings(load_pretraining_recipe("demo_crossmae", ("global_batch=16",)), seed=0)
+    chosen = settings(load_pretraining_recipe("demo_crossmae", ("global_batch=16", "precision=fp32")), seed=0)
     return replace(chosen, execution=replace(chosen.execution, device="cuda", **execution))
 
 

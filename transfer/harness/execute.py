@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossmae.errors import UserError
+from crossmae.recipe import Recipe
 from crossmae.train.stop import EXIT_RESUME, Stopped, leaving_at_once
 from results.record import BackboneRef, Cost, RecipeRef, Record, TaskRef
 from results.store import write_record
@@ -74,9 +75,19 @@ def context_of(folder: Path, request: Request) -> Context:
         data_root=None if request.data_root is None else Path(request.data_root),
         seed=request.seed,
         devices=request.devices,
-        precision=request.precision,
+        precision=_precision(request),
         deviations=list(request.deviations),
     )
+
+
+def _precision(request: Request) -> str:
+    if request.precision != "auto":
+        return request.precision
+    import torch
+
+    from crossmae.train.precision import settled
+
+    return settled("auto", torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def _backbone(request: Request) -> "Backbone | None":
@@ -103,7 +114,7 @@ def _record(
         backbone=_backbone_ref(request, backbone),
         seed=request.seed,
         metrics={name: float(value) for name, value in metrics.items()},
-        recipe=RecipeRef(recipe.name, recipe.hash, recipe.source, recipe.protocol, recipe.execution),
+        recipe=_recipe_ref(recipe, context),
         deviations=tuple(dict.fromkeys([*recipe.deviations, *context.deviations])),
         artifacts=context.artifacts,
         cost=Cost(
@@ -115,6 +126,11 @@ def _record(
         ),
         provenance=provenance(request.command, started),
     )
+
+
+def _recipe_ref(recipe: Recipe, context: Context) -> RecipeRef:
+    execution = {**recipe.execution, "precision": context.precision}
+    return RecipeRef(recipe.name, recipe.hash, recipe.source, recipe.protocol, execution)
 
 
 def _backbone_ref(request: Request, backbone: "Backbone | None") -> BackboneRef:

@@ -31,6 +31,7 @@ class Request:
     """Where users' adapters lie."""
     devices: int
     precision: str
+    """``fp32``, ``bf16`` or ``auto``."""
     deviations: tuple[str, ...]
     command: str
     estimated_device_hours: float | None = None
