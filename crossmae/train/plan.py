@@ -72,7 +72,7 @@ class Execution:
     precision: Precision = "fp32"
     """``bf16``: autocast around the loss; weights and optimizer stay in fp32. ``auto``: see ``precision.settled``."""
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
-    """``torch.set_float32_matmul_precision``: TF32 on GPUs below ``highest``; bf16 on CPUs with AMX."""
+    """``torch.set_float32_matmul_precision``: TF32 on GPUs below ``highest``; bf16 on CPUs that multiply in it."""
     compile: bool = False
     """``torch.compile``; with CUDA graphs on a single GPU without accumulation."""
     checkpoint_every: int = 1000
