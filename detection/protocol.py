@@ -89,6 +89,8 @@ class Execution:
     checkpoint_every: int
     log_every: int
     activation_checkpointing: bool = False
+    precision: str = "fp32"
+    """``bf16``: autocast; ``Context.precision`` says what ``auto`` is on the machine."""
     matmul_precision: str = "highest"
     """``torch.set_float32_matmul_precision``."""
     attention: str = "auto"

@@ -73,7 +73,7 @@ class Context:
     devices: int = 1
     """Number of processes of this run (GPUs, or CPU processes)."""
     precision: str = "fp32"
-    """``fp32`` or ``bf16``."""
+    """``fp32`` or ``bf16``: that of the recipe's ``execution`` (fp32 if it names none), ``auto`` settled."""
     resume: bool = True
     artifacts: dict[str, str] = field(default_factory=dict)
     deviations: list[str] = field(default_factory=list)

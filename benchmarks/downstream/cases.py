@@ -34,9 +34,14 @@ class Case:
     device: str = "cpu"
 
 
-FINETUNE = ("timm", "timm+fused", "timm+attention", "timm+precision", "ours", "ours bf16", "ours compiled")
-VITDET = tuple(f"detectron2{change}" for change in ("", "+fused", "+losses", "+attention", "+precision", "+channels"))
-UPERNET = tuple(f"mmseg{change}" for change in ("", "+fused", "+attention", "+precision", "+channels"))
+FINETUNE = (
+    *(f"timm{change}" for change in ("", "+fused", "+attention", "+precision", "+memory")),
+    "ours",
+    "ours bf16",
+    "ours compiled",
+)
+VITDET = tuple(f"detectron2{change}" for change in ("", "+fused", "+losses", "+attention", "+precision", "+memory"))
+UPERNET = tuple(f"mmseg{change}" for change in ("", "+fused", "+attention", "+precision", "+memory", "+channels"))
 
 CASES: Mapping[str, Case] = {
     "finetune-demo": Case("finetune", Size("imagenet_finetune_demo", 64, 64, 10, 30), FINETUNE),

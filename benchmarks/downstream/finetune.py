@@ -107,6 +107,7 @@ BUILD: Mapping[str, Build] = {
     "timm": timm,
     "timm+fused": partial(timm, fused=True),
     "timm+attention": partial(timm, attention=True),
+    "timm+memory": timm,
     "timm+precision": partial(timm, precision=True),
     "ours": ours,
     "ours bf16": partial(ours, precision="bf16"),

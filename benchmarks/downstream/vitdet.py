@@ -127,6 +127,7 @@ BUILD: Mapping[str, Build] = {
     "detectron2+fused": partial(detectron2, fused=True),
     "detectron2+losses": partial(detectron2, losses=True),
     "detectron2+attention": partial(detectron2, attention=True),
+    "detectron2+memory": detectron2,
     "detectron2+precision": partial(detectron2, precision=True),
     "detectron2+channels": partial(detectron2, channels=True),
     "ours": ours,

@@ -11,7 +11,6 @@ import torch
 
 from crossmae.analysis.flops import training_flops
 from crossmae.analysis.matmul import data_sheet_peak, matmul_peak
-from crossmae.train.allocator import keep_freed_memory
 from crossmae.train.meter import peak_memory
 from crossmae.train.plan import split_batch
 from crossmae.train.precision import matmul_precision
@@ -79,8 +78,6 @@ def measure(settings: Settings, steps: int = 20, warmup: int = 5, device: str = 
         UserError: no such device, or a batch that cannot be shared by the processes.
     """
     with join_world(device) as world, matmul_precision(settings.execution.matmul_precision):
-        if world.device.type == "cpu":
-            keep_freed_memory()
         split = split_batch(settings.plan.global_batch, world.size, settings.execution.per_device_batch)
         updates = Updates(Autoencoding(settings), settings.plan, settings.execution, world, split)
         updates.prepare()

@@ -12,7 +12,7 @@ def keep_freed_memory() -> None:
     """Has glibc keep what a step frees for the next one instead of handing it back to the system.
 
     Every step needs the same memory again, and a page that is new to the process costs more than the arithmetic on it:
-    measured 15 to 25 % of a small autoencoder's step. Nothing happens with another C library.
+    measured 15 to 25 % of a small step of any of the engines. Nothing happens with another C library.
     """
     if not sys.platform.startswith("linux"):
         return

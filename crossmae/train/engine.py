@@ -5,7 +5,6 @@ from pathlib import Path
 
 from torch import nn
 
-from crossmae.train.allocator import keep_freed_memory
 from crossmae.train.plan import Execution, TrainPlan
 from crossmae.train.precision import matmul_precision
 from crossmae.train.stop import StopGuard, leaving_at_once
@@ -58,8 +57,6 @@ def fit(
     """
     chosen = execution or Execution()
     with join_world(chosen.device) as world, share_lock(world, folder), matmul_precision(chosen.matmul_precision):
-        if world.device.type == "cpu":
-            keep_freed_memory()
         with StopGuard() as guard:
             trainer = Trainer(workload, plan, chosen, folder, world, guard)
             trainer.restore()

@@ -15,6 +15,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from crossmae.errors import UserError
+from crossmae.train.allocator import keep_freed_memory
 from crossmae.train.lock import TOKEN_VARIABLE, hold_folder
 
 
@@ -81,7 +82,7 @@ class World:
 
 @contextmanager
 def join_world(device: str) -> Iterator[World]:
-    """Joins the processes that torchrun started, for as long as the block lasts.
+    """Joins the processes that torchrun started, for as long as the block lasts; on a CPU, freed memory is kept for good.
 
     Args:
         device: ``cpu``, ``cuda`` or ``auto``.
@@ -90,6 +91,8 @@ def join_world(device: str) -> Iterator[World]:
         UserError: ``cuda`` without a GPU for this process.
     """
     chosen = _device(device)
+    if chosen.type == "cpu":
+        keep_freed_memory()
     if "WORLD_SIZE" not in os.environ:
         yield World(0, 1, chosen)
         return

@@ -76,6 +76,6 @@ def _benchmark(
 ) -> Benchmark:
     roots = data_roots(data)
     place = find_place("local", devices, None, _HANG_MINUTES)
-    request_of = request_maker(roots, tuple(folders), place.gpus, "transfer calibrate", {})
+    request_of = request_maker(roots, tuple(folders), "transfer calibrate", {})
     suite = Suite("calibration", "Released models", (), {})
     return Benchmark(suite, runs, out, roots, tuple(folders), place.launcher(request_of), console)

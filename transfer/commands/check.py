@@ -45,7 +45,7 @@ def check(
     found += disk_problems(out, runs)
     try:
         place = find_place(launcher, devices, profile, hang_minutes=30)
-        found += place.launcher(request_maker(roots, (), place.gpus, "", {})).problems(runs)
+        found += place.launcher(request_maker(roots, (), "", {})).problems(runs)
     except UserError as error:
         found.append(str(error))
     for lines in check_runs(runs, roots, folders or (), console.print).values():

@@ -43,7 +43,7 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     pool = find_pool(devices)
     run = evaluation_of(weights, weights.stem, spec, recipe_of(spec, recipe, tuple(change or ())), out, demo)
-    request_of = request_maker(data_roots(data or (), demo), tuple(folders or ()), pool.gpus, "transfer evaluate", {})
+    request_of = request_maker(data_roots(data or (), demo), tuple(folders or ()), "transfer evaluate", {})
     write_request(run.folder, request_of(run, 1))
     # Asked for by name, it is measured again: the data may have changed.
     (run.folder / "record.json").unlink(missing_ok=True)

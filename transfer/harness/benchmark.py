@@ -51,7 +51,7 @@ class Benchmark:
             UserError: an option that is wrong.
         """
         suite, runs, roots = setting.load()
-        request_of = request_maker(roots, setting.task_folders, place.gpus, command, read_expected(setting.out))
+        request_of = request_maker(roots, setting.task_folders, command, read_expected(setting.out))
         return cls(suite, runs, setting.out, roots, setting.task_folders, place.launcher(request_of), console)
 
     def run(self) -> int:

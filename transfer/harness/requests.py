@@ -12,7 +12,7 @@ DEMO_DEVIATION = "generated demo data"
 
 
 def request_maker(
-    roots: DataRoots, folders: tuple[Path, ...], gpus: bool, command: str, estimates: Mapping[str, Expected]
+    roots: DataRoots, folders: tuple[Path, ...], command: str, estimates: Mapping[str, Expected]
 ) -> Callable[[Run, int], Request]:
     """A function that says what the process of a run on so many devices needs to know."""
 
@@ -29,7 +29,7 @@ def request_maker(
             data_root=None if dataset is None else str(roots.of(dataset).resolve()),
             task_folders=tuple(str(folder.resolve()) for folder in folders),
             devices=devices,
-            precision=run.recipe.execution.get("precision", "bf16" if gpus else "fp32"),
+            precision=run.recipe.execution.get("precision", "fp32"),
             deviations=(DEMO_DEVIATION,) if run.demo_data else (),
             command=command,
             estimated_device_hours=None if expected is None else expected.device_hours,

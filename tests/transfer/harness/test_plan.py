@@ -141,7 +141,7 @@ def test_suite_without_backbones_asks_for_one():
 def test_hours_of_failed_tries_are_spent_too(tmp_path):
     """An hour on two devices; the other runs are to come, one of them with an estimate."""
     runs = make_plan(load_suite("demo"), SPECS, tmp_path)
-    write_request(runs[0].folder, request_maker(data_roots((), demo=True), (), False, "run_all", {})(runs[0], 2))
+    write_request(runs[0].folder, request_maker(data_roots((), demo=True), (), "run_all", {})(runs[0], 2))
     hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
     (runs[0].folder / "session.json").write_text(json.dumps({"started": hour_ago, "command": "run_all"}))
     end_try(runs[0].folder, "no luck", 1, retryable=False)

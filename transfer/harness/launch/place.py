@@ -19,11 +19,6 @@ RequestOf = Callable[[Run, int], Request]
 class Place(Protocol):
     """Devices and the launcher that starts runs on them."""
 
-    @property
-    def gpus(self) -> bool:
-        """Whether its devices are GPUs."""
-        ...
-
     def launcher(self, request_of: RequestOf) -> Launcher:
         """A launcher that tells runs what ``request_of`` says."""
         ...
@@ -36,11 +31,6 @@ class ThisMachine:
     pool: Pool
     hang_seconds: float
 
-    @property
-    def gpus(self) -> bool:
-        """Whether the pool is one of GPUs."""
-        return self.pool.gpus
-
     def launcher(self, request_of: RequestOf) -> Launcher:
         """Packs runs onto the pool."""
         return LocalLauncher(self.pool, request_of, self.hang_seconds)
@@ -52,11 +42,6 @@ class Cluster:
 
     profile: Profile
     hang_seconds: float
-
-    @property
-    def gpus(self) -> bool:
-        """Whether jobs ask for GPUs."""
-        return self.profile.gpus
 
     def launcher(self, request_of: RequestOf) -> Launcher:
         """Submits a job per run."""
