@@ -34,17 +34,14 @@ class Case:
     device: str = "cpu"
 
 
-FINETUNE = (
-    *(f"timm{change}" for change in ("", "+fused", "+attention", "+precision", "+memory")),
-    "ours",
-    "ours bf16",
-    "ours compiled",
-)
+FINETUNE = tuple(f"timm{change}" for change in ("", "+fused", "+attention", "+precision", "+memory"))
 VITDET = tuple(f"detectron2{change}" for change in ("", "+fused", "+losses", "+attention", "+precision", "+memory"))
 UPERNET = tuple(f"mmseg{change}" for change in ("", "+fused", "+attention", "+precision", "+memory", "+channels"))
 
 CASES: Mapping[str, Case] = {
-    "finetune-demo": Case("finetune", Size("imagenet_finetune_demo", 64, 64, 10, 30), FINETUNE),
+    "finetune-demo": Case(
+        "finetune", Size("imagenet_finetune_demo", 64, 64, 10, 30), (*FINETUNE, "ours", "ours bf16", "ours compiled")
+    ),
     "vitdet-demo": Case("vitdet", Size("coco_vitdet_demo", 16, 64, 5, 15), (*VITDET, "ours")),
     "upernet-demo": Case("upernet", Size("ade20k_upernet_demo", 16, 64, 5, 15), (*UPERNET, "ours")),
     "evaluation": Case("evaluation", Size("coco_vitdet_vit_b16", 1000, 320, 0, 1), ("pycocotools", "ours"), bar=3.0),

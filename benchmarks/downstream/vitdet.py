@@ -45,7 +45,6 @@ def detectron2(
     fused: bool = False,
     losses: bool = False,
     attention: bool = False,
-    channels: bool = False,
     precision: bool = False,
 ) -> Step:
     """detectron2's trainer, AMPTrainer on a GPU; ``fused`` and the like are our changes, one at a time."""
@@ -53,8 +52,6 @@ def detectron2(
     model = instantiate(_stock(config, losses, attention)).to(device)
     if precision:
         torch.set_float32_matmul_precision("medium")
-    if channels:
-        model = model.to(memory_format=torch.channels_last)
     images = repeat(_images(size, _protocol(size)))
     trainer = AMPTrainer if device.type == "cuda" else SimpleTrainer
     return _stepping(trainer(model, images, _adamw(model, size, fused)))
@@ -129,6 +126,5 @@ BUILD: Mapping[str, Build] = {
     "detectron2+attention": partial(detectron2, attention=True),
     "detectron2+memory": detectron2,
     "detectron2+precision": partial(detectron2, precision=True),
-    "detectron2+channels": partial(detectron2, channels=True),
     "ours": ours,
 }

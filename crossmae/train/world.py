@@ -82,7 +82,9 @@ class World:
 
 @contextmanager
 def join_world(device: str) -> Iterator[World]:
-    """Joins the processes that torchrun started, for as long as the block lasts; on a CPU, freed memory is kept for good.
+    """Joins the processes that torchrun started, for as long as the block lasts.
+
+    On a CPU the process keeps the memory that it frees from then on, see ``keep_freed_memory``.
 
     Args:
         device: ``cpu``, ``cuda`` or ``auto``.
