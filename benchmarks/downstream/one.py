@@ -22,6 +22,7 @@ def measure(case: Case, implementation: str) -> tuple[float, float]:
     """Median seconds of a step, on the clock and of the processor."""
     device = torch.device(case.device)
     torch.manual_seed(0)
+    # Our runs do this when they join their processes; "+memory" is this change alone.
     if implementation.startswith("ours") or implementation.endswith("+memory"):
         keep_freed_memory()
     build = import_module(f"benchmarks.downstream.{case.builders}").BUILD[implementation]

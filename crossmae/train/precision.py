@@ -6,22 +6,32 @@ from typing import Literal
 
 import torch
 
-from crossmae.train.plan import Precision
+from crossmae.errors import UserError
 
 
-def settled(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
+def settled(precision: str, device: torch.device) -> Literal["fp32", "bf16"]:
     """``precision``, with ``auto`` as bf16 where ``device`` multiplies matrices in it, else fp32.
 
     A CPU without such instructions would convert every operand: slower than fp32 by far.
+
+    Raises:
+        UserError: it is none of the three.
     """
-    if precision != "auto":
-        return precision
-    return "bf16" if _multiplies_bf16(device) else "fp32"
+    if precision not in ("auto", "fp32", "bf16"):
+        raise UserError(f"precision must be auto, fp32 or bf16, not {precision!r}")
+    chosen = precision == "bf16" or (precision == "auto" and _multiplies_bf16(device))
+    return "bf16" if chosen else "fp32"
 
 
 @contextmanager
 def matmul_precision(precision: str) -> Iterator[None]:
-    """Sets ``torch.set_float32_matmul_precision`` for as long as the block lasts."""
+    """Sets ``torch.set_float32_matmul_precision`` for as long as the block lasts.
+
+    Raises:
+        UserError: an unknown value, at which PyTorch only warns.
+    """
+    if precision not in ("highest", "high", "medium"):
+        raise UserError(f"matmul_precision must be highest, high or medium, not {precision!r}")
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
     try:

@@ -168,6 +168,16 @@ def test_bf16_trains_and_is_noted(
     assert losses(tmp_path) == pytest.approx(uninterrupted.losses, rel=0.05)
 
 
+def test_products_are_as_precise_as_the_recipe_says(
+    tmp_path: Path, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
+) -> None:
+    seen: list[str] = []
+    context = interrupted(context_in(tmp_path), 1, lambda: seen.append(torch.get_float32_matmul_precision()))
+    train(backbone, small_recipe("max_steps=3"), context)
+    assert seen == ["medium"]
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_in_one_line(
     tmp_path: Path, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
 ) -> None:

@@ -81,13 +81,13 @@ def context_of(folder: Path, request: Request) -> Context:
 
 
 def _precision(request: Request) -> str:
-    if request.precision != "auto":
-        return request.precision
+    if request.precision in ("fp32", "bf16"):
+        return request.precision  # without the seconds that torch takes to load
     import torch
 
     from crossmae.train.precision import settled
 
-    return settled("auto", torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    return settled(request.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def _backbone(request: Request) -> "Backbone | None":

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from crossmae.analysis.speed import synthetic_batch
+from crossmae.errors import UserError
 from crossmae.train.plan import split_batch
+from crossmae.train.precision import matmul_precision, settled
 from crossmae.train.pretrain import load_pretraining_recipe
 from crossmae.train.pretraining import Autoencoding
 from crossmae.train.settings import settings
@@ -35,3 +37,13 @@ def test_auto_is_what_the_processor_multiplies_in(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
     assert losses("bf16") != losses("fp32")
     assert losses("auto") == losses(precision)
+
+
+def test_unknown_precisions_are_refused() -> None:
+    with pytest.raises(UserError, match="precision must be auto, fp32 or bf16, not 'fp16'"):
+        settled("fp16", torch.device("cpu"))
+    with (
+        pytest.raises(UserError, match="matmul_precision must be highest, high or medium, not 'low'"),
+        matmul_precision("low"),
+    ):
+        pass
