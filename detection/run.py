@@ -92,13 +92,13 @@ def _with_job(
     protocol = values_of(Protocol, recipe.protocol, recipe.name)
     execution = values_of(Execution, recipe.execution, recipe.name)
     check_dims(protocol, dims)
-    with join_world("auto") as world, _forgetting_groups(), matmul_precision(execution.matmul_precision):
+    with join_world("auto") as world, forgetting_groups(), matmul_precision(execution.matmul_precision):
         metrics = work(Job(protocol, execution, dims, world, context))
         return dict(world.share(metrics))
 
 
 @contextmanager
-def _forgetting_groups() -> Iterator[None]:
+def forgetting_groups() -> Iterator[None]:
     """Has detectron2 forget the process group that it keeps for the life of the process.
 
     A group that is still held when Python ends aborts the process now and then: its threads hold tensors.

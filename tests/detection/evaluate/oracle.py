@@ -18,6 +18,7 @@ from detection.configs.loader import loader_config
 from detection.data.register import read_dicts, register
 from detection.evaluate.metrics import evaluate
 from detection.protocol import Protocol
+from detection.run import forgetting_groups
 
 
 class Oracle(nn.Module):
@@ -57,7 +58,7 @@ def measure(coco: Path, folder: Path, blur: float) -> dict[str, dict[str, float]
 
 
 if __name__ == "__main__":
-    with join_world("cpu") as world:
+    with join_world("cpu") as world, forgetting_groups():
         results = measure(Path(sys.argv[1]), Path(sys.argv[2]), blur=2.0)
         if world.is_main:
             Path(sys.argv[3]).write_text(json.dumps(results))
