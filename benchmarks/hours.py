@@ -14,10 +14,10 @@ from crossmae.analysis.flops import training_flops
 from crossmae.analysis.matmul import data_sheet_peak
 from crossmae.analysis.speed import IMAGENET
 from crossmae.model.presets import PRESETS
-from crossmae.train.settings import settings
-from transfer.harness.plan import Run, make_plan
-from transfer.harness.specs import load_specs
-from transfer.harness.suite import load_suite
+from crossmae.pretraining.recipe import settings
+from transfer.harness.plan.plan import Run, make_plan
+from transfer.harness.plan.suite import load_suite
+from transfer.harness.plan.tasks import load_specs
 
 SHARE = 0.4
 GPUS = 8

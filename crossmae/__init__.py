@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crossmae.backbone import Backbone, BackboneSpec
-    from crossmae.convert.load import load_pretrained
     from crossmae.errors import UserError
     from crossmae.model.autoencoder import MaskedAutoencoder
     from crossmae.model.config import MAEConfig
+    from crossmae.weights.autoencoder import load_pretrained
 
 __all__ = ["Backbone", "BackboneSpec", "MAEConfig", "MaskedAutoencoder", "UserError", "load_pretrained"]
 
@@ -21,7 +21,7 @@ _HOMES = {
     "MAEConfig": "crossmae.model.config",
     "MaskedAutoencoder": "crossmae.model.autoencoder",
     "UserError": "crossmae.errors",
-    "load_pretrained": "crossmae.convert.load",
+    "load_pretrained": "crossmae.weights.autoencoder",
 }
 
 

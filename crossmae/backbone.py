@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from torch import Tensor
 
-from crossmae.convert.files import Weights, digest_weights, write_json, write_weights
 from crossmae.errors import UserError
+from crossmae.files import write_json
 from crossmae.model.resize import resize_patch_kernel, resize_pos_embed
+from crossmae.weights.files import Weights, digest_weights, write_weights
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
@@ -78,7 +79,7 @@ class Backbone:
         Raises:
             UserError: unknown source, unreadable, or no plain vision transformer: each in one line.
         """
-        from crossmae.convert.sources import read_source
+        from crossmae.weights.sources import read_source
 
         return cls(*read_source(str(source), seed, num_heads))
 
@@ -113,7 +114,7 @@ class Backbone:
         Raises:
             UserError: a weight without a place or a place without a weight, listed in one line.
         """
-        from crossmae.convert.timm import build_timm
+        from crossmae.weights.timm import build_timm
 
         return build_timm(self._weights, self.spec, num_classes, image_size, drop_path, global_pool, expected_missing)
 

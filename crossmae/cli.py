@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 
-from crossmae.analysis import bench
-from crossmae.analysis.commands import register as register_analysis
-from crossmae.data.commands import register as register_data
-from crossmae.errors import UserError, told
-from crossmae.train.lock import hold_folder
-from crossmae.train.stop import EXIT_RESUME, Stopped, leaving_at_once
+from crossmae.commands import bench
+from crossmae.commands.analysis import register as register_analysis
+from crossmae.commands.data import register as register_data
+from crossmae.errors import UserError, one_line
+from crossmae.run.lock import hold_folder
+from crossmae.run.rank import is_main
+from crossmae.run.stop import EXIT_RESUME, Stopped, leaving_at_once
+from crossmae.train.config import Device
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -23,7 +25,7 @@ def main() -> None:
     try:
         app()
     except (UserError, OSError) as error:
-        print(f"crossmae: {told(error)}", file=sys.stderr)
+        print(f"crossmae: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
     except Stopped as stop:
         print(f"crossmae: {stop}", file=sys.stderr)
@@ -45,13 +47,13 @@ def pretrain(
     overrides: Annotated[list[str] | None, typer.Argument(help="Values of the recipe to change, as key=value.")] = None,
     data: Annotated[Path | None, typer.Option(help="Image folder, list of files, or folder of tar shards.")] = None,
     seed: Annotated[int, typer.Option(help="Decides initial weights, order, crops and masks.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[Device, typer.Option(help="auto: a GPU where there is one.")] = "auto",
 ) -> None:
     """Pretrains an autoencoder and leaves it in OUT/checkpoint."""
     with leaving_at_once():
-        from crossmae.train.console import console
-        from crossmae.train.pretrain import data_path, load_pretraining_recipe
-        from crossmae.train.pretrain import pretrain as run
+        from crossmae.pretraining.run import data_path, load_pretraining_recipe
+        from crossmae.pretraining.run import pretrain as run
+        from crossmae.train.monitor.console import console
 
         resolved = load_pretraining_recipe(recipe, tuple(overrides or ()))
         images = data or data_path(resolved.protocol["dataset"])
@@ -66,6 +68,6 @@ app.command(epilog=bench.EPILOG)(bench.bench)
 
 def _locked(folder: Path) -> AbstractContextManager[None]:
     # torchrun's other processes join the first one's lock in ``fit``; a restarted process outwaits those it replaces.
-    if int(os.environ.get("RANK", 0)):
+    if not is_main():
         return nullcontext()
     return hold_folder(folder, wait=60.0 if "TORCHELASTIC_RUN_ID" in os.environ else 0.0)

@@ -1,12 +1,30 @@
-"""The one error that a user is meant to read, and how it and the system's are told."""
+"""The one error that a user is meant to read, and how any error is put into one line."""
 
 
 class UserError(Exception):
-    """One line that says what is wrong and what to do; command lines print it without a traceback."""
+    """Something that the user can mend; command lines print it in one line without a traceback.
+
+    Args:
+        what: what is wrong, with the name of the file, the option or the value.
+        remedy: what to do about it, if there is something to do.
+    """
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(what, remedy)
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.remedy}" if self.remedy else self.what
 
 
-def told(error: UserError | OSError) -> str:
-    """The line for it; of what the system refused, the file that it was about and why."""
+def one_line(error: BaseException, limit: int | None = None) -> str:
+    """The message of ``error`` in one line of at most ``limit`` characters; never empty.
+
+    An error of the operating system becomes the file that it was about and the reason.
+    """
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
+        text = f"{error.filename}: {error.strerror}"
+    else:
+        text = " ".join(str(error).split()) or type(error).__name__
+    return text if limit is None or len(text) <= limit else f"{text[: limit - 3]}..."

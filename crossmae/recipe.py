@@ -10,19 +10,15 @@ execution: {...}              # devices, per-device batch, workers, ...: recorde
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import dacite
 import yaml
-from omegaconf import DictConfig, OmegaConf
 
-from crossmae.errors import UserError
-
-T = TypeVar("T")
-
-_FIELDS = {"base", "source", "deviations", "protocol", "execution"}
+from crossmae.errors import UserError, one_line
+from crossmae.parsing import Strict, parse, read_yaml
 
 
 @dataclass(frozen=True)
@@ -39,6 +35,18 @@ class Recipe:
     def hash(self) -> str:
         """Ten hex digits of the protocol values: the recipe's share of a run's identity."""
         return digest_of(self.protocol)
+
+
+@dataclass(frozen=True)
+class _RecipeFile(Strict):
+    base: str | None = None
+    source: str | None = None
+    deviations: tuple[str, ...] = ()
+    protocol: dict[str, Any] = field(default_factory=dict)
+    execution: dict[str, Any] = field(default_factory=dict)
+
+
+_NOTHING = Recipe("", "", (), {}, {})
 
 
 def digest_of(values: Any) -> str:
@@ -61,44 +69,21 @@ def load_recipe(folder: Path, name: str, overrides: Sequence[str] = ()) -> Recip
     return recipe
 
 
-def values_of(kind: type[T], values: Mapping[str, Any], where: str) -> T:
-    """An instance of the dataclass ``kind``, nested ones included, from a recipe's plain values; lists become tuples.
-
-    Raises:
-        UserError: an unknown, missing or mistyped value, named in one line that begins with ``where``.
-    """
-    try:
-        return dacite.from_dict(kind, dict(values), dacite.Config(strict=True, cast=[tuple]))
-    except dacite.UnexpectedDataError as error:
-        raise UserError(f"{where} has unknown {', '.join(sorted(error.keys))}") from error
-    except dacite.MissingValueError as error:
-        raise UserError(f"{where} lacks {error.field_path}") from error
-    except dacite.WrongTypeError as error:
-        hint = "; YAML wants 1.0e-3 and not 1e-3" if isinstance(error.value, str) else ""
-        kinds = getattr(error.field_type, "__name__", str(error.field_type))
-        raise UserError(f"{where}: {error.field_path} is {error.value!r}, not {kinds}{hint}") from error
-    except TypeError as error:  # One value where several are wanted.
-        raise UserError(f"{where}: {error}") from error
-
-
-def _read(folder: Path, name: str) -> Recipe:
+def _read(folder: Path, name: str, under: tuple[Path, ...] = ()) -> Recipe:
     path = Path(name) if name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
-        raise UserError(f"no recipe {name!r}; known recipes: {known}")
-    try:
-        content = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if unknown := set(content) - _FIELDS:
-        raise UserError(f"{path}: unknown {', '.join(sorted(unknown))}; a recipe has {', '.join(sorted(_FIELDS))}")
-    base = _read(path.parent, content["base"]) if "base" in content else Recipe("", "", (), {}, {})
+        raise UserError(f"no recipe {name!r}", f"known recipes: {known}")
+    if path.resolve() in under:
+        raise UserError(f"{path}: its bases lead back to itself", "name another base, or none")
+    content = parse(_RecipeFile, read_yaml(path), f"recipe {path}")
+    base = _read(path.parent, content.base, (*under, path.resolve())) if content.base else _NOTHING
     return Recipe(
         name=path.stem,
-        source=content.get("source", base.source),
-        deviations=base.deviations + tuple(content.get("deviations", ())),
-        protocol=_merge(base.protocol, content.get("protocol", {})),
-        execution=_merge(base.execution, content.get("execution", {})),
+        source=base.source if content.source is None else content.source,
+        deviations=base.deviations + content.deviations,
+        protocol=_merge(base.protocol, content.protocol),
+        execution=_merge(base.execution, content.execution),
     )
 
 
@@ -115,23 +100,42 @@ def _override(recipe: Recipe, override: str) -> Recipe:
     key, equals, text = override.partition("=")
     if not equals:
         raise UserError(f"override {override!r} is not of the form key=value")
+    value = _value(override, text)
     for section in ("protocol", "execution"):
-        config = OmegaConf.create(getattr(recipe, section))
-        if not _has(config, key):
+        values = getattr(recipe, section)
+        if not _has(values, key):
             continue
-        before = OmegaConf.select(config, key)
-        value = yaml.safe_load(text)
-        OmegaConf.update(config, key, value)
-        plain: Any = OmegaConf.to_container(config)
-        changed = replace(recipe, **{section: plain})
+        before = _select(values, key)
+        new: dict[str, Any] = {section: _with(values, key.split("."), value)}
+        changed = replace(recipe, **new)
         if section == "protocol" and before != value:
             changed = replace(changed, deviations=(*recipe.deviations, f"{key}={value} (recipe: {before})"))
         return changed
     known = ", ".join([*recipe.protocol, *recipe.execution])
-    raise UserError(f"recipe {recipe.name} has no value {key!r}; it has {known}")
+    raise UserError(f"recipe {recipe.name} has no value {key!r}", f"it has {known}")
 
 
-def _has(config: DictConfig, key: str) -> bool:
-    parent, _, leaf = key.rpartition(".")
-    node = OmegaConf.select(config, parent) if parent else config
-    return isinstance(node, DictConfig) and leaf in node
+def _value(override: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"override {override!r}: {text!r} is not a value ({one_line(error)})") from error
+
+
+def _select(values: Mapping[str, Any], key: str) -> Any:
+    return reduce(lambda node, name: node[name], key.split("."), values)
+
+
+def _has(values: Mapping[str, Any], key: str) -> bool:
+    node: Any = values
+    for name in key.split("."):
+        if not isinstance(node, dict) or name not in node:
+            return False
+        node = node[name]
+    return True
+
+
+def _with(values: Mapping[str, Any], names: Sequence[str], value: Any) -> dict[str, Any]:
+    """A copy of ``values`` with another value at the path ``names``."""
+    name, *rest = names
+    return {**values, name: _with(values[name], rest, value) if rest else value}

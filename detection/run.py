@@ -13,20 +13,21 @@ from detectron2.utils import comm
 from torch import nn
 
 from crossmae.backbone import Backbone
-from crossmae.recipe import Recipe, values_of
-from crossmae.train.precision import matmul_precision
-from crossmae.train.world import join_world
-from detection.configs.build import check_dims
-from detection.configs.dims import Dims
-from detection.configs.loader import loader_config
-from detection.configs.model import model_config
+from crossmae.parsing import parse
+from crossmae.recipe import Recipe
+from crossmae.train.runtime.distributed import join_world
+from crossmae.train.runtime.precision import matmul_precision
+from detection.build.build import check_dims
+from detection.build.dims import Dims
+from detection.build.loader import loader_config
+from detection.build.model import model_config
 from detection.data.register import read_dicts, register
 from detection.data.samples import KeyedSamples
-from detection.evaluate.draw import draw_predictions
-from detection.evaluate.metrics import evaluate, metrics_of, write_classes
-from detection.evaluate.released import dims_of, has_relative_positions, load_detector, read_detector
-from detection.protocol import Execution, Protocol
-from detection.train.run import Job, train
+from detection.evaluation.draw import draw_predictions
+from detection.evaluation.finished import dims_of, has_relative_positions, load_detector, read_detector
+from detection.evaluation.metrics import evaluate, metrics_of, write_classes
+from detection.recipe import Execution, Protocol
+from detection.training.train import Job, train
 from detection.weights import load_backbone
 from transfer.task import Context
 
@@ -89,8 +90,8 @@ class _Data:
 def _with_job(
     recipe: Recipe, context: Context, dims: Dims, work: Callable[[Job], dict[str, float]]
 ) -> dict[str, float]:
-    protocol = values_of(Protocol, recipe.protocol, recipe.name)
-    execution = values_of(Execution, recipe.execution, recipe.name)
+    protocol = parse(Protocol, recipe.protocol, recipe.name)
+    execution = parse(Execution, recipe.execution, recipe.name)
     check_dims(protocol, dims)
     with join_world("auto") as world, forgetting_groups(), matmul_precision(execution.matmul_precision):
         metrics = work(Job(protocol, execution, dims, world, context))

@@ -11,7 +11,7 @@ from transfer.task import Context, Problem, Task
 
 if TYPE_CHECKING:
     from crossmae.backbone import Backbone
-    from crossmae.data.scenes import SceneSource
+    from crossmae.data.demo.scenes import SceneSource
 
 
 class ViTDetTask(Task):

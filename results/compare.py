@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from results.cells import RunIndex, fill
 from results.runs import Runs, StoredRecord
-from results.table_spec import Line
+from results.tables.fill import RunIndex, fill
+from results.tables.spec import Line
 
 CONFIDENCE = 0.95
 _PER_SAMPLE = frozenset({"top1", "top5"})

@@ -1,10 +1,10 @@
-"""Makes crossmae/data/demo_assets/ from Fashion-MNIST and scikit-image's sample photographs.
+"""Makes crossmae/data/demo/assets/ from Fashion-MNIST and scikit-image's sample photographs.
 
 The pictures are committed; this script is here so that anybody can see, and repeat, how they were made:
 
     apt-get install dataset-fashion-mnist
     pip download --no-deps scikit-image==0.25.2 && unzip scikit_image-*.whl 'skimage/data/*'
-    python scripts/make_demo_assets.py /usr/share/datasets/fashion-mnist skimage/data crossmae/data/demo_assets
+    python scripts/make_demo_assets.py /usr/share/datasets/fashion-mnist skimage/data crossmae/data/demo/assets
 """
 
 import gzip

@@ -11,10 +11,10 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
-import segmentation.backbone  # noqa: F401 (registers PrefixMAE)
+import segmentation.model.prefix_mae  # noqa: F401 (registers PrefixMAE)
 from crossmae.backbone import Backbone
 from crossmae.errors import UserError
-from segmentation.config import NATIVE
+from segmentation.build.config import NATIVE
 from segmentation.weights import load_backbone
 
 

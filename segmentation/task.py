@@ -12,7 +12,7 @@ from transfer.task import Context, Problem, Task
 
 if TYPE_CHECKING:
     from crossmae.backbone import Backbone
-    from crossmae.data.scenes import SceneSource
+    from crossmae.data.demo.scenes import SceneSource
 
 
 class UperNetTask(Task):
@@ -35,7 +35,7 @@ class UperNetTask(Task):
         if backbone is None:
             raise UserError(f"{self.spec.name} needs a backbone; name one with --backbone")
         self._require_mmsegmentation()
-        from segmentation.training import train
+        from segmentation.run import train
 
         return train(backbone, recipe, context)
 
@@ -46,7 +46,7 @@ class UperNetTask(Task):
             UserError: mmsegmentation is not installed, or weights or data are unusable.
         """
         self._require_mmsegmentation()
-        from segmentation.evaluation.released import evaluate
+        from segmentation.evaluation.finished import evaluate
 
         return evaluate(weights, recipe, context)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from crossmae.errors import UserError, told
+from crossmae.errors import UserError, one_line
 from transfer.commands.calibrate import calibrate
 from transfer.commands.check import check
 from transfer.commands.estimate import estimate
@@ -29,8 +29,8 @@ from transfer.commands.options import (
 from transfer.commands.plan import plan, status, tasks
 from transfer.commands.results import compare_backbones, report, tables
 from transfer.harness.benchmark import Benchmark
-from transfer.harness.launch.place import find_place
-from transfer.harness.setting import Setting
+from transfer.harness.launch.choose import find_place
+from transfer.harness.plan.options import Setting
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -91,7 +91,7 @@ def _in_one_line(command: Callable[[], None]) -> None:
     try:
         command()
     except (UserError, OSError) as error:
-        print(told(error), file=sys.stderr)
+        print(one_line(error), file=sys.stderr)
         sys.exit(1)
 
 

@@ -1,21 +1,21 @@
 """Pretraining as a task, so that a plan runs it like any other and its loss has a record."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossmae.data.decode import UnreadableImage, read_rgb
-from crossmae.data.demo import write_unlabelled
+from crossmae.data.demo.write import write_unlabelled
 from crossmae.data.images import Images, open_images
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
-from crossmae.train.plan import Precision
+from crossmae.run.rank import is_main
+from crossmae.train.config import Precision
 from transfer.task import Context, Problem, Task
 
 if TYPE_CHECKING:
     from crossmae.backbone import Backbone
-    from crossmae.data.scenes import SceneSource
+    from crossmae.data.demo.scenes import SceneSource
 
 _LOOKED_AT = 32
 _DRAWN = 6
@@ -40,9 +40,9 @@ class Pretraining(Task):
         """Pretrains; the mean loss of the last log line.
 
         Raises:
-            Stopped, UserError: see ``crossmae.train.pretrain.pretrain``.
+            Stopped, UserError: see ``crossmae.pretraining.run.pretrain``.
         """
-        from crossmae.train.pretrain import pretrain
+        from crossmae.pretraining.run import pretrain
 
         assert context.data_root is not None
         precision: Precision = "bf16" if context.precision == "bf16" else "fp32"
@@ -50,7 +50,7 @@ class Pretraining(Task):
         context.throughput = done.images_per_second
         for text in open_images(context.data_root).deviations:
             context.deviation(text)
-        if os.environ.get("RANK", "0") == "0":
+        if is_main():
             _draw(done.checkpoint, context)
         return done.metrics
 
@@ -59,7 +59,7 @@ def _draw(checkpoint: Path, context: Context) -> None:
     """Leaves a picture of what the finished autoencoder makes of some training images."""
     from crossmae.analysis.reconstruct import reconstruction_grid
     from crossmae.analysis.views import batches, pick
-    from crossmae.convert.load import load_pretrained
+    from crossmae.weights.autoencoder import load_pretrained
 
     assert context.data_root is not None
     model = load_pretrained(checkpoint).eval()

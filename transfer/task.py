@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
-from crossmae.train.progress import ProgressFile
+from crossmae.run.progress import ProgressFile
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from crossmae.backbone import Backbone
-    from crossmae.data.scenes import SceneSource
+    from crossmae.data.demo.scenes import SceneSource
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Problem:
 class Context:
     """What a run is told, and where it leaves what it finds.
 
-    A run that is interrupted calls nothing: the engine saves its state, raises ``crossmae.train.stop.Stopped``, and
+    A run that is interrupted calls nothing: the engine saves its state, raises ``crossmae.run.stop.Stopped``, and
     is started again with ``resume`` True (which is also True when there is nothing to resume).
     """
 

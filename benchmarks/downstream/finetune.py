@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from benchmarks.downstream.cases import Build, Size, Step
 from crossmae.backbone import Backbone
 from crossmae.recipe import load_recipe
-from crossmae.train.plan import split_batch
-from crossmae.train.update import Updates
-from crossmae.train.world import World
+from crossmae.train.config import split_batch
+from crossmae.train.runtime.distributed import World
+from crossmae.train.step import Updates
 from transfer.classification.attention import use_fastest_attention
-from transfer.classification.datasets import LabelledImages
 from transfer.classification.finetune import Finetune
 from transfer.classification.job import Job, make_job
+from transfer.datasets import LabelledImages
 from transfer.task import Context
 
 RECIPES = Path("transfer/classification/recipes")

@@ -14,18 +14,18 @@ from mmseg.structures import SegDataSample
 from torch.utils.data import DataLoader
 
 import segmentation
-import segmentation.backbone
-import segmentation.engine.loop
-import segmentation.engine.precision
-import segmentation.engine.stream
+import segmentation.data.samples
+import segmentation.model.prefix_mae
+import segmentation.training.loop
+import segmentation.training.precision
 from benchmarks.downstream.cases import Build, Size, Step
 from crossmae.backbone import Backbone
 from crossmae.recipe import Recipe, load_recipe
-from crossmae.train.stop import StopGuard
-from segmentation.config import upernet
-from segmentation.engine.report import Report
-from segmentation.engine.setup import prepare
-from segmentation.engine.state import ResumableState, StateFile
+from crossmae.run.stop import StopGuard
+from segmentation.build.config import upernet
+from segmentation.build.prepare import prepare
+from segmentation.training.checkpoint import ResumableState, StateFile
+from segmentation.training.hooks import Report
 from transfer.task import Context
 
 BACKBONES = {"ade20k_upernet_demo": "random:vit_demo", "ade20k_upernet_vit_b16": "random:vit_b16"}

@@ -17,13 +17,14 @@ from detectron2.structures import Boxes, Instances, PolygonMasks
 from detectron2.utils.events import EventStorage
 
 from benchmarks.downstream.cases import Build, Size, Step
-from crossmae.recipe import load_recipe, values_of
-from detection.configs.build import RECIPES
-from detection.configs.dims import VIT_B16, VIT_DEMO, Dims
-from detection.configs.model import model_config
-from detection.configs.schedule import optimizer_config
-from detection.protocol import Execution, Protocol
-from detection.train.trainer import MicroBatchTrainer
+from crossmae.parsing import parse
+from crossmae.recipe import load_recipe
+from detection.build.build import RECIPES
+from detection.build.dims import VIT_B16, VIT_DEMO, Dims
+from detection.build.model import model_config
+from detection.build.schedule import optimizer_config
+from detection.recipe import Execution, Protocol
+from detection.training.loop import MicroBatchTrainer
 
 DIMS = {"coco_vitdet_demo": VIT_DEMO, "coco_vitdet_vit_b16": VIT_B16}
 OBJECTS = 6
@@ -32,7 +33,7 @@ OBJECTS = 6
 def ours(size: Size, device: torch.device) -> Step:
     """The trainer of our runs, as the recipe sets it; bf16 on a GPU."""
     protocol, dims, gpu = _protocol(size), DIMS[size.recipe], device.type == "cuda"
-    execution = values_of(Execution, load_recipe(RECIPES, size.recipe).execution, size.recipe)
+    execution = parse(Execution, load_recipe(RECIPES, size.recipe).execution, size.recipe)
     torch.set_float32_matmul_precision(execution.matmul_precision)
     model = instantiate(model_config(protocol, dims, True, fused_attention=gpu)).to(device)
     options = {"model": model, "data_loader": repeat(_images(size, protocol)), "optimizer": _adamw(model, size, True)}
@@ -58,7 +59,7 @@ def detectron2(
 
 
 def _protocol(size: Size) -> Protocol:
-    protocol = values_of(Protocol, load_recipe(RECIPES, size.recipe).protocol, size.recipe)
+    protocol = parse(Protocol, load_recipe(RECIPES, size.recipe).protocol, size.recipe)
     return replace(protocol, image_size=size.image_size, batch_size=size.batch)
 
 

@@ -16,8 +16,8 @@ from PIL import Image
 
 from results.record import BackboneRef, Cost, Provenance, RecipeRef, Record, TaskRef
 from results.store import write_record
-from transfer.harness.plan import Run
-from transfer.harness.setting import Setting
+from transfer.harness.plan.options import Setting
+from transfer.harness.plan.plan import Run
 
 BIN = Path(sys.executable).parent
 TASKS = ("imagenet_finetune", "inat19", "places365", "coco_vitdet", "ade20k_upernet")

@@ -14,8 +14,8 @@ from crossmae.data.device import BoxSamples
 from crossmae.data.images import open_images
 from crossmae.data.keyed import SampleKey
 from crossmae.data.pretraining import ImageSamples, Views
-from crossmae.train.pretraining import MEAN, STD, normalize
-from crossmae.train.stream import SampleStream
+from crossmae.pretraining.workload import MEAN, STD, normalize
+from crossmae.train.data.sampler import SampleStream
 
 BATCH = 64
 VIEWS = Views(image_size=224, num_patches=196, seed=0)

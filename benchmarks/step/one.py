@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.step import others
 from benchmarks.step.cases import CASES, OURS, Case
-from crossmae.train.meter import peak_memory
+from crossmae.train.monitor.meter import peak_memory
 
 
 def main(case: Case, name: str) -> None:
@@ -21,8 +21,8 @@ def main(case: Case, name: str) -> None:
 
 def _ours(name: str, case: Case) -> float:
     from crossmae.analysis.speed import measure
-    from crossmae.train.pretrain import load_pretraining_recipe
-    from crossmae.train.settings import settings
+    from crossmae.pretraining.recipe import settings
+    from crossmae.pretraining.run import load_pretraining_recipe
 
     batch = (f"global_batch={case.batch}", f"per_device_batch={case.batch}")
     # A later value counts: bf16 where it is asked for, though the recipes of GPUs have it anyway.

@@ -9,7 +9,7 @@ from torch import nn
 
 from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.model.presets import PRESETS, preset_config
-from crossmae.train.pretraining import MEAN, STD
+from crossmae.pretraining.workload import MEAN, STD
 
 Step = Callable[[], None]
 

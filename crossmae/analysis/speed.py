@@ -11,13 +11,13 @@ import torch
 
 from crossmae.analysis.flops import training_flops
 from crossmae.analysis.matmul import data_sheet_peak, matmul_peak
-from crossmae.train.meter import peak_memory
-from crossmae.train.plan import split_batch
-from crossmae.train.precision import matmul_precision
-from crossmae.train.pretraining import Autoencoding
-from crossmae.train.settings import Settings
-from crossmae.train.update import Updates
-from crossmae.train.world import World, join_world
+from crossmae.pretraining.recipe import Settings
+from crossmae.pretraining.workload import Autoencoding
+from crossmae.train.config import split_batch
+from crossmae.train.monitor.meter import peak_memory
+from crossmae.train.runtime.distributed import World, join_world
+from crossmae.train.runtime.precision import matmul_precision
+from crossmae.train.step import Updates
 
 IMAGENET = 1_281_167
 """Training images of ImageNet-1K."""

@@ -15,7 +15,7 @@ from crossmae.data.keyed import SampleKey, uniform
 from crossmae.errors import UserError
 from crossmae.model.config import MAEConfig
 from crossmae.model.masking import random_ids
-from crossmae.train.pretraining import MEAN, STD, normalize
+from crossmae.pretraining.workload import MEAN, STD, normalize
 
 _CROP = 224 / 256
 """Share of the shorter side that the centre crop keeps, as in MAE's evaluation."""

@@ -11,17 +11,17 @@ from torch import Tensor
 
 from crossmae.data.keyed import SampleKey
 from crossmae.errors import UserError
-from crossmae.train.health import Verdict
-from crossmae.train.loader import micro_batches, on_device
-from crossmae.train.meter import Meter, describe
-from crossmae.train.plan import Execution, TrainPlan, split_batch
+from crossmae.run.stop import StopGuard, Stopped
+from crossmae.train.checkpoint.manager import CheckpointManager
+from crossmae.train.config import FitExecution, TrainPlan, split_batch
+from crossmae.train.data.loader import micro_batches, on_device
+from crossmae.train.data.sampler import MicroBatches, SampleStream, micro_keys
+from crossmae.train.monitor.health import Verdict
+from crossmae.train.monitor.meter import Meter, describe
+from crossmae.train.runtime.distributed import World
 from crossmae.train.schedule import lr_at
-from crossmae.train.snapshot import Snapshots
-from crossmae.train.stop import StopGuard, Stopped
-from crossmae.train.stream import MicroBatches, SampleStream, micro_keys
-from crossmae.train.update import Updates
+from crossmae.train.step import Updates
 from crossmae.train.workload import Workload
-from crossmae.train.world import World
 
 Progress = Callable[[int, int, Mapping[str, float]], None]
 """Called with (update, total updates, metrics), as ``Context.progress`` of a task."""
@@ -33,7 +33,7 @@ class Trainer:
     """One start of a run: picks up the newest state, if any, and trains to the end or to a wish to stop."""
 
     def __init__(
-        self, workload: Workload, plan: TrainPlan, execution: Execution, folder: Path, world: World, guard: StopGuard
+        self, workload: Workload, plan: TrainPlan, execution: FitExecution, folder: Path, world: World, guard: StopGuard
     ) -> None:
         self.workload, self.plan = workload, plan
         self.world, self.guard = world, guard
@@ -45,7 +45,7 @@ class Trainer:
         self.updates = Updates(workload, plan, execution, world, self.split)
         self.execution = self.updates.execution
         self.model = self.updates.model
-        self.snapshots = Snapshots(folder, world, execution)
+        self.checkpoints = CheckpointManager(folder, world, execution.keep, execution.milestone_every)
         self.meter = Meter(plan.global_batch, world.device)
         self.history: list[dict[str, float]] = []
         self.last: dict[str, float] = {}
@@ -55,7 +55,7 @@ class Trainer:
     def restore(self) -> None:
         """Goes back to the newest readable state of this run's folder."""
         identity = {**self.workload.identity, "plan": self.plan.to_dict(), "samples": self.samples}
-        state = self.snapshots.newest(identity)
+        state = self.checkpoints.newest(identity)
         if state is not None:
             self.model.load_state_dict(state["model"])
             self.updates.optimizer.load_state_dict(state["optimizer"])
@@ -131,7 +131,7 @@ class Trainer:
     def _fail(self, verdict: Verdict) -> None:
         self.step = verdict.step
         names = self.world.gather(self._offenders(verdict))
-        folder = self.snapshots.save_evidence(verdict.step, self.state(), names)
+        folder = self.checkpoints.save_evidence(verdict.step, self.state(), names)
         where = f"of rank {', '.join(map(str, verdict.bad_ranks))}" if verdict.bad_ranks else "in the gradient alone"
         raise UserError(
             f"not finite in update {verdict.step} of {self.total} ({'loss ' if verdict.bad_ranks else ''}{where}); "
@@ -154,7 +154,7 @@ class Trainer:
         return lr_at(step, self.total, warmup, self.plan.lr, self.plan.min_lr)
 
     def _evaluation_due(self) -> bool:
-        every = self.execution.evaluate_every
+        every = self.execution.evaluate_every_epochs
         if every is None:
             return False
         return self.stream.epochs(self.step) // every > self.stream.epochs(self.step - 1) // every
@@ -181,11 +181,11 @@ class Trainer:
 
     def _save(self) -> None:
         self.meter.pause()
-        self.snapshots.save(self.step, self.state())
+        self.checkpoints.save(self.step, self.state())
         self.meter.resume()
 
     def _leave(self) -> None:
         self._heed(leave=0)
-        if self.snapshots.saved != self.step:
+        if self.checkpoints.saved != self.step:
             self._save()
         raise Stopped(f"stopped after update {self.step} of {self.total}; start the same command again to go on")

@@ -49,10 +49,10 @@ class Learner(ABC):
         """The optimizer over ``model``'s parameters.
 
         A group may carry ``lr_scale`` (layer decay): the engine sets ``group["lr"]`` to the schedule's value times it
-        before each update. ``crossmae.train.optimizer.adamw`` builds the usual one. Default: AdamW (.9, .999) without
+        before each update. ``crossmae.train.optim.adamw`` builds the usual one. Default: AdamW (.9, .999) without
         weight decay.
         """
-        from crossmae.train.optimizer import adamw
+        from crossmae.train.optim import adamw
 
         return adamw([{"params": [p for p in model.parameters() if p.requires_grad]}], lr)
 

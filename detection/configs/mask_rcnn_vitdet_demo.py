@@ -1,8 +1,8 @@
 """The demo's small detector on the demo's data, for detectron2's own tools on a CPU."""
 
-from crossmae.data.demo import demo_root
-from detection.configs.build import native_config
-from detection.configs.dims import VIT_DEMO
+from crossmae.data.demo.write import demo_root
+from detection.build.build import native_config
+from detection.build.dims import VIT_DEMO
 from detection.data.register import register
 
 config = native_config(

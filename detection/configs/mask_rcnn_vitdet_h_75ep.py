@@ -1,7 +1,7 @@
 """ViTDet Mask R-CNN, ViT-H, 75 epochs of COCO: upstream's file of the same name, detectron2 commit 02b5c4e2."""
 
-from detection.configs.build import native_config
-from detection.configs.dims import VIT_H14
+from detection.build.build import native_config
+from detection.build.dims import VIT_H14
 
 config = native_config("coco_vitdet_vit_h14", VIT_H14)
 model, dataloader, optimizer = config.model, config.dataloader, config.optimizer

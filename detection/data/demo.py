@@ -8,8 +8,9 @@ from typing import Any
 
 from rich.progress import track
 
-from crossmae.data.demo import save_png, whole_folder
-from crossmae.data.scenes import Scene, SceneObject, SceneSource
+from crossmae.data.demo.scenes import Scene, SceneObject, SceneSource
+from crossmae.data.demo.write import save_png
+from crossmae.files import whole_folder
 from detection.data.layout import annotation_file, image_folder
 from detection.data.polygons import mask_polygons, mask_rle
 

@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from results.cells import Cell
 from results.report.curves import Curve
-from results.table import Entry, Table
+from results.tables.fill import Cell
+from results.tables.table import Entry, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from results.cells import deviations_of
 from results.compare import CompareError, Comparison, Verdict, compare
 from results.runs import Runs, StoredRecord, machine_name
-from results.table_spec import TableSpec, crossing
+from results.tables.fill import deviations_of
+from results.tables.spec import TableSpec, crossing
 
 _KINDS = ("random", "crossmae", "mae")
 """A backbone's name contains its kind; crossmae contains mae, so the order matters."""

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from results.cells import RunIndex, deviations_of
-from results.forms import html_part, templates
 from results.report.cost import CostLine, cost_lines
 from results.report.curves import Curve, read_curves
 from results.report.figures import colour_of, curve_panel, dot_panels
@@ -15,8 +13,10 @@ from results.report.pictures import Picture, read_pictures
 from results.report.provenance import ProvenanceLine, provenance_lines
 from results.report.summary import summarise
 from results.runs import Runs
-from results.table import Table, fill_table
-from results.table_spec import load_table
+from results.tables.fill import RunIndex, deviations_of
+from results.tables.formats import html_part, templates
+from results.tables.spec import load_table
+from results.tables.table import Table, fill_table
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def write_report(runs: Runs, destination: Path, names: Sequence[str], title: str
     """Writes ``runs`` as one self-contained HTML file ``destination``, whole or not at all.
 
     Args:
-        names: tables to show, as for ``results.tables.write_tables``.
+        names: tables to show, as for ``results.tables.write.write_tables``.
         title: heading of the page.
 
     Raises:

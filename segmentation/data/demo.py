@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track
 
-from crossmae.data.demo import save_png, whole_folder
-from crossmae.data.scenes import Scene, SceneSource
+from crossmae.data.demo.scenes import Scene, SceneSource
+from crossmae.data.demo.write import save_png
+from crossmae.files import whole_folder
 from segmentation.data.layout import CLASS_FILE, SCENE_FILE
 
 GARMENTS = (1, 3, 7, 8)

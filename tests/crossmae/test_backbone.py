@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from crossmae import Backbone, MaskedAutoencoder, UserError
 from crossmae.backbone import resize_patch_kernel, resize_pos_embed
-from crossmae.convert.checkpoint import save_checkpoint
 from crossmae.model.presets import preset_config
+from crossmae.weights.checkpoint import save_checkpoint
 
 IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 NORM = ("norm.weight", "norm.bias")

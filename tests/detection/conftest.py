@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from crossmae.backbone import Backbone
-from crossmae.data.scenes import SceneSource
+from crossmae.data.demo.scenes import SceneSource
 from crossmae.recipe import Recipe, load_recipe
-from detection.configs.build import RECIPES
+from detection.build.build import RECIPES
 from detection.data.demo import write_demo
 from transfer.task import Context, TaskSpec
 

@@ -10,7 +10,7 @@ from textwrap import dedent
 import pytest
 import torch
 
-from detection.configs.compare import FOLDER
+from detection.build.compare import CONFIGS
 
 PAGE = Path(__file__).parents[2] / "docs" / "detection.md"
 
@@ -23,9 +23,9 @@ def test_the_page_works_as_written(coco: Path, tmp_path: Path) -> None:
     (tmp_path / "data" / "demo").mkdir(parents=True)
     (tmp_path / "data" / "demo" / "coco").symlink_to(coco)
     (tmp_path / "detection").mkdir()
-    (tmp_path / "detection" / "configs").symlink_to(FOLDER)
+    (tmp_path / "detection" / "configs").symlink_to(CONFIGS)
     folder = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(FOLDER.parents[1])}
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(CONFIGS.parents[1])}
     short = "train.max_iter=3 dataloader.train.total_batch_size=2 dataloader.train.num_workers=0"
     for line in (export, f"{command.strip()} {short}"):
         subprocess.run(line, shell=True, check=True, cwd=tmp_path, env=environment)

@@ -12,9 +12,10 @@ import yaml
 
 from crossmae.backbone import Backbone
 from crossmae.errors import UserError
-from crossmae.recipe import Recipe, load_recipe, values_of
-from detection.configs.build import RECIPES
-from detection.protocol import Execution, Protocol
+from crossmae.parsing import parse
+from crossmae.recipe import Recipe, load_recipe
+from detection.build.build import RECIPES
+from detection.recipe import Execution, Protocol
 from detection.task import ViTDetTask
 from transfer.task import Context, TaskSpec
 
@@ -48,8 +49,8 @@ def test_the_option_leaves_relative_positions_out(
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_recipe_is_complete(path: Path) -> None:
     recipe = load_recipe(RECIPES, path.stem)
-    protocol = values_of(Protocol, recipe.protocol, path.stem)
-    values_of(Execution, recipe.execution, path.stem)
+    protocol = parse(Protocol, recipe.protocol, path.stem)
+    parse(Execution, recipe.execution, path.stem)
     assert protocol.milestones == sorted(protocol.milestones)
     assert protocol.milestones[-1] < protocol.iterations
     published = {"coco_vitdet_vit_b16", "coco_vitdet_vit_l16", "coco_vitdet_vit_h14"}
@@ -74,7 +75,7 @@ def test_a_recipe_for_another_depth_is_refused(
 )
 def test_a_faulty_protocol_is_named(values: dict[str, object], says: str) -> None:
     with pytest.raises(UserError, match=says):
-        values_of(Protocol, values, "recipe")
+        parse(Protocol, values, "recipe")
 
 
 def test_importing_the_adapter_loads_no_detectron2() -> None:

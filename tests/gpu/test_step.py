@@ -11,13 +11,13 @@ from torch._dynamo import explain
 from crossmae import MaskedAutoencoder
 from crossmae.analysis.speed import measure, synthetic_batch
 from crossmae.model.presets import preset_config
-from crossmae.train.plan import split_batch
-from crossmae.train.precision import matmul_precision
-from crossmae.train.pretrain import load_pretraining_recipe
-from crossmae.train.pretraining import Autoencoding
-from crossmae.train.settings import Settings, settings
-from crossmae.train.update import Updates
-from crossmae.train.world import join_world
+from crossmae.pretraining.recipe import Settings, settings
+from crossmae.pretraining.run import load_pretraining_recipe
+from crossmae.pretraining.workload import Autoencoding
+from crossmae.train.config import split_batch
+from crossmae.train.runtime.distributed import join_world
+from crossmae.train.runtime.precision import matmul_precision
+from crossmae.train.step import Updates
 
 UPDATES = 12
 

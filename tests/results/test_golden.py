@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from results.tables import write_tables
+from results.tables.write import write_tables
 from tests.results.conftest import RunFolder
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from results.table_spec import table_names
-from results.tables import write_tables
+from results.tables.spec import table_names
+from results.tables.write import write_tables
 from tests.results.conftest import RunFolder
 
 pytestmark = [

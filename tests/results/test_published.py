@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import results
-from results.published import PublishedError, all_numbers, find_number, load_published, published_names
+from results.tables.published import PublishedError, all_numbers, find_number, load_published, published_names
 
 ROOT = Path(results.__file__).parents[1]
 ROOMS = ("crossmae", "results", "transfer", "detection", "segmentation")
@@ -106,10 +106,10 @@ def test_no_table_or_recipe_or_source_file_holds_a_published_number() -> None:
 
 
 def test_a_file_without_source_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = yaml.safe_load((ROOT / "results/published/crossmae_table17.yaml").read_text())
+    content = yaml.safe_load((ROOT / "results/data/published/crossmae_table17.yaml").read_text())
     for source, complaint in (("", "is not a link"), (None, "source")):
         (tmp_path / "t.yaml").write_text(yaml.safe_dump({**content, "source": source}))
-        monkeypatch.setattr("results.published.FOLDER", tmp_path)
+        monkeypatch.setattr("results.tables.published.FOLDER", tmp_path)
         load_published.cache_clear()
         with pytest.raises(PublishedError, match=complaint):
             load_published("t")

@@ -15,8 +15,8 @@ import sys, time
 from pathlib import Path
 before = time.process_time()
 from results.runs import find_runs
-from results.table_spec import table_names
-from results.tables import write_tables
+from results.tables.spec import table_names
+from results.tables.write import write_tables
 write_tables(find_runs(Path(sys.argv[1])), table_names(), Path(sys.argv[2]))
 # Not ru_maxrss: across fork and exec it starts from the memory of the process that runs the tests.
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))

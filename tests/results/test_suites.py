@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 import results
-from results.table_spec import crossing, load_table, table_names
+from results.tables.spec import crossing, load_table, table_names
 
 TRANSFER = Path(results.__file__).parents[1] / "transfer"
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from results.cells import State
-from results.forms import comma_separated, markdown, terminal
-from results.published import PublishedError, all_numbers
 from results.runs import Planned, find_runs
-from results.table import Table
-from results.table_spec import TableError, load_table, table_names
-from results.tables import fill_tables, write_tables
+from results.tables.fill import State
+from results.tables.formats import comma_separated, markdown, terminal
+from results.tables.published import PublishedError, all_numbers
+from results.tables.spec import TableError, load_table, table_names
+from results.tables.table import Table
+from results.tables.write import fill_tables, write_tables
 from tests.results.conftest import RunFolder
 
 PAPER = [

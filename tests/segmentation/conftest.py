@@ -8,7 +8,7 @@ import torch
 
 import segmentation
 from crossmae.backbone import Backbone
-from crossmae.data.scenes import SceneSource
+from crossmae.data.demo.scenes import SceneSource
 from crossmae.recipe import Recipe, load_recipe
 from segmentation.data import demo
 from transfer.task import Context

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import segmentation
 from crossmae.recipe import load_recipe
-from segmentation.evaluation.released import evaluate
+from segmentation.evaluation.finished import evaluate
 from transfer.task import Context
 
 task = json.loads(Path(sys.argv[1]).read_text())

@@ -9,8 +9,8 @@ import segmentation
 from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.errors import UserError
 from crossmae.recipe import load_recipe
-from segmentation.compare import PUBLISHED, differences, main
-from segmentation.config import upernet
+from segmentation.build.compare import PUBLISHED, differences, main
+from segmentation.build.config import upernet
 
 ROOM = Path(segmentation.__file__).parent
 SIZES = {

@@ -9,8 +9,8 @@ import pytest
 from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 
-import segmentation.training  # noqa: F401 (fills the registries)
-from crossmae.data.scenes import SceneSource
+import segmentation.run  # noqa: F401 (fills the registries)
+from crossmae.data.demo.scenes import SceneSource
 from segmentation.data import check, demo
 from segmentation.data.layout import class_names
 from transfer.task import Problem

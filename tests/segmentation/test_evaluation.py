@@ -20,11 +20,11 @@ from PIL import Image
 from crossmae.backbone import Backbone
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
-from segmentation.config import upernet
+from segmentation.build.config import upernet
 from segmentation.data.layout import class_names
-from segmentation.evaluation.metric import SegmentationMetric
-from segmentation.evaluation.released import evaluate
-from segmentation.training import train
+from segmentation.evaluation.finished import evaluate
+from segmentation.evaluation.metrics import SegmentationMetric
+from segmentation.run import train
 from transfer.task import Context
 
 Contexts = Callable[[Path], Context]

@@ -11,8 +11,8 @@ from mmengine.runner import Runner
 from crossmae.backbone import Backbone
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
-from segmentation.engine.setup import Shares, shares
-from segmentation.training import configure
+from segmentation.build.prepare import Shares, shares
+from segmentation.run import configure
 from transfer.task import Context
 
 STEPS = 20

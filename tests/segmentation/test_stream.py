@@ -7,9 +7,9 @@ import pytest
 import torch
 from mmengine.registry import DATASETS, init_default_scope
 
-import segmentation.training  # noqa: F401 (fills the registries)
-from segmentation.engine import stream
-from segmentation.engine.stream import SampleStream, StreamSampler
+import segmentation.run  # noqa: F401 (fills the registries)
+from segmentation.data import samples as stream
+from segmentation.data.samples import SampleStream, StreamSampler
 
 
 @pytest.fixture

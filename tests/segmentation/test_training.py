@@ -14,9 +14,9 @@ from PIL import Image
 from crossmae.backbone import Backbone
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
-from crossmae.train.progress import ProgressFile
-from crossmae.train.stop import Stopped
-from segmentation.training import train
+from crossmae.run.progress import ProgressFile
+from crossmae.run.stop import Stopped
+from segmentation.run import train
 from transfer.task import Context
 
 STEPS = 8

@@ -10,14 +10,14 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-import segmentation.backbone
+import segmentation
 from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.errors import UserError
 from crossmae.recipe import load_recipe
-from segmentation.config import upernet
+from segmentation.build.config import upernet
 from segmentation.weights import check_names, load_backbone
 
-RECIPES = Path(segmentation.backbone.__file__).parent / "recipes"
+RECIPES = Path(segmentation.__file__).parent / "recipes"
 PROTOCOL = load_recipe(RECIPES, "ade20k_upernet_demo").protocol
 
 # Small ViTs of every kind that a checkpoint can be.

@@ -8,13 +8,13 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from crossmae.backbone import Backbone, BackboneSpec
-from crossmae.data.scenes import SceneSource
+from crossmae.data.demo.scenes import SceneSource
 from detection.data.demo import write_demo as write_coco
 from segmentation.data.demo import write as write_ade20k
 from transfer.classification import demo
-from transfer.classification.datasets.reader import Size
-from transfer.harness.adapter import load_adapter
-from transfer.harness.specs import load_specs, recipe_of
+from transfer.datasets.reader import Size
+from transfer.harness.plan.tasks import load_specs, recipe_of
+from transfer.harness.worker.adapter import load_adapter
 from transfer.task import Context
 
 KINDS: dict[str, dict[str, Any]] = {

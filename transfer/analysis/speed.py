@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossmae.recipe import Recipe
-from crossmae.train.plan import Precision
+from crossmae.train.config import Precision
 from transfer.task import Context, Problem, Task
 
 if TYPE_CHECKING:
     from crossmae.backbone import Backbone
-    from crossmae.data.scenes import SceneSource
+    from crossmae.data.demo.scenes import SceneSource
 
 NO_LOADING = "speed on images of noise that lie on the device: without data loading"
 
@@ -32,7 +32,7 @@ class SpeedTask(Task):
         ``tflops`` is what one process achieves; ``matmul_share`` and ``mfu`` are in percent, the latter on GPUs only.
         """
         from crossmae.analysis.speed import measure
-        from crossmae.train.settings import settings
+        from crossmae.pretraining.recipe import settings
 
         chosen = settings(recipe, context.seed)
         precision: Precision = "bf16" if context.precision == "bf16" else "fp32"

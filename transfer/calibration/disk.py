@@ -5,7 +5,7 @@ from pathlib import Path
 
 from crossmae.errors import UserError
 from transfer.calibration.registry import Released
-from transfer.harness.lineage import digest_of_file
+from transfer.harness.plan.lineage import digest_of_file
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import yaml
 
 from crossmae.errors import UserError
 from results.checked import build
-from results.published import PublishedError, find_number
+from results.tables.published import PublishedError, find_number
 
 BUILT_IN = Path(__file__).parent / "released.yaml"
 

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from results.store import read_record
 from transfer.calibration.disk import Candidate
-from transfer.harness.plan import Run
-from transfer.harness.state import states_of
+from transfer.harness.folder.state import states_of
+from transfer.harness.plan.plan import Run
 
 REPRODUCED = "reproduced"
 ABSENT = "not on disk"

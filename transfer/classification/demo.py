@@ -12,9 +12,10 @@ from typing import Any
 
 from rich.progress import track
 
-from crossmae.data.demo import save_png, whole_folder
-from crossmae.data.scenes import Scene, SceneSource
-from transfer.classification.datasets.reader import SPLITS, Size
+from crossmae.data.demo.scenes import Scene, SceneSource
+from crossmae.data.demo.write import save_png
+from crossmae.files import whole_folder
+from transfer.datasets.reader import SPLITS, Size
 
 IMAGENET_CLASSES = (1, 2, 3, 7, 8, 9)
 """Trouser, pullover, dress, sneaker, bag, ankle boot."""

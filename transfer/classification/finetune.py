@@ -7,12 +7,12 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from crossmae.backbone import Backbone
-from crossmae.train.optimizer import adamw
+from crossmae.train.optim import adamw
 from transfer.classification.attention import use_fastest_attention
-from transfer.classification.datasets import LabelledImages
 from transfer.classification.mixing import mixer
 from transfer.classification.values import FinetuneValues
 from transfer.classification.workload import ClassificationWorkload, Loading
+from transfer.datasets import LabelledImages
 
 HEAD_STD = 2e-5
 """Spread of the head's initial weights (released code of MAE)."""

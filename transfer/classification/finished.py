@@ -5,14 +5,14 @@ from pathlib import Path
 from torch import nn
 
 from crossmae.backbone import Backbone, BackboneSpec
-from crossmae.convert.files import WeightFile, read_weights, write_weights
-from crossmae.convert.fit import load_strictly
-from crossmae.convert.spec import describe
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
-from crossmae.train.world import join_world
-from transfer.classification.datasets import LabelledImages
+from crossmae.train.runtime.distributed import join_world
+from crossmae.weights.files import WeightFile, read_weights, write_weights
+from crossmae.weights.fit import load_strictly
+from crossmae.weights.spec import describe
 from transfer.classification.job import make_job
+from transfer.datasets import LabelledImages
 from transfer.task import Context
 
 _PROBED = "vit."

@@ -8,7 +8,7 @@ from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.data.keyed import SampleKey, seed_libraries
 from crossmae.errors import UserError
 from transfer.classification.augment import Transform
-from transfer.classification.datasets import LabelledImages
+from transfer.datasets import LabelledImages
 
 Sample = tuple[Tensor, int]
 """Normalised image (3, H, W) and its label."""

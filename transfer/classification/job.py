@@ -6,12 +6,12 @@ from typing import Any, cast
 from crossmae.backbone import Backbone
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
-from crossmae.train.plan import Execution, Precision, TrainPlan
-from transfer.classification.datasets import LabelledImages
+from crossmae.train.config import FitExecution, Precision, TrainPlan
 from transfer.classification.finetune import Finetune
 from transfer.classification.linear import LinearProbe
 from transfer.classification.values import LinearValues, read_values
 from transfer.classification.workload import ClassificationWorkload, Loading
+from transfer.datasets import LabelledImages
 from transfer.task import Context
 
 
@@ -21,7 +21,7 @@ class Job:
 
     workload: ClassificationWorkload
     plan: TrainPlan
-    execution: Execution
+    execution: FitExecution
 
 
 def make_job(backbone: Backbone, recipe: Recipe, train: LabelledImages, val: LabelledImages, context: Context) -> Job:
@@ -39,7 +39,7 @@ def make_job(backbone: Backbone, recipe: Recipe, train: LabelledImages, val: Lab
         bf16=context.precision == "bf16",
     )
     try:
-        execution = Execution(**{**settings, "precision": cast(Precision, context.precision)})
+        execution = FitExecution(**{**settings, "precision": cast(Precision, context.precision)})
     except TypeError as error:
         raise UserError(f"the execution values of recipe {recipe.name} do not fit: {error}") from error
     plan = values.plan(context.seed)

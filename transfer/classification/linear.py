@@ -10,9 +10,9 @@ from crossmae.backbone import Backbone
 from crossmae.errors import UserError
 from transfer.classification.accuracy import top_k
 from transfer.classification.attention import use_fastest_attention
-from transfer.classification.datasets import LabelledImages
 from transfer.classification.values import LinearValues
 from transfer.classification.workload import ClassificationWorkload, Loading
+from transfer.datasets import LabelledImages
 
 HEAD_STD = 0.01
 BATCH_NORM_EPS = 1e-6

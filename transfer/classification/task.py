@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from crossmae.data.scenes import SceneSource
+from crossmae.data.demo.scenes import SceneSource
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
-from transfer.classification.datasets import READERS, LabelledImages, Reader
 from transfer.classification.demo import WRITERS
+from transfer.datasets import READERS, LabelledImages, Reader
 from transfer.task import Context, Problem, Task
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class ClassificationTask(Task):
 
     def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
         """Trains and returns ``top1`` and ``top5`` of the last epoch, and ``top1_best`` of the best evaluated one."""
-        from crossmae.train.engine import fit
+        from crossmae.train.fit import fit
         from transfer.classification import finished
         from transfer.classification.job import make_job
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from crossmae.errors import UserError
-from crossmae.recipe import values_of
-from crossmae.train.plan import TrainPlan
+from crossmae.parsing import parse
+from crossmae.train.config import TrainPlan
 from transfer.classification.augment import Augmentation
 
 Pooling = Literal["avg", "token"]
@@ -81,4 +81,4 @@ def read_values(protocol: Mapping[str, Any]) -> FinetuneValues | LinearValues:
     method = str(given.pop("method", None))
     if method not in METHODS:
         raise UserError(f"unknown method {method!r} in the recipe; choose {' or '.join(METHODS)}")
-    return values_of(METHODS[method], given, "the recipe")
+    return parse(METHODS[method], given, "the recipe")

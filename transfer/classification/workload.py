@@ -9,9 +9,9 @@ from crossmae.backbone import Backbone
 from crossmae.train.workload import KeyedDataset, Workload
 from transfer.classification.accuracy import Outcomes, predict, top_k
 from transfer.classification.augment import evaluation_transform
-from transfer.classification.datasets import LabelledImages
 from transfer.classification.images import EvaluationImages, TrainImages
 from transfer.classification.values import Values
+from transfer.datasets import LabelledImages
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from transfer.calibration.registry import BUILT_IN, load_registry
 from transfer.calibration.verdict import conclusion, judge, table_of
 from transfer.commands.options import DataOption, DevicesOption, TasksOption
 from transfer.harness.benchmark import EXIT_INTERRUPTED, Benchmark
-from transfer.harness.data import data_roots
-from transfer.harness.finished import evaluation_of
-from transfer.harness.launch.place import find_place
-from transfer.harness.plan import Run
-from transfer.harness.requests import request_maker
-from transfer.harness.specs import load_specs, make_importable, recipe_of, spec_of
-from transfer.harness.suite import Suite
+from transfer.harness.folder.requests import request_maker
+from transfer.harness.launch.choose import find_place
+from transfer.harness.plan.data_roots import data_roots
+from transfer.harness.plan.finished import evaluation_of
+from transfer.harness.plan.plan import Run
+from transfer.harness.plan.suite import Suite
+from transfer.harness.plan.tasks import load_specs, make_importable, recipe_of, spec_of
 
 _HANG_MINUTES = 600.0
 """An evaluation on CPUs takes hours and reports nothing on the way."""

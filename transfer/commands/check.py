@@ -17,11 +17,11 @@ from transfer.commands.options import (
     SuiteOption,
     TasksOption,
 )
-from transfer.harness.disk import disk_problems
-from transfer.harness.launch.place import find_place
-from transfer.harness.prepare import check_runs
-from transfer.harness.requests import request_maker
-from transfer.harness.setting import Setting
+from transfer.harness.folder.requests import request_maker
+from transfer.harness.launch.choose import find_place
+from transfer.harness.plan.options import Setting
+from transfer.harness.preflight.check import check_runs
+from transfer.harness.preflight.disk import disk_problems
 
 
 def check(

@@ -22,14 +22,14 @@ from transfer.commands.options import (
     TasksOption,
 )
 from transfer.harness.benchmark import Benchmark
-from transfer.harness.devices import find_pool
-from transfer.harness.estimate import Estimate, distinct, extrapolate, trial_suite, wall_seconds
-from transfer.harness.expected import Expected, write_expected
-from transfer.harness.launch.place import find_place
-from transfer.harness.plan import make_plan
-from transfer.harness.setting import Setting
-from transfer.harness.specs import load_specs
-from transfer.harness.state import State, states_of
+from transfer.harness.folder.expected import Expected, write_expected
+from transfer.harness.folder.state import State, states_of
+from transfer.harness.launch.choose import find_place
+from transfer.harness.launch.devices import find_pool
+from transfer.harness.plan.options import Setting
+from transfer.harness.plan.plan import make_plan
+from transfer.harness.plan.tasks import load_specs
+from transfer.harness.show.estimates import Estimate, distinct, extrapolate, trial_suite, wall_seconds
 
 
 def estimate(

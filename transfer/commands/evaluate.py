@@ -12,13 +12,13 @@ from rich.table import Table
 from crossmae.errors import UserError
 from results.store import read_record
 from transfer.commands.options import DataOption, DevicesOption, TasksOption
-from transfer.harness.data import data_roots
-from transfer.harness.devices import Pool, find_pool
-from transfer.harness.finished import evaluation_of
-from transfer.harness.folder import write_request
-from transfer.harness.processes import PARENT_VARIABLE, worker_command
-from transfer.harness.requests import request_maker
-from transfer.harness.specs import load_specs, make_importable, recipe_of, spec_of
+from transfer.harness.folder.request import write_request
+from transfer.harness.folder.requests import request_maker
+from transfer.harness.launch.devices import Pool, find_pool
+from transfer.harness.plan.data_roots import data_roots
+from transfer.harness.plan.finished import evaluation_of
+from transfer.harness.plan.tasks import load_specs, make_importable, recipe_of, spec_of
+from transfer.harness.worker.process_tree import PARENT_VARIABLE, worker_command
 
 
 def evaluate(

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from crossmae.train.lock import owner
+from crossmae.run.lock import owner
 from transfer.commands.options import (
     BackboneOption,
     OutOption,
@@ -20,13 +20,13 @@ from transfer.commands.options import (
     SuiteOption,
     TasksOption,
 )
-from transfer.harness.expected import read_expected
-from transfer.harness.launch.queue import jobs_of
-from transfer.harness.matrix import plan_table, summary
-from transfer.harness.plan import Run
-from transfer.harness.setting import Setting
-from transfer.harness.specs import load_specs
-from transfer.harness.state import State, Status, states_of
+from transfer.harness.folder.expected import read_expected
+from transfer.harness.folder.state import State, Status, states_of
+from transfer.harness.launch.slurm.squeue import jobs_of
+from transfer.harness.plan.options import Setting
+from transfer.harness.plan.plan import Run
+from transfer.harness.plan.tasks import load_specs
+from transfer.harness.show.status_table import plan_table, summary
 
 _WATCH_EVERY = 2.0
 _GOES_ON = (State.RUNNING, State.QUEUED)

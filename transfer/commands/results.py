@@ -10,10 +10,10 @@ from rich.console import Console
 
 from crossmae.errors import UserError
 from results.compare import CompareError, compare, sentence
-from results.published import PublishedError
 from results.runs import Runs, find_runs
-from results.table_spec import TableError, table_names
-from results.tables import tables_with_results, write_tables
+from results.tables.published import PublishedError
+from results.tables.spec import TableError, table_names
+from results.tables.write import tables_with_results, write_tables
 
 RunsArgument = Annotated[Path, typer.Argument(help="A folder of runs, which are found at any depth.")]
 TableOption = Annotated[

@@ -9,23 +9,23 @@ from typing import Self
 from rich.console import Console
 
 from crossmae.errors import UserError
-from crossmae.train.lock import hold_folder
-from transfer.harness.collect import collect
-from transfer.harness.controller import Campaign, drive
-from transfer.harness.data import DataRoots
-from transfer.harness.disk import disk_problems
-from transfer.harness.expected import read_expected
-from transfer.harness.folder import end_try
+from crossmae.run.lock import hold_folder
+from transfer.harness.folder.expected import read_expected
+from transfer.harness.folder.logs import last_lines
+from transfer.harness.folder.request import end_try
+from transfer.harness.folder.requests import request_maker
+from transfer.harness.folder.state import State, states_of
+from transfer.harness.launch.choose import Place
 from transfer.harness.launch.launcher import Launcher
-from transfer.harness.launch.place import Place
-from transfer.harness.logs import last_lines
-from transfer.harness.plan import Run
-from transfer.harness.prepare import check_runs
-from transfer.harness.requests import request_maker
-from transfer.harness.setting import Setting
-from transfer.harness.state import State, states_of
-from transfer.harness.suite import Suite
-from transfer.harness.view import watching
+from transfer.harness.launch.scheduler import Campaign, drive
+from transfer.harness.plan.data_roots import DataRoots
+from transfer.harness.plan.options import Setting
+from transfer.harness.plan.plan import Run
+from transfer.harness.plan.suite import Suite
+from transfer.harness.preflight.check import check_runs
+from transfer.harness.preflight.disk import disk_problems
+from transfer.harness.show.collect import collect
+from transfer.harness.show.live import watching
 
 EXIT_INTERRUPTED = 130
 _LOG_LINES = 5

@@ -24,7 +24,7 @@ from crossmae.data.staging.manifest import (
 from crossmae.data.staging.parts import Part, PartWriter, forget_notes, read_part
 from crossmae.data.staging.space import require_space
 from crossmae.errors import UserError
-from crossmae.train.stop import StopGuard, Stopped
+from crossmae.run.stop import StopGuard, Stopped
 
 PER_PART = 512
 """Images in one file of a cache: what an interruption costs at most, per core."""

@@ -9,10 +9,10 @@ from typer.testing import CliRunner, Result
 
 from crossmae import Backbone, MaskedAutoencoder
 from crossmae.cli import app
-from crossmae.convert.checkpoint import save_checkpoint
-from crossmae.data.scenes import SceneSource
+from crossmae.data.demo.scenes import SceneSource
 from crossmae.errors import UserError
 from crossmae.model.presets import preset_config
+from crossmae.weights.checkpoint import save_checkpoint
 
 
 def crossmae(*arguments: object) -> Result:

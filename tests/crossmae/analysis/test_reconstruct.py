@@ -10,7 +10,7 @@ from crossmae import MaskedAutoencoder
 from crossmae.analysis.psnr import masked_psnr
 from crossmae.analysis.reconstruct import reconstruct, reconstruction_grid
 from crossmae.model.presets import preset_config
-from crossmae.train.pretraining import normalize
+from crossmae.pretraining.workload import normalize
 
 NOISE = torch.rand(2, 64, generator=torch.Generator().manual_seed(1))
 

@@ -10,8 +10,8 @@ from crossmae.analysis.flops import forward_flops
 from crossmae.analysis.matmul import data_sheet_peak, matmul_peak
 from crossmae.analysis.speed import IMAGENET, measure
 from crossmae.cli import main
-from crossmae.train.pretrain import load_pretraining_recipe
-from crossmae.train.settings import settings
+from crossmae.pretraining.recipe import settings
+from crossmae.pretraining.run import load_pretraining_recipe
 
 SMALL = ("global_batch=8", "per_device_batch=4")
 

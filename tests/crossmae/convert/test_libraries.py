@@ -11,9 +11,9 @@ import transformers
 from torch import Tensor
 
 from crossmae import Backbone, MaskedAutoencoder, UserError, load_pretrained
-from crossmae.convert.checkpoint import save_checkpoint
-from crossmae.convert.export import export
 from crossmae.model.presets import preset_config
+from crossmae.weights.checkpoint import save_checkpoint
+from crossmae.weights.export import export
 
 IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 NOISE = torch.rand(2, 64, generator=torch.Generator().manual_seed(1))

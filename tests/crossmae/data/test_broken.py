@@ -12,8 +12,8 @@ from crossmae.data.check import check_images
 from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.data.images import open_images
 from crossmae.errors import UserError
+from crossmae.pretraining.run import pretrain
 from crossmae.recipe import load_recipe
-from crossmae.train.pretrain import pretrain
 
 GOLDEN = Path(__file__).parents[1] / "train" / "golden"
 PIXELS = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)

@@ -6,9 +6,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from crossmae.data import cutouts
-from crossmae.data.demo import write_unlabelled
-from crossmae.data.scenes import Scene, SceneSource
+from crossmae.data.demo import cutouts
+from crossmae.data.demo.scenes import Scene, SceneSource
+from crossmae.data.demo.write import write_unlabelled
 
 SAMPLE_HASH = "b39fe85b7dfa2b55"
 

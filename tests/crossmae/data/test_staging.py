@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from crossmae.data import commands
+from crossmae.commands import data as commands
 from crossmae.data.decode import read_rgb
 from crossmae.data.images import open_images
 from crossmae.data.keyed import SampleKey
@@ -25,8 +25,8 @@ from crossmae.data.staging.forms import Form
 from crossmae.data.staging.manifest import Manifest
 from crossmae.data.staging.stage import Staging
 from crossmae.errors import UserError
+from crossmae.pretraining.run import pretrain
 from crossmae.recipe import load_recipe
-from crossmae.train.pretrain import pretrain
 
 GOLDEN = Path(__file__).parents[1] / "train" / "golden"
 

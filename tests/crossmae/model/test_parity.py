@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import crossmae
-from crossmae.convert.official import official_name
 from crossmae.model.positions import sincos_positions
+from crossmae.weights.released import official_name
 
 DATA = Path(__file__).parent / "data"
 CROSS = {"decoder": "cross", "prediction_ratio": 0.25, "norm_pix_loss": True, "mask_ratio": 0.75}

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from crossmae import MaskedAutoencoder
-from crossmae.data.scenes import SceneSource
+from crossmae.data.demo.scenes import SceneSource
 from crossmae.model.presets import preset_config
-from crossmae.train.pretraining import normalize
+from crossmae.pretraining.workload import normalize
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "3a MAE": {"decoder": "self"},

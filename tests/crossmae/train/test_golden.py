@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from crossmae.convert.checkpoint import load_checkpoint
+from crossmae.pretraining.run import pretrain
 from crossmae.recipe import load_recipe
-from crossmae.train.pretrain import pretrain
-from crossmae.train.progress import ProgressFile
+from crossmae.run.progress import ProgressFile
+from crossmae.weights.checkpoint import load_checkpoint
 
 HERE = Path(__file__).parent / "golden"
 TOLERANCE = 2e-4

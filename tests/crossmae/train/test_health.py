@@ -7,8 +7,8 @@ import torch
 import toy
 
 from crossmae.errors import UserError
-from crossmae.train.state import states
-from crossmae.train.stream import SampleStream
+from crossmae.train.checkpoint.state_file import states
+from crossmae.train.data.sampler import SampleStream
 
 POISONED = 7
 FIRST_BAD = next(

@@ -13,7 +13,7 @@ import pytest
 import torch
 import toy
 
-from crossmae.train.stream import SampleStream
+from crossmae.train.data.sampler import SampleStream
 
 OPTIONS = ("steps=1000", "checkpoint_every=25", "width=4000", "log_every=10")
 Moment = Callable[[Path], Callable[[], bool]]

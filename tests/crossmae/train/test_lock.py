@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from crossmae.errors import UserError
-from crossmae.train.lock import TOKEN_VARIABLE, hold_folder, owner
+from crossmae.run.lock import TOKEN_VARIABLE, hold_folder, owner
 
-HOLD = "import sys, time, pathlib; from crossmae.train.lock import hold_folder\n" + (
+HOLD = "import sys, time, pathlib; from crossmae.run.lock import hold_folder\n" + (
     "with hold_folder(pathlib.Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
 )
-HOLD_WITH_WORKER = "import os, sys, time, pathlib; from crossmae.train.lock import hold_folder\n" + (
+HOLD_WITH_WORKER = "import os, sys, time, pathlib; from crossmae.run.lock import hold_folder\n" + (
     "with hold_folder(pathlib.Path(sys.argv[1])):\n    os.fork(); os.write(1, b'held\\n'); time.sleep(60)"
 )
 

@@ -7,13 +7,13 @@ import torch
 
 from crossmae.analysis.speed import synthetic_batch
 from crossmae.errors import UserError
-from crossmae.train.plan import split_batch
-from crossmae.train.precision import matmul_precision, settled
-from crossmae.train.pretrain import load_pretraining_recipe
-from crossmae.train.pretraining import Autoencoding
-from crossmae.train.settings import settings
-from crossmae.train.update import Updates
-from crossmae.train.world import World
+from crossmae.pretraining.recipe import settings
+from crossmae.pretraining.run import load_pretraining_recipe
+from crossmae.pretraining.workload import Autoencoding
+from crossmae.train.config import split_batch
+from crossmae.train.runtime.distributed import World
+from crossmae.train.runtime.precision import matmul_precision, settled
+from crossmae.train.step import Updates
 
 
 def losses(precision: str) -> list[float]:

@@ -12,9 +12,9 @@ from PIL import Image
 
 from crossmae.backbone import Backbone
 from crossmae.cli import main
-from crossmae.convert.checkpoint import load_checkpoint
-from crossmae.train.progress import ProgressFile
-from crossmae.train.stop import EXIT_RESUME
+from crossmae.run.progress import ProgressFile
+from crossmae.run.stop import EXIT_RESUME
+from crossmae.weights.checkpoint import load_checkpoint
 
 SMALL = ["global_batch=8", "max_steps=6", "log_every=2", "checkpoint_every=3"]
 

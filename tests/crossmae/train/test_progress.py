@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from crossmae.train.progress import ProgressFile
+from crossmae.run.progress import ProgressFile
 
 
 def test_a_torn_last_line_is_passed_over(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from crossmae.model.autoencoder import MaskedAutoencoder
-from crossmae.train.optimizer import decay_groups
-from crossmae.train.pretrain import RECIPES, load_pretraining_recipe
-from crossmae.train.settings import settings
+from crossmae.pretraining.recipe import settings
+from crossmae.pretraining.run import RECIPES, load_pretraining_recipe
+from crossmae.train.optim import decay_groups
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
 PAPER = [name for name in NAMES if not name.startswith("demo")]

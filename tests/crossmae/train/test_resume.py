@@ -13,7 +13,7 @@ import toy
 from toy import Interrupted
 
 from crossmae.errors import UserError
-from crossmae.train.stop import Stopped
+from crossmae.run.stop import Stopped
 
 SCRIPT = Path(__file__).with_name("toy.py")
 

@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 from crossmae.data.keyed import SampleKey, uniform
 from crossmae.errors import UserError
-from crossmae.train.engine import Fitted, fit
-from crossmae.train.plan import Execution, TrainPlan
-from crossmae.train.stop import EXIT_RESUME, Stopped
+from crossmae.run.stop import EXIT_RESUME, Stopped
+from crossmae.train.config import FitExecution, TrainPlan
+from crossmae.train.fit import Fitted, fit
 from crossmae.train.workload import Workload
 
 SAMPLES = 100
 PLAN = TrainPlan(global_batch=16, lr=1e-3, steps=60, warmup_steps=5, clip_grad=1.0, seed=3)
-EXECUTION = Execution(per_device_batch=16, checkpoint_every=10, log_every=1, device="cpu")
+EXECUTION = FitExecution(per_device_batch=16, checkpoint_every=10, log_every=1, device="cpu")
 
 
 class Numbers:
@@ -99,7 +99,7 @@ class Interrupted(Toy):
         return loss
 
 
-def run(toy: Toy, plan: TrainPlan = PLAN, execution: Execution = EXECUTION) -> Fitted:
+def run(toy: Toy, plan: TrainPlan = PLAN, execution: FitExecution = EXECUTION) -> Fitted:
     """Runs to the end in this process and keeps the losses in ``losses.txt``."""
     toy.folder.mkdir(parents=True, exist_ok=True)
 

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from pycocotools.coco import COCO
 
-from crossmae.data.scenes import SceneSource
+from crossmae.data.demo.scenes import SceneSource
 from detection.data.demo import LABELS, write_demo
 from detection.data.polygons import mask_polygons
 

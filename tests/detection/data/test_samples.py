@@ -10,17 +10,18 @@ import torch
 from detectron2.config import instantiate
 
 from crossmae.data.keyed import SampleKey
-from crossmae.recipe import Recipe, values_of
-from crossmae.train.plan import split_batch
-from detection.configs.loader import loader_config
+from crossmae.parsing import parse
+from crossmae.recipe import Recipe
+from crossmae.train.config import split_batch
+from detection.build.loader import loader_config
 from detection.data.register import read_dicts, register
 from detection.data.samples import KeyedSamples, train_loader
-from detection.protocol import Protocol
+from detection.recipe import Protocol
 
 
 @pytest.fixture(scope="module")
 def samples(coco: Path, short_recipe: Callable[..., Recipe]) -> KeyedSamples:
-    protocol = values_of(Protocol, short_recipe().protocol, "recipe")
+    protocol = parse(Protocol, short_recipe().protocol, "recipe")
     config = loader_config(protocol, (register(coco, "train"), register(coco, "val")), workers=0)
     return KeyedSamples(read_dicts(coco, "train", 4), instantiate(config.train.mapper), seed=0)
 

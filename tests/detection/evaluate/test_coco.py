@@ -12,7 +12,7 @@ from pycocotools import mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detection.evaluate.coco import GEOMETRY, METRICS, judge
+from detection.evaluation.coco import GEOMETRY, METRICS, judge
 
 SIDE = 200
 CLASSES = 6

@@ -11,7 +11,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detection.evaluate.metrics import metrics_of, write_classes
+from detection.evaluation.metrics import metrics_of, write_classes
 
 ORACLE = Path(__file__).with_name("oracle.py")
 

@@ -11,12 +11,13 @@ from detectron2.config import instantiate
 
 from crossmae.backbone import Backbone
 from crossmae.errors import UserError
-from crossmae.recipe import Recipe, load_recipe, values_of
-from detection.configs.build import RECIPES
-from detection.configs.dims import Dims
-from detection.configs.model import model_config
-from detection.evaluate.released import dims_of, read_detector
-from detection.protocol import Protocol
+from crossmae.parsing import parse
+from crossmae.recipe import Recipe, load_recipe
+from detection.build.build import RECIPES
+from detection.build.dims import Dims
+from detection.build.model import model_config
+from detection.evaluation.finished import dims_of, read_detector
+from detection.recipe import Protocol
 from detection.run import evaluate_vitdet, train_vitdet
 from transfer.task import Context
 
@@ -53,7 +54,7 @@ def test_weights_have_the_names_and_shapes_of_detectron2s_own_model(relative_pos
     upstream = model_zoo.get_config("common/models/mask_rcnn_vitdet.py").model
     net = upstream.backbone.net
     net.embed_dim, net.depth, net.num_heads, net.use_rel_pos = 48, 12, 3, relative_positions
-    protocol = values_of(Protocol, load_recipe(RECIPES, "coco_vitdet_vit_b16").protocol, "recipe")
+    protocol = parse(Protocol, load_recipe(RECIPES, "coco_vitdet_vit_b16").protocol, "recipe")
     ours = model_config(protocol, Dims(48, 12, 3, 4.0, 14, class_token=True), relative_positions)
     theirs, places = (
         {name: weight.shape for name, weight in instantiate(config).state_dict().items()} for config in (upstream, ours)

@@ -12,8 +12,8 @@ import pytest
 from crossmae.backbone import Backbone
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
-from crossmae.train.progress import ProgressFile
-from crossmae.train.stop import Stopped
+from crossmae.run.progress import ProgressFile
+from crossmae.run.stop import Stopped
 from detection.run import train_vitdet
 from transfer.task import Context
 

@@ -8,7 +8,7 @@ import torch
 
 from crossmae.backbone import Backbone
 from crossmae.recipe import load_recipe
-from detection.configs.build import RECIPES
+from detection.build.build import RECIPES
 from detection.run import train_vitdet
 from transfer.task import Context
 

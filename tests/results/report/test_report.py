@@ -11,7 +11,7 @@ from results.report import write_report
 from results.report.curves import read_curves
 from results.report.pictures import read_pictures
 from results.report.summary import summarise
-from results.table_spec import load_table
+from results.tables.spec import load_table
 from tests.results.conftest import RunFolder
 
 

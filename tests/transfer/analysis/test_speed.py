@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from crossmae.train.pretrain import load_pretraining_recipe
-from transfer.harness.adapter import load_adapter
-from transfer.harness.plan import make_plan
-from transfer.harness.specs import load_specs
-from transfer.harness.suite import load_suite
+from crossmae.pretraining.run import load_pretraining_recipe
+from transfer.harness.plan.plan import make_plan
+from transfer.harness.plan.suite import load_suite
+from transfer.harness.plan.tasks import load_specs
+from transfer.harness.worker.adapter import load_adapter
 from transfer.task import Context
 
 

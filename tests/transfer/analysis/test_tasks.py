@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from crossmae import Backbone, MaskedAutoencoder, UserError
-from crossmae.convert.checkpoint import save_checkpoint
-from crossmae.data.scenes import SceneSource
+from crossmae.data.demo.scenes import SceneSource
 from crossmae.model.presets import preset_config
-from transfer.harness.adapter import load_adapter
-from transfer.harness.specs import load_specs, recipe_of
+from crossmae.weights.checkpoint import save_checkpoint
+from transfer.harness.plan.tasks import load_specs, recipe_of
+from transfer.harness.worker.adapter import load_adapter
 from transfer.task import Context
 
 

@@ -14,7 +14,7 @@ import yaml
 from crossmae.errors import UserError
 from tests.transfer.harness.conftest import TASKS
 from transfer.calibration.registry import BUILT_IN, Released, load_registry
-from transfer.harness.specs import load_specs, recipe_of
+from transfer.harness.plan.tasks import load_specs, recipe_of
 
 
 @pytest.fixture

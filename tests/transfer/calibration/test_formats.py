@@ -15,11 +15,11 @@ import yaml
 from safetensors.torch import load_file
 
 from crossmae.backbone import Backbone
-from crossmae.data.scenes import SceneSource
+from crossmae.data.demo.scenes import SceneSource
 from transfer.classification import demo as classification
-from transfer.classification.datasets.reader import Size
-from transfer.harness.adapter import load_adapter
-from transfer.harness.specs import load_specs, recipe_of
+from transfer.datasets.reader import Size
+from transfer.harness.plan.tasks import load_specs, recipe_of
+from transfer.harness.worker.adapter import load_adapter
 from transfer.task import Context
 
 SHORT = {

@@ -15,8 +15,8 @@ from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from tests.transfer.classification.conftest import save_image
-from transfer.classification.datasets import READERS
 from transfer.classification.job import make_job
+from transfer.datasets import READERS
 from transfer.task import Context
 
 SIZE = {"embed_dim": 64, "depth": 2, "num_heads": 2}

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from crossmae.data.decode import read_rgb
-from crossmae.data.scenes import SceneSource
+from crossmae.data.demo.scenes import SceneSource
 from tests.transfer.classification.conftest import task
 from transfer.classification import demo
-from transfer.classification.datasets import READERS
-from transfer.classification.datasets.reader import Size
+from transfer.datasets import READERS
+from transfer.datasets.reader import Size
 
 
 @pytest.fixture(autouse=True)

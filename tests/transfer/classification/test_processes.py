@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from crossmae.backbone import Backbone
-from crossmae.data.scenes import SceneSource
+from crossmae.data.demo.scenes import SceneSource
 from crossmae.recipe import Recipe
-from crossmae.train.progress import ProgressFile
+from crossmae.run.progress import ProgressFile
 from transfer.classification import demo
-from transfer.classification.datasets import READERS
-from transfer.classification.datasets.reader import Size
 from transfer.classification.job import make_job
+from transfer.datasets import READERS
+from transfer.datasets.reader import Size
 from transfer.task import Context
 
 SCRIPT = Path(__file__).with_name("train_in_processes.py")

@@ -9,8 +9,8 @@ import pytest
 from crossmae.data.decode import read_rgb
 from crossmae.errors import UserError
 from tests.transfer.classification.conftest import save_image, task, write_json
-from transfer.classification.datasets import READERS
-from transfer.classification.datasets.reader import Size
+from transfer.datasets import READERS
+from transfer.datasets.reader import Size
 
 
 def problems(reader: str, root: Path, size: Size | None = None) -> str:

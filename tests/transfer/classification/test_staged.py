@@ -13,9 +13,9 @@ from crossmae.data.staging.stage import Staging
 from crossmae.recipe import Recipe
 from tests.transfer.classification.conftest import save_image, task
 from transfer.classification.augment import evaluation_transform
-from transfer.classification.datasets import READERS
-from transfer.classification.datasets.reader import Size
 from transfer.classification.images import EvaluationImages, TrainImages
+from transfer.datasets import READERS
+from transfer.datasets.reader import Size
 from transfer.task import Context
 
 

@@ -19,21 +19,21 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from crossmae.backbone import Backbone
+from crossmae.data.demo.scenes import SceneSource
 from crossmae.data.keyed import SampleKey
-from crossmae.data.scenes import SceneSource
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe, load_recipe
-from crossmae.train.state import states
-from crossmae.train.stop import Stopped
+from crossmae.run.stop import Stopped
+from crossmae.train.checkpoint.state_file import states
 from tests.transfer.classification.conftest import task
 from transfer.classification import demo
 from transfer.classification.accuracy import label_rank, top_k
 from transfer.classification.augment import Augmentation, evaluation_transform
-from transfer.classification.datasets import READERS
-from transfer.classification.datasets.reader import Size
 from transfer.classification.finetune import layer_decay_groups
 from transfer.classification.images import TrainImages
 from transfer.classification.job import make_job
+from transfer.datasets import READERS
+from transfer.datasets.reader import Size
 from transfer.task import Context
 
 FINETUNE: dict[str, Any] = {
@@ -71,7 +71,7 @@ def run(folder: Path, root: Path, backbone: Backbone, protocol: dict[str, Any], 
 
 @pytest.mark.parametrize("protocol", [FINETUNE, LINEAR], ids=["finetune", "linear"])
 def test_run_learns_and_reports(protocol: dict[str, Any], tmp_path: Path, root: Path, tiny_backbone: Backbone) -> None:
-    metrics = run(tmp_path / "run", root, tiny_backbone, protocol, evaluate_every=1)
+    metrics = run(tmp_path / "run", root, tiny_backbone, protocol, evaluate_every_epochs=1)
     table = pd.read_csv(tmp_path / "run" / "per_sample.csv")
     assert len(table) == 50
     assert metrics["top1"] == pytest.approx(100 * table.top1.mean())

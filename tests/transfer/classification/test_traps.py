@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from tests.transfer.classification.conftest import task, write_json
-from transfer.classification.datasets import READERS
-from transfer.classification.datasets.reader import Size
 from transfer.classification.images import read_rgb
+from transfer.datasets import READERS
+from transfer.datasets.reader import Size
 
 
 def problems(reader: str, root: Path, size: Size) -> list[str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from crossmae.backbone import Backbone
 from crossmae.recipe import Recipe
 from transfer.classification.task import ClassificationTask
-from transfer.harness.execute import QuietContext
-from transfer.harness.specs import load_specs
+from transfer.harness.plan.tasks import load_specs
+from transfer.harness.worker.execute import QuietContext
 from transfer.task import Context
 
 root, folder, recipe = Path(sys.argv[1]), Path(sys.argv[2]), Recipe(**json.loads(sys.argv[3]))

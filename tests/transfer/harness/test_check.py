@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from crossmae import Backbone
-from transfer.harness.expected import Expected, write_expected
-from transfer.harness.setting import Setting
+from transfer.harness.folder.expected import Expected, write_expected
+from transfer.harness.plan.options import Setting
 
 
 def check(bench, *options):

@@ -3,7 +3,7 @@
 import pytest
 
 from crossmae.errors import UserError
-from transfer.harness.devices import Pool, find_pool
+from transfer.harness.launch.devices import Pool, find_pool
 
 
 def spans(bench):

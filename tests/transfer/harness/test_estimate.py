@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from transfer.harness.estimate import Estimate, trial_suite, wall_seconds
-from transfer.harness.expected import read_expected
-from transfer.harness.plan import make_plan
-from transfer.harness.specs import load_specs
-from transfer.harness.suite import BackboneEntry, load_suite
+from transfer.harness.folder.expected import read_expected
+from transfer.harness.plan.plan import make_plan
+from transfer.harness.plan.suite import BackboneEntry, load_suite
+from transfer.harness.plan.tasks import load_specs
+from transfer.harness.show.estimates import Estimate, trial_suite, wall_seconds
 
 UNITS = {"steps": ("max_steps", "steps"), "iterations": ("iterations",), "epochs": ("epochs",)}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from transfer.harness.processes import parent_of, processes_of
+from transfer.harness.worker.process_tree import parent_of, processes_of
 
 SLOW = "seconds_per_step=0.15"
 QUICK = "seconds_per_step=0.01"

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from crossmae.errors import UserError
-from results.table_spec import table_names
-from transfer.harness.data import data_roots
-from transfer.harness.expected import Expected
-from transfer.harness.folder import end_try, write_request
-from transfer.harness.matrix import summary
-from transfer.harness.plan import make_plan
-from transfer.harness.requests import request_maker
-from transfer.harness.specs import load_specs
-from transfer.harness.state import State, states_of
-from transfer.harness.suite import BackboneEntry, Suite, load_suite
+from results.tables.spec import table_names
+from transfer.harness.folder.expected import Expected
+from transfer.harness.folder.request import end_try, write_request
+from transfer.harness.folder.requests import request_maker
+from transfer.harness.folder.state import State, states_of
+from transfer.harness.plan.data_roots import data_roots
+from transfer.harness.plan.plan import make_plan
+from transfer.harness.plan.suite import BackboneEntry, Suite, load_suite
+from transfer.harness.plan.tasks import load_specs
+from transfer.harness.show.status_table import summary
 
 TASKS = Path(__file__).parent / "tasks"
 SPECS = load_specs()

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import yaml
 
-from crossmae.train.progress import ProgressFile
-from transfer.harness.processes import kill_tree
+from crossmae.run.progress import ProgressFile
+from transfer.harness.worker.process_tree import kill_tree
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 

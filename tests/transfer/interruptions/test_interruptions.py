@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from crossmae.data.scenes import SceneSource
+from crossmae.data.demo.scenes import SceneSource
 from tests.transfer.interruptions.interrupting import Bench
 from transfer.classification import demo as classification
-from transfer.classification.datasets.reader import Size
+from transfer.datasets.reader import Size
 
 pytestmark = pytest.mark.slow
 

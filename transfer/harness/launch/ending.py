@@ -4,14 +4,14 @@ import shutil
 import signal
 from contextlib import suppress
 
-from crossmae.train.stop import EXIT_RESUME
+from crossmae.run.stop import EXIT_RESUME
 from results.record import Attempt
 from results.store import read_attempts
-from transfer.harness.failure import FULL_DISK, Failure, killed
-from transfer.harness.folder import end_try
+from transfer.harness.folder.logs import last_lines
+from transfer.harness.folder.request import end_try
 from transfer.harness.launch.launcher import Ended
-from transfer.harness.logs import last_lines
-from transfer.harness.plan import Run
+from transfer.harness.plan.plan import Run
+from transfer.harness.worker.failure import FULL_DISK, Failure, killed
 
 _ROOM_FOR_A_REASON = 2**20
 """Bytes; with less, a run could not write down why it ended."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from transfer.harness.plan import Run
+from transfer.harness.plan.plan import Run
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from transfer.harness.devices import Pool
-from transfer.harness.failure import Failure
-from transfer.harness.folder import Request, heartbeat, write_request
+from transfer.harness.folder.request import Request, heartbeat, write_request
+from transfer.harness.launch.devices import Pool
 from transfer.harness.launch.ending import ending_of
 from transfer.harness.launch.launcher import Ended
-from transfer.harness.plan import Run
-from transfer.harness.processes import (
+from transfer.harness.plan.plan import Run
+from transfer.harness.worker.failure import Failure
+from transfer.harness.worker.process_tree import (
     PARENT_VARIABLE,
     RUN_VARIABLE,
     ask_to_end,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crossmae.recipe import Recipe
-from crossmae.train.stop import StopGuard, Stopped
+from crossmae.run.stop import StopGuard, Stopped
 from transfer.task import Context, Problem, Task
 
 

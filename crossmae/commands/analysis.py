@@ -1,0 +1,152 @@
+"""``crossmae reconstruct | attention | psnr | info | export``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from crossmae.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from crossmae.model.autoencoder import MaskedAutoencoder
+
+Source = Annotated[str, typer.Argument(help="RUN/checkpoint, a released .pth or .safetensors, or a ViTMAE folder.")]
+Data = Annotated[Path, typer.Option(help="Image folder (its val folder, if it has one) or list of files.")]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="What released weights do not tell, as in --set num_heads=12; may be repeated."),
+]
+Images = Annotated[int, typer.Option(help="Number of images, spread evenly over the data.", min=1)]
+Seed = Annotated[int, typer.Option(help="Decides the masks.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to ``app``."""
+    app.command(epilog="Example: crossmae reconstruct runs/demo/checkpoint --data data/demo/pretrain --out r.png")(
+        reconstruct
+    )
+    app.command(epilog="Example: crossmae attention mae.pth --data /datasets/imagenet --set num_heads=12")(attention)
+    app.command(epilog="Example: crossmae psnr runs/b16/checkpoint --data /datasets/imagenet --images 5000")(psnr)
+    app.command(epilog="Examples: crossmae info vit_b16 decoder=self · crossmae info vit_h14 prediction_ratio=0.75")(
+        info
+    )
+    app.command(epilog="Example: crossmae export runs/b16/checkpoint hf-vit exported/b16")(export)
+
+
+def reconstruct(
+    source: Source,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("reconstructions.png"),
+    images: Images = 8,
+    seed: Seed = 0,
+    options: Options = None,
+) -> None:
+    """Draws images, what the encoder sees of them, and their reconstructions."""
+    from crossmae.analysis.reconstruct import reconstruction_grid
+
+    model = _load(source, options)
+    pixels, noise = next(_batches(model, data, images, seed, batch=images))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    reconstruction_grid(model, pixels, noise).save(out)
+    print(f"{len(pixels)} reconstructions in {out}")
+
+
+def attention(
+    source: Source,
+    data: Data,
+    out: Annotated[Path | None, typer.Option(help="Folder for the figures.")] = None,
+    images: Images = 256,
+    seed: Seed = 0,
+    options: Options = None,
+) -> None:
+    """Prints how much masked tokens attend to visible and to masked tokens in each decoder block (Table 6)."""
+    from crossmae.analysis.attention import mask_token_attention, total
+    from crossmae.analysis.figures import attention_figure, attention_map_figure, mixing_figure
+
+    model = _load(source, options)
+    blocks = mask_token_attention(model, _batches(model, data, images, seed))
+    print("decoder block  to visible  to masked")
+    for index, block in enumerate(blocks, start=1):
+        print(f"{index:13}  {block.to_visible:10.3f}  {block.to_masked:9.3f}")
+    print(f"          sum  {total(blocks).to_visible:10.3f}  {total(blocks).to_masked:9.3f}")
+    if out is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    attention_figure(blocks, out / "attention.svg")
+    attention_map_figure(model, *next(_batches(model, data, 4, seed)), out / "attention_maps.png")
+    if model.decoder.mixing is not None:
+        mixing_figure(model, out / "inter_block_weights.svg")
+    print(f"figures in {out}")
+
+
+def psnr(source: Source, data: Data, images: Images = 256, seed: Seed = 0, options: Options = None) -> None:
+    """Prints the mean PSNR of the masked patches (Table 13)."""
+    from crossmae.analysis.psnr import psnr_of
+
+    model = _load(source, options)
+    values = psnr_of(model, _batches(model, data, images, seed))
+    print(f"PSNR of masked patches: {values.mean():.2f} dB over {len(values)} images")
+
+
+def info(
+    model: Annotated[str, typer.Argument(help="A preset (vit_s16, vit_b16, vit_l16, vit_h14, vit_demo) or weights.")],
+    options: Annotated[list[str] | None, typer.Argument(help="Values of the model to change, as key=value.")] = None,
+) -> None:
+    """Prints tokens, parameters and forward GFLOPs per image of a model, by part."""
+    from crossmae.analysis.info import info_of
+    from crossmae.model.presets import preset_config
+
+    config = _load(model, options).config if Path(model).exists() else preset_config(model, **_values(options))
+    found = info_of(config)
+    print(f"patches: {config.num_patches}, visible {config.num_visible}, predicted {config.num_predicted}")
+    for name, part in (("encoder", found.encoder), ("decoder", found.decoder)):
+        print(f"{name} parameters: {part.trainable:,} trainable, {part.fixed:,} fixed")
+    for name, flops in found.flops.items():
+        print(f"{name} GFLOPs: {flops / 1e9:.3f}")
+    print(f"total GFLOPs: {sum(found.flops.values()) / 1e9:.3f}")
+
+
+def export(
+    source: Annotated[str, typer.Argument(help="What load_pretrained or Backbone.load takes.")],
+    form: Annotated[str, typer.Argument(help="official, timm, hf-vitmae, hf-vit or backbone.")],
+    destination: Annotated[Path, typer.Argument(help="File (official, timm) or folder to write.")],
+) -> None:
+    """Writes weights under the released names, for timm, or as a Hugging Face folder."""
+    from crossmae.weights.export import export as run
+
+    run(source, destination, form)
+    print(f"{form} weights in {destination}")
+
+
+def _load(source: str, options: list[str] | None) -> "MaskedAutoencoder":
+    import crossmae
+
+    return crossmae.load_pretrained(source, **_values(options)).to(_device())
+
+
+def _batches(
+    model: "MaskedAutoencoder", data: Path, count: int, seed: int, batch: int = 32
+) -> "Iterator[tuple[Tensor, Tensor]]":
+    from crossmae.analysis.views import batches, open_validation, pick
+
+    images = open_validation(data)
+    return batches(images, pick(images, count), model.config, batch, seed, _device())
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _values(options: list[str] | None) -> dict[str, Any]:
+    import yaml
+
+    pairs = [option.partition("=") for option in options or ()]
+    if wrong := [key for key, equals, _ in pairs if not equals]:
+        raise UserError(f"option {wrong[0]!r} is not of the form key=value")
+    return {key: yaml.safe_load(text) for key, _, text in pairs}

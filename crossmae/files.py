@@ -1,0 +1,76 @@
+"""Files and folders that are complete or not there: the one place that writes through a temporary name."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+DATA_VARIABLE = "CROSSMAE_DATA"
+"""Environment variable that names the folder of all data sets; ``data`` in the working folder without it."""
+
+
+def data_folder() -> Path:
+    """The folder in which a data set lies under its name, if the user does not say otherwise."""
+    return Path(os.environ.get(DATA_VARIABLE, "data"))
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Lets ``write`` fill a temporary file beside ``path``, which takes its place once its content is on the disk.
+
+    A kill or a full disk leaves the former file as it was.
+
+    Args:
+        write: is called with the temporary file's path.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    try:
+        write(part)
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Writes a text file, complete or not at all."""
+    write_atomically(path, lambda part: part.write_text(text))
+
+
+def write_json(content: Any, path: Path) -> None:
+    """Writes a JSON file of two-space indentation, complete or not at all."""
+    write_text(json.dumps(content, indent=2) + "\n", path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Waits until the names in ``folder`` are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A temporary sibling to write into, which becomes ``folder`` if the block ends well; nothing is left otherwise.
+
+    Of several processes that write the same folder at once, the first to finish wins.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.with_name(f".{folder.name}-{uuid4().hex}")
+    unfinished.mkdir()
+    try:
+        yield unfinished
+        try:
+            unfinished.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""What ``crossmae pretrain`` does: recipe, workload, run."""

@@ -1,0 +1,136 @@
+"""``crossmae pretrain`` as a function."""
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crossmae.data.demo.write import write_unlabelled
+from crossmae.data.images import Images, open_images
+from crossmae.data.staging.cache import holds_pixels
+from crossmae.errors import UserError
+from crossmae.files import data_folder
+from crossmae.model.autoencoder import MaskedAutoencoder
+from crossmae.pretraining.recipe import Settings, settings
+from crossmae.pretraining.workload import Pretraining
+from crossmae.recipe import Recipe, load_recipe
+from crossmae.train.config import Device, Precision
+from crossmae.train.fit import Fitted, fit
+from crossmae.train.trainer import Progress
+from crossmae.weights.checkpoint import save_checkpoint
+
+log = logging.getLogger("crossmae")
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+DEMO = "demo"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A finished pretraining."""
+
+    checkpoint: Path
+    """Folder with ``model.safetensors`` and ``config.json``, for ``Backbone.load`` and ``load_pretrained``."""
+    metrics: dict[str, float]
+    """``loss``: mean over the updates of the last log line."""
+    images_per_second: float | None
+    """Over all processes since this start; None if nothing was left to train."""
+
+
+def pretrain(
+    recipe: Recipe,
+    data: Path,
+    folder: Path,
+    seed: int,
+    progress: Progress,
+    device: Device = "auto",
+    precision: Precision | None = None,
+) -> Pretrained:
+    """Pretrains an autoencoder after ``recipe`` and leaves it in ``folder/checkpoint``.
+
+    Call it on every process that torchrun started, or on one without it. Called again on the same folder, it goes on
+    where it was interrupted; on a finished run it returns at once. Log lines go to the logger ``crossmae``.
+
+    Args:
+        recipe: of ``RECIPES`` (see ``load_pretraining_recipe``).
+        data: image folder, list of files or folder of tar shards. If the recipe's data set is ``demo``, the images are
+            generated there when it does not exist.
+        folder: the run's folder; the caller holds its lock.
+        progress: see ``fit``; ``Context.progress`` of a task.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        precision: ``fp32`` or ``bf16`` instead of the recipe's.
+
+    Raises:
+        Stopped: a signal came; the state is saved.
+        UserError: see ``fit``; also an impossible recipe and missing or unreadable data.
+    """
+    chosen = settings(recipe, seed)
+    checkpoint = folder / "checkpoint"
+    if chosen.protocol.dataset == DEMO:
+        write_unlabelled(data)
+    folder.mkdir(parents=True, exist_ok=True)
+    images = open_images(data)
+    workload = Pretraining(
+        chosen, images, recipe.protocol, folder, _on_device(chosen.execution.augment, images, device)
+    )
+    execution = replace(chosen.execution, device=device, precision=precision or chosen.execution.precision)
+    fitted = fit(workload, chosen.plan, folder, progress, execution)
+    if fitted.is_main:
+        _export(fitted, checkpoint, _origin(recipe, chosen, seed, images))
+    return Pretrained(checkpoint, {"loss": fitted.last["loss"]}, fitted.images_per_second)
+
+
+def load_pretraining_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
+    """The pretraining recipe ``name`` with ``key=value`` overrides.
+
+    Raises:
+        UserError: unknown recipe or key, or values that do not go together.
+    """
+    recipe = load_recipe(RECIPES, name, overrides)
+    settings(recipe, seed=0)
+    return recipe
+
+
+def data_path(dataset: str) -> Path:
+    """Where data set ``dataset`` lies if nobody says otherwise: ``data/NAME``, the demo's in ``data/demo/pretrain``.
+
+    The environment variable ``CROSSMAE_DATA`` names another folder than ``data``.
+
+    Raises:
+        UserError: it does not exist and cannot be generated.
+    """
+    base = data_folder()
+    if dataset == DEMO:
+        return base / DEMO / "pretrain"
+    if not (base / dataset).exists():
+        raise UserError(f"no images at {base / dataset}; say where {dataset} lies with --data PATH")
+    return base / dataset
+
+
+def _export(fitted: Fitted, folder: Path, origin: dict[str, Any]) -> None:
+    assert isinstance(fitted.model, MaskedAutoencoder)
+    save_checkpoint(fitted.model, folder, {**origin, "steps": fitted.step})
+    log.info("checkpoint written to %s", folder)
+
+
+def _on_device(augment: str, images: Images, device: str) -> bool:
+    if augment == "device" and not holds_pixels(images):
+        raise UserError("augment=device wants pixels; make a cache of the images with crossmae stage --form raw")
+    gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    return augment == "device" or (augment == "auto" and gpu and holds_pixels(images))
+
+
+def _origin(recipe: Recipe, chosen: Settings, seed: int, images: Images) -> dict[str, Any]:
+    """How the weights were made, for the checkpoint's config.json."""
+    return {
+        "recipe": recipe.name,
+        "recipe_hash": recipe.hash,
+        "deviations": [*recipe.deviations, *images.deviations],
+        "dataset": chosen.protocol.dataset,
+        "images": images.fingerprint,
+        "epochs": chosen.plan.epochs,
+        "lr": chosen.plan.lr,
+        "seed": seed,
+    }

@@ -1,0 +1,126 @@
+"""What the engine trains in pretraining."""
+
+import logging
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from crossmae.data.device import BoxSamples, make_views
+from crossmae.data.images import Images
+from crossmae.data.pretraining import ImageSamples, MemorySamples, Views
+from crossmae.errors import UserError
+from crossmae.model.attention import check_backend
+from crossmae.model.autoencoder import MaskedAutoencoder
+from crossmae.pretraining.recipe import Settings
+from crossmae.train.optim import adamw, decay_groups
+from crossmae.train.workload import KeyedDataset, Learner, Workload
+
+log = logging.getLogger("crossmae")
+
+# ImageNet's statistics, as in the released code; on the 0-255 scale.
+MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+
+
+class Autoencoding(Learner):
+    """A masked autoencoder, whatever images it is shown."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def model(self) -> nn.Module:
+        """The autoencoder."""
+        return MaskedAutoencoder(self.settings.model, check_backend(self.settings.execution.attention))
+
+    def optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
+        """AdamW, without weight decay on 1-D parameters."""
+        return adamw(decay_groups(model, self.settings.protocol.weight_decay), lr, self.settings.protocol.betas)
+
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+        """Mean squared error of the predicted patches of ``image`` (N, 3, S, S), masked after ``noise`` (N, L)."""
+        loss: Tensor = model(normalize(batch["image"]), noise=batch["noise"]).loss
+        return loss
+
+
+class Pretraining(Autoencoding, Workload):
+    """A masked autoencoder on unlabelled images."""
+
+    def __init__(
+        self, settings: Settings, images: Images, protocol: Mapping[str, Any], folder: Path, on_device: bool = False
+    ) -> None:
+        """``on_device``: crops are resized there; ``images`` are a ``raw`` cache."""
+        super().__init__(settings)
+        self.images, self.on_device = images, on_device
+        self.identity = {"protocol": dict(protocol), "images": images.fingerprint}
+        self.unreadable = Unreadable(folder / "unreadable.txt", settings.execution.most_unreadable)
+
+    def dataset(self) -> KeyedDataset:
+        """The images, decoded beforehand if the recipe says so."""
+        protocol, model = self.settings.protocol, self.settings.model
+        seed = self.settings.plan.seed
+        views = Views(model.image_size, model.num_patches, seed, protocol.crop_scale, protocol.flip)
+        if self.settings.execution.in_memory:
+            return MemorySamples(self.images, views)
+        if self.on_device:
+            return BoxSamples(self.images, views)
+        return ImageSamples(self.images, views, protocol.pixels == "exact")
+
+    def prepare(self, batch: Any) -> Any:
+        """``image``, ``noise`` and ``unreadable``."""
+        if not self.on_device:
+            return batch
+        views = make_views(batch["canvas"], batch["box"], self.settings.model.image_size)
+        return {"image": views, "noise": batch["noise"], "unreadable": batch["unreadable"]}
+
+    def collate(self, samples: Any) -> Any:
+        """The data sets make whole batches."""
+        return samples
+
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+        """That of the autoencoder; images that could not be read are noted."""
+        for index in batch["unreadable"]:
+            self.unreadable.add(self.images.name(index))
+        return super().loss(model, batch)
+
+
+class Unreadable:
+    """The images that could not be read: each logged and listed once, over all starts of a run."""
+
+    def __init__(self, path: Path, most: int) -> None:
+        self.path, self.most = path, most
+        self._known = set(path.read_text().splitlines()) if path.exists() else set()
+
+    def add(self, image: str) -> None:
+        """Notes one.
+
+        Raises:
+            UserError: there are too many.
+        """
+        if image in self._known:
+            return
+        self._known.add(image)
+        log.warning("%s cannot be read; the next image takes its place", image)
+        with open(self.path, "a") as file:
+            file.write(f"{image}\n")
+        if len(self._known) > self.most:
+            raise UserError(
+                f"more than {self.most} images cannot be read, listed in {self.path}; "
+                "mend or remove them, or raise most_unreadable"
+            )
+
+
+def normalize(images: Tensor) -> Tensor:
+    """(N, 3, H, W) on the 0-255 scale to zero mean and unit variance over ImageNet."""
+    shift, scale = _statistics(images.device)
+    return torch.addcmul(shift, images.float(), scale)
+
+
+@cache
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    # Kept, so that a GPU's host does not wait for a copy in every step.
+    mean, std = torch.tensor([MEAN, STD], device=device)[:, :, None, None]
+    return -mean / std, 1 / std

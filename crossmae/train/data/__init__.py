@@ -1,0 +1,1 @@
+"""Which samples each update sees, and how they are loaded."""

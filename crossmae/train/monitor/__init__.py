@@ -1,0 +1,1 @@
+"""What a training run reports: soundness of updates, log lines, progress bar."""

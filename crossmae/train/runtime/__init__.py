@@ -1,0 +1,1 @@
+"""Where a training step is computed: processes, device, precision."""

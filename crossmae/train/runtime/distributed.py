@@ -1,0 +1,144 @@
+"""The processes of a run: torchrun's when it started this one, else this one alone."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
+from torch.nn.parallel import DistributedDataParallel
+
+from crossmae.errors import UserError
+from crossmae.run.lock import TOKEN_VARIABLE, hold_folder
+from crossmae.run.rank import local_rank, under_torchrun
+from crossmae.train.runtime.allocator import keep_freed_memory
+
+
+@dataclass(frozen=True)
+class World:
+    """This process's place among the processes of the run."""
+
+    rank: int
+    size: int
+    device: torch.device
+    _wrapped: list[DistributedDataParallel] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+    def sum_(self, tensor: Tensor) -> Tensor:
+        """Adds up ``tensor`` over the processes, in place."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def share(self, value: Any) -> Any:
+        """The main process's ``value`` on every process."""
+        box = [value]
+        if self.size > 1:
+            dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every process's ``value``, by rank, on every process."""
+        values: list[Any] = [None] * self.size
+        if self.size == 1:
+            return [value]
+        dist.all_gather_object(values, value)
+        return values
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model as the processes train it together, until the block of ``join_world`` ends."""
+        if self.size == 1:
+            return model
+        devices = [self.device] if self.device.type == "cuda" else None
+        net = DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
+        self.adopt(net)
+        return net
+
+    def adopt(self, net: nn.Module) -> None:
+        """Counts ``net`` among the wrapped models, if another engine wrapped it."""
+        if isinstance(net, DistributedDataParallel):
+            self._wrapped.append(net)
+
+    def let_go(self) -> None:
+        """Takes the process group from the wrapped models, which cannot be trained any more.
+
+        Their C++ half would else be the group's last owner, and end its threads while it holds Python's global lock: a
+        deadlock whenever one of them waits for that lock to free a tensor. Or the group outlives Python's interpreter,
+        and one of its threads aborts the process over a tensor.
+        """
+        for net in self._wrapped:
+            net.logger = None
+            del net.reducer, net.process_group
+
+
+@contextmanager
+def join_world(device: str) -> Iterator[World]:
+    """Joins the processes that torchrun started, for as long as the block lasts.
+
+    On a CPU the process keeps the memory that it frees from then on, see ``keep_freed_memory``.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        UserError: ``cuda`` without a GPU for this process.
+    """
+    chosen = _device(device)
+    if chosen.type == "cpu":
+        keep_freed_memory()
+    if not under_torchrun():
+        yield World(0, 1, chosen)
+        return
+    joined_here = not dist.is_initialized()
+    if joined_here:
+        _connect("nccl" if chosen.type == "cuda" else "gloo")
+    world = World(dist.get_rank(), dist.get_world_size(), chosen)
+    try:
+        yield world
+    finally:
+        world.let_go()
+        if joined_here:
+            dist.destroy_process_group()
+
+
+def _connect(backend: str) -> None:
+    store, rank, size = next(rendezvous("env://"))
+    # Restarted processes find the addresses of those they replace in torchrun's store: each try has its own keys.
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    dist.init_process_group(backend, store=PrefixStore(f"attempt-{attempt}", store), rank=rank, world_size=size)
+
+
+@contextmanager
+def share_lock(world: World, folder: Path) -> Iterator[None]:
+    """Lets the other processes take part in the main one's lock on ``folder``, if it holds one."""
+    token = world.share(os.environ.get(TOKEN_VARIABLE))
+    if token is None or TOKEN_VARIABLE in os.environ:
+        yield
+        return
+    os.environ[TOKEN_VARIABLE] = token
+    try:
+        with hold_folder(folder):
+            yield
+    finally:
+        del os.environ[TOKEN_VARIABLE]
+
+
+def _device(name: str) -> torch.device:
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    index = local_rank()
+    if not torch.cuda.is_available() or index >= torch.cuda.device_count():
+        raise UserError(f"no GPU number {index} on this machine for device {name!r}; use device cpu or fewer processes")
+    device = torch.device("cuda", index)
+    torch.cuda.set_device(device)
+    return device

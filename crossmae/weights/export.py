@@ -1,0 +1,88 @@
+"""Weights out: released names, timm's, Hugging Face folders."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from crossmae.backbone import Backbone
+from crossmae.errors import UserError
+from crossmae.files import write_atomically
+from crossmae.model.autoencoder import MaskedAutoencoder
+from crossmae.weights.autoencoder import OPTIONS, load_pretrained
+from crossmae.weights.files import write_weights
+from crossmae.weights.released import to_official
+from crossmae.weights.sources import SPEC
+
+Format = Literal["official", "timm", "hf-vitmae", "hf-vit", "backbone"]
+FORMATS: tuple[Format, ...] = ("official", "timm", "hf-vitmae", "hf-vit", "backbone")
+
+
+def export(source: str, destination: Path, form: str) -> None:
+    """Writes the weights of ``source`` in another form.
+
+    ``official`` (a ``.pth`` or ``.safetensors``) and ``hf-vitmae`` (a folder) hold the whole autoencoder; ``timm``
+    (a ``.safetensors``), ``hf-vit`` (a folder) and ``backbone`` (a folder of ours) hold the encoder.
+
+    Raises:
+        UserError: unknown form, unreadable source, or a model that the form cannot hold.
+    """
+    if form not in FORMATS:
+        raise UserError(f"no format {form!r}; the formats are {', '.join(FORMATS)}")
+    if form == "official":
+        save_official(load_pretrained(source), destination)
+    elif form == "hf-vitmae":
+        from crossmae.weights.huggingface import save_vitmae
+
+        save_vitmae(load_pretrained(source), destination)
+    else:
+        _export_encoder(Backbone.load(source), destination, form)
+
+
+def save_official(model: MaskedAutoencoder, path: Path) -> None:
+    """Writes the released names to a ``.pth`` (as the released code does, under ``model``) or a ``.safetensors``.
+
+    The configuration goes along, so that ``load_pretrained`` needs no options.
+
+    Raises:
+        UserError: another suffix.
+    """
+    weights, options = to_official(model.state_dict()), model.config.to_dict()
+    if path.suffix == ".safetensors":
+        write_weights(weights, path, {OPTIONS: json.dumps(options)})
+    elif path.suffix == ".pth":
+        content = {"model": _detached(weights), OPTIONS: options}
+        write_atomically(path, lambda part: torch.save(content, part))
+    else:
+        raise UserError(f"{path}: released names are written to a .pth or a .safetensors")
+
+
+def save_timm(backbone: Backbone, path: Path) -> None:
+    """Writes timm's names to a ``.safetensors``, for ``timm.create_model(..., num_classes=0, checkpoint_path=path)``.
+
+    timm's models always have a final norm. For a backbone without one, an initial norm is written: the pretrained
+    features are those before it (``forward_intermediates(..., norm=False)``). ``Backbone.load`` drops it again.
+    """
+    spec, weights = backbone.spec, backbone.state_dict()
+    if not spec.final_norm:
+        weights |= {"norm.weight": torch.ones(spec.embed_dim), "norm.bias": torch.zeros(spec.embed_dim)}
+    write_weights(weights, path, {SPEC: json.dumps(asdict(spec))})
+
+
+def _export_encoder(backbone: Backbone, destination: Path, form: str) -> None:
+    if form == "timm":
+        save_timm(backbone, destination)
+    elif form == "hf-vit":
+        from crossmae.weights.huggingface import save_vit
+
+        save_vit(backbone, destination)
+    else:
+        backbone.save(destination)
+
+
+def _detached(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {name: tensor.detach().cpu() for name, tensor in weights.items()}

@@ -1,0 +1,94 @@
+"""Weight files: read without executing anything, written atomically."""
+
+import argparse
+import hashlib
+import pickle
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from crossmae.errors import UserError
+from crossmae.files import write_atomically
+
+Weights = dict[str, Tensor]
+
+_NESTED = ("model", "state_dict")
+"""Keys under which PyTorch files keep the weights, if not at the top."""
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """Weights as they are in the file, and what the file says about them."""
+
+    weights: Weights
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Options of the run that wrote the file: the ``args`` of a ``.pth``, the metadata of a ``.safetensors``."""
+
+
+def read_weights(path: Path) -> WeightFile:
+    """Reads a ``.safetensors`` or a PyTorch file (``.pth``, ``.pt``, ``.bin``).
+
+    Raises:
+        UserError: no such file, damaged, or a pickle that holds more than weights and an ``argparse.Namespace``.
+    """
+    if not path.is_file():
+        raise UserError(f"no weight file {path}")
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+
+
+def write_weights(weights: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Writes a ``.safetensors``, complete or not at all."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    write_atomically(path, lambda part: save_file(plain, part, metadata=dict(metadata or {})))
+
+
+def digest_weights(weights: Mapping[str, Tensor]) -> str:
+    """Sixteen hex digits over names, shapes, types and values; the same wherever the weights lie."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def _read_safetensors(path: Path) -> WeightFile:
+    try:
+        with safe_open(path, framework="pt") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is not a complete .safetensors file: {error}") from error
+    return WeightFile(weights, dict(metadata))
+
+
+def _read_torch(path: Path) -> WeightFile:
+    try:
+        # Released files carry the options of their run as a Namespace: plain values, no code.
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(action="ignore"):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what is no pickle fails in every way there is
+        if isinstance(error, pickle.UnpicklingError) and "unsupported" in str(error).lower():
+            raise UserError(f"{path} refused: it holds code or objects beside weights; none of it was run") from error
+        raise UserError(f"{path} is damaged or no PyTorch weight file") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a {type(content).__name__}, not named weights")
+    weights = next((content[key] for key in _NESTED if isinstance(content.get(key), dict)), content)
+    return WeightFile(
+        {str(name).removeprefix("module."): value for name, value in weights.items() if isinstance(value, Tensor)},
+        _arguments(content),
+    )
+
+
+def _arguments(content: dict[str, Any]) -> dict[str, Any]:
+    """The options beside the weights: plain values, and the contents of ``args``."""
+    options = content.get("args")
+    plain = {name: value for name, value in content.items() if name not in {*_NESTED, "args", "optimizer"}}
+    return plain | (dict(vars(options)) if isinstance(options, argparse.Namespace) else {})

@@ -1,0 +1,97 @@
+"""timm's VisionTransformer: with a backbone's weights in it, and as a source of weights."""
+
+import logging
+from collections.abc import Collection, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from crossmae.backbone import BackboneSpec
+from crossmae.errors import UserError
+from crossmae.model.resize import resize_pos_embed
+from crossmae.weights.files import Weights, read_weights
+from crossmae.weights.fit import load_strictly
+from crossmae.weights.spec import describe
+
+_HEAD = ("head.weight", "head.bias")
+_POOLED_NORM = ("fc_norm.weight", "fc_norm.bias")
+_NORM = ("norm.weight", "norm.bias")
+
+
+def build_timm(
+    weights: Mapping[str, Tensor],
+    spec: BackboneSpec,
+    num_classes: int,
+    image_size: int | None = None,
+    drop_path: float = 0.0,
+    global_pool: str = "avg",
+    expected_missing: Collection[str] = (),
+) -> VisionTransformer:
+    """See ``Backbone.to_timm``."""
+    size = image_size or spec.image_size
+    model = VisionTransformer(
+        **_dimensions(spec),
+        img_size=size,
+        num_classes=num_classes,
+        global_pool=global_pool,
+        fc_norm=global_pool == "avg",
+        drop_path_rate=drop_path,
+    )
+    placed = {name: tensor for name, tensor in weights.items() if global_pool == "token" or name not in _NORM}
+    placed["pos_embed"] = resize_pos_embed(weights["pos_embed"], size // spec.patch_size, spec.num_prefix)
+    load_strictly(model, placed, spec.source, {*_HEAD, *_POOLED_NORM, *expected_missing})
+    return model
+
+
+def _dimensions(spec: BackboneSpec) -> dict[str, Any]:
+    return {
+        "patch_size": spec.patch_size,
+        "embed_dim": spec.embed_dim,
+        "depth": spec.depth,
+        "num_heads": spec.num_heads,
+        "mlp_ratio": spec.mlp_ratio,
+        "class_token": spec.class_token,
+        "reg_tokens": spec.num_registers,
+        "init_values": 1.0 if spec.layer_scale else None,
+        "norm_layer": partial(nn.LayerNorm, eps=1e-6),
+    }
+
+
+def read_timm(name: str, source: str) -> tuple[Weights, BackboneSpec]:
+    """The weights of timm's model ``NAME``, or those of a file with timm's names for that model (``NAME@FILE``).
+
+    Raises:
+        UserError: unknown model, no plain vision transformer, or weights that cannot be had.
+    """
+    name, _, file = name.partition("@")
+    if not timm.is_model(name):
+        raise UserError(f"timm knows no model {name!r}; find one with timm.list_models('vit_*')")
+    with torch.device("meta"):
+        plan = timm.create_model(name, pretrained=False, num_classes=0)
+    if type(plan) is not VisionTransformer:
+        raise UserError(f"{source} is a {type(plan).__name__}, no plain vision transformer")
+    weights = read_weights(Path(file)).weights if file else _pretrained(name)
+    weights = {key: tensor for key, tensor in weights.items() if key not in {*_HEAD, *_POOLED_NORM}}
+    return describe(weights, source, plan.blocks[0].attn.num_heads, {"method": plan.pretrained_cfg["tag"]})
+
+
+def _pretrained(name: str) -> Weights:
+    # Offline, the hub's client warns ten times before it gives up; the error below says it once.
+    client = logging.getLogger("huggingface_hub")
+    level = client.level
+    client.setLevel(logging.ERROR)
+    try:
+        return dict(timm.create_model(name, pretrained=True, num_classes=0).state_dict())
+    except Exception as error:  # whatever the download library of the day raises
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"timm has no pretrained weights of {name} here ({reason}); download them elsewhere and give "
+            f"timm:{name}@FILE"
+        ) from error
+    finally:
+        client.setLevel(level)

@@ -1,0 +1,139 @@
+"""From records to the cells of a table: which runs belong to a cell, and what they say together."""
+
+import math
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Self
+
+from results.record import Record
+from results.runs import Runs, StoredRecord, Unfinished, measured_on
+from results.tables.spec import Line
+
+
+class State(StrEnum):
+    """What there is to show in a cell."""
+
+    DONE = "done"
+    FAILED = "failed"
+    MISSING = "missing"
+    EMPTY = "empty"
+    """Nothing of ours belongs here."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Our number in one cell: mean and standard error over seeds, only if every planned seed is done.
+
+    ``values`` holds each seed's metric; ``note`` says in one line why a cell has no number, or what is odd about it.
+    """
+
+    state: State
+    metric: str = ""
+    values: tuple[tuple[int, float], ...] = ()
+    deviations: tuple[str, ...] = ()
+    note: str | None = None
+    runs: tuple[StoredRecord, ...] = ()
+
+    @cached_property
+    def mean(self) -> float | None:
+        """Mean over seeds; None unless the cell is done."""
+        return statistics.fmean(value for _, value in self.values) if self.state is State.DONE else None
+
+    @cached_property
+    def standard_error(self) -> float | None:
+        """Sample standard deviation over the square root of the number of seeds; None below two seeds."""
+        if self.state is not State.DONE or len(self.values) < 2:
+            return None
+        return statistics.stdev([value for _, value in self.values]) / math.sqrt(len(self.values))
+
+
+EMPTY = Cell(State.EMPTY)
+
+
+@dataclass(frozen=True)
+class RunIndex:
+    """Runs by task and backbone."""
+
+    done: dict[tuple[str, str], list[StoredRecord]]
+    unfinished: dict[tuple[str, str], list[Unfinished]]
+
+    @classmethod
+    def of(cls, runs: Runs) -> Self:
+        """Indexes ``runs``."""
+        done = defaultdict(list)
+        unfinished = defaultdict(list)
+        for stored in runs.records:
+            done[stored.record.task.name, stored.record.backbone.name].append(stored)
+        for run in runs.unfinished:
+            unfinished[run.task, run.backbone].append(run)
+        return cls(dict(done), dict(unfinished))
+
+    def backbones(self, task: str) -> set[str]:
+        """Every backbone that ``task`` was run or tried on."""
+        return {backbone for name, backbone in (*self.done, *self.unfinished) if name == task}
+
+
+def fill(line: Line, index: RunIndex) -> Cell:
+    """The cell that a row and a column choose together (their ``crossing``)."""
+    if not (line.task and line.metric and line.backbone):
+        return EMPTY
+    place = line.task, line.backbone
+    found = [stored for stored in index.done.get(place, []) if _chosen(line, stored.record)]
+    open_runs = [run for run in index.unfinished.get(place, []) if line.seed in (None, run.seed)]
+    runs, note = _of_one_protocol(found)
+    values = tuple((run.record.seed, float(run.record.metrics[line.metric])) for run in runs)
+    deviations = tuple(dict.fromkeys(text for run in runs for text in deviations_of(run.record)))
+    if open_runs:
+        state = State.FAILED if any(run.reason for run in open_runs) else State.MISSING
+        return Cell(state, line.metric, values, deviations, _why_open(open_runs, values), tuple(runs))
+    if not runs:
+        return Cell(
+            State.MISSING, line.metric, note=_why_missing(index.unfinished.get(("pretrain", line.backbone), []))
+        )
+    if line.machine:
+        note = "; ".join(filter(None, [note, f"measured on {', '.join(sorted({measured_on(run) for run in runs}))}"]))
+    return Cell(State.DONE, line.metric, values, deviations, note, tuple(runs))
+
+
+def deviations_of(record: Record) -> tuple[str, ...]:
+    """Deviations of the run itself, then those of the pretraining that made its backbone."""
+    inherited = record.backbone.pretraining.get("deviations", ())
+    return tuple(dict.fromkeys((*record.deviations, *inherited)))
+
+
+def _chosen(line: Line, record: Record) -> bool:
+    return (
+        line.metric in record.metrics and line.seed in (None, record.seed) and line.recipe in (None, record.recipe.name)
+    )
+
+
+def _of_one_protocol(found: list[StoredRecord]) -> tuple[list[StoredRecord], str | None]:
+    """Runs of different protocols are never averaged: the one that finished last counts, and a note says so."""
+    groups: dict[str, list[StoredRecord]] = defaultdict(list)
+    for stored in sorted(found, key=lambda one: one.record.provenance.finished):
+        groups[_protocol(stored.record)].append(stored)
+    if not groups:
+        return [], None
+    newest = max(groups.values(), key=lambda ones: ones[-1].record.provenance.finished)
+    note = f"newest of {len(groups)} protocols found for this cell" if len(groups) > 1 else None
+    return sorted(newest, key=lambda one: one.record.seed), note
+
+
+def _protocol(record: Record) -> str:
+    lineage = {key: value for key, value in record.backbone.lineage.items() if key not in ("seed", "pretraining_run")}
+    return f"{record.task.version} {record.recipe.hash} {sorted(lineage.items())}"
+
+
+def _why_open(runs: list[Unfinished], values: tuple[tuple[int, float], ...]) -> str:
+    reasons = [f"seed {run.seed}: {run.reason or 'not finished'}" for run in sorted(runs, key=lambda run: run.seed)]
+    done = [f"seed {seed}: {value:.2f}" for seed, value in values]
+    return "; ".join(reasons + (["done, but not averaged: " + ", ".join(done)] if done else []))
+
+
+def _why_missing(pretraining: list[Unfinished]) -> str | None:
+    """A backbone that could not be pretrained leaves nothing but its own failure."""
+    reasons = [f"seed {run.seed}: {run.reason}" for run in pretraining if run.reason]
+    return f"its pretraining failed: {'; '.join(reasons)}" if reasons else None

@@ -1,0 +1,129 @@
+"""What a table shows: one YAML file per table under ``tables/``.
+
+    title: COCO val2017, ViTDet Mask R-CNN
+    caption: what a reader must know beside the numbers
+    published: crossmae_table2                               # published numbers stand beside ours
+    rows:
+      - {name: BEiT}                                         # no backbone: published only
+      - {name: CrossMAE, backbone: "crossmae75_{arch}"}
+      - {backbone: "*_{arch}"}                               # a row for every other backbone
+    columns:
+      - {name: box AP ViT-B, task: coco_vitdet, metric: box_ap, values: {arch: vit_b16}}
+
+A cell is chosen by what its row and its column say together, so methods may as well be columns.
+"""
+
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from results.checked import build
+
+FOLDER = Path(__file__).parents[1] / "data" / "tables"
+
+
+class TableError(ValueError):
+    """A table file that cannot be used; one line that names it."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row or a column: a heading and its share of what chooses a cell.
+
+    ``{key}`` in ``backbone``, ``metric`` and ``recipe`` stands for one of ``values``; a ``*`` in a row's backbone makes
+    a row of each backbone that no other row shows.
+    """
+
+    name: str = ""
+    task: str | None = None
+    metric: str | None = None
+    backbone: str | None = None
+    recipe: str | None = None
+    seed: int | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+    published: str | None = None
+    """Name of this line in the published table, by default ``name``; "" for none."""
+    best: str = "max"
+    """``max``, ``min`` or ``none``: which of our numbers is emphasised in a column."""
+    decimals: int = 1
+    machine: bool = False
+    """The numbers of this column depend on the machine, which is named; they are not set against published ones."""
+
+
+@dataclass(frozen=True)
+class ReferenceRow:
+    """A row of published numbers that stand apart: per column ``published table / row / column``, or null."""
+
+    name: str
+    numbers: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Published numbers under a table whose own numbers must not be compared with them."""
+
+    title: str
+    rows: tuple[ReferenceRow, ...]
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One ``tables/NAME.yaml``."""
+
+    title: str
+    rows: tuple[Line, ...]
+    columns: tuple[Line, ...]
+    caption: str = ""
+    published: str | None = None
+    reference: Reference | None = None
+    name: str = ""
+
+
+def load_table(name: str) -> TableSpec:
+    """The built-in table ``name``, or the table in the YAML file ``name``.
+
+    Raises:
+        TableError: there is no such table, or its file is wrong.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        raise TableError(f"no table {name!r}; known: {', '.join(table_names())}, or the path of a YAML file")
+    try:
+        spec: TableSpec = build(TableSpec, yaml.safe_load(path.read_text()), path.name)
+    except (yaml.YAMLError, ValueError) as error:
+        raise TableError(f"{path}: {' '.join(str(error).split())}") from error
+    return replace(spec, name=path.stem)
+
+
+def table_names() -> list[str]:
+    """All built-in tables, in the order of their names and numbers."""
+    return sorted((path.stem for path in FOLDER.glob("*.yaml")), key=_name_and_number)
+
+
+def _name_and_number(name: str) -> tuple[str, int, str]:
+    word, number, rest = re.fullmatch(r"(\D*)(\d*)(.*)", name).groups()  # type: ignore[union-attr]  # matches any text
+    return word, int(number or 0), rest
+
+
+def crossing(row: Line, column: Line) -> Line:
+    """What chooses a cell: what its row and its column say together; the row has the word where both speak."""
+    values = {**column.values, **row.values}
+    backbone, metric, recipe = (
+        _filled(_either(row, column, name), values) for name in ("backbone", "metric", "recipe")
+    )
+    task, seed = (_either(row, column, name) for name in ("task", "seed"))
+    return replace(column, task=task, metric=metric, backbone=backbone, recipe=recipe, seed=seed)
+
+
+def _either(row: Line, column: Line, name: str) -> Any:
+    own = getattr(row, name)
+    return getattr(column, name) if own is None else own
+
+
+def _filled(value: Any, values: dict[str, Any]) -> Any:
+    for key, text in values.items() if isinstance(value, str) else ():
+        value = value.replace(f"{{{key}}}", str(text))
+    return value

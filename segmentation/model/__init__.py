@@ -1,0 +1,1 @@
+"""What is ours inside mmsegmentation's network."""

@@ -1,0 +1,126 @@
+"""What every reader offers, and the checks that all data sets share."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from crossmae.data.decode import UnreadableImage, read_rgb
+from crossmae.errors import UserError
+from transfer.datasets.labelled import LabelledImages
+from transfer.task import Problem
+
+SPLITS = ("train", "val")
+DEMO_FILE = "demo.json"
+"""Lies in a folder of demo data and says how much of it there is."""
+
+_OPENED = 200
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many classes and images a data set has."""
+
+    classes: int
+    train: int
+    val: int
+
+    def of(self, split: str) -> int:
+        """Images of ``split``."""
+        return self.train if split == "train" else self.val
+
+    def write(self, root: Path) -> None:
+        """Marks ``root`` as demo data of this size."""
+        (root / DEMO_FILE).write_text(json.dumps(asdict(self)) + "\n")
+
+
+class Reader(ABC):
+    """Reads one kind of layout."""
+
+    published: Size
+    """Counts of the real data set."""
+
+    @abstractmethod
+    def read(self, root: Path, split: str) -> LabelledImages:
+        """Lists ``split`` ("train" or "val") of the data set at ``root``; opens no image.
+
+        Raises:
+            UserError: the layout or a list is not what it should be; "what is wrong; what to do".
+        """
+
+    def size(self, root: Path) -> Size:
+        """The counts to expect at ``root``: those of the real data set, or of the demo data that lies there."""
+        path = root / DEMO_FILE
+        return Size(**json.loads(path.read_text())) if path.is_file() else self.published
+
+    def read_both(self, root: Path) -> tuple[LabelledImages, LabelledImages]:
+        """Training and validation images, over the same classes.
+
+        Raises:
+            UserError: as ``read``, or the two splits name other classes.
+        """
+        train, val = (self.read(root, split) for split in SPLITS)
+        if train.classes != val.classes:
+            different = ", ".join(sorted(set(train.classes) ^ set(val.classes))[:5]) or "the order differs"
+            raise UserError(f"{root}: train and val have different classes ({different}); make them the same")
+        return train, val
+
+    def check(self, root: Path) -> Iterator[Problem]:
+        """Everything wrong with the data at ``root``."""
+        if not root.is_dir():
+            yield Problem(f"{root} does not exist", "put the data set there or name another folder")
+            return
+        for split in SPLITS:
+            try:
+                images = self.read(root, split)
+            except UserError as error:
+                yield as_problem(error)
+            else:
+                yield from _check_split(images, split, self.size(root))
+        try:
+            self.read_both(root)
+        except UserError as error:
+            if "different classes" in str(error):
+                yield as_problem(error)
+
+
+def as_problem(error: UserError) -> Problem:
+    """An error of the form "what is wrong; what to do" as a Problem."""
+    what, _, remedy = str(error).partition("; ")
+    return Problem(what, remedy)
+
+
+def _check_split(images: LabelledImages, split: str, expected: Size) -> Iterator[Problem]:
+    where = f"{images.root} ({split})"
+    if len(images.classes) != expected.classes:
+        yield Problem(f"{where}: {len(images.classes):,} classes instead of {expected.classes:,}", "check the data set")
+    if len(images) != expected.of(split):
+        yield Problem(f"{where}: {len(images):,} images instead of {expected.of(split):,}", "complete the data set")
+    if empty := images.empty_classes():
+        yield Problem(f"{where}: {_some(empty, 'classes')} without images", "complete the data set")
+    missing = images.missing()
+    if missing:
+        yield Problem(f"{where}: {_some(missing, 'files')} missing", "unpack the archive again")
+    if broken := _unreadable(images, set(missing)):
+        yield Problem(f"{where}: {_some(broken, 'images')} cannot be read", "copy them again")
+
+
+def _unreadable(images: LabelledImages, missing: set[str]) -> list[str]:
+    """Of a few hundred files spread over the split, those that cannot be decoded to the end."""
+    chosen = np.unique(np.linspace(0, len(images) - 1, min(_OPENED, len(images))).astype(int))
+    broken = []
+    for index in chosen:
+        try:
+            if images.files[index] not in missing:
+                read_rgb(images.images.read(index))
+        except UnreadableImage:
+            broken.append(images.files[index])
+    return broken
+
+
+def _some(names: Sequence[str], what: str) -> str:
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"{len(names):,} {what} ({shown})"

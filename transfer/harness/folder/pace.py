@@ -1,0 +1,59 @@
+"""How fast a run is, from the last lines of its ``progress.jsonl``."""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from transfer.harness.folder.logs import last_lines
+
+_OWN = {"time", "step", "total"}
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Where a run stands."""
+
+    step: int
+    total: int
+    rate: float
+    """Steps per second."""
+    metric: str
+    """The newest reported value, as ``name value``."""
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1."""
+        return self.step / self.total if self.total else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """None as long as the rate is not known."""
+        return (self.total - self.step) / self.rate if self.rate else None
+
+
+def pace_of(folder: Path) -> Pace | None:
+    """The pace of the run in ``folder``; None as long as it has reported nothing."""
+    lines = _tail(folder / "progress.jsonl")
+    if not lines:
+        return None
+    return Pace(int(lines[-1]["step"]), int(lines[-1]["total"]), _rate(lines), _metric(lines[-1]))
+
+
+def _tail(path: Path) -> list[dict[str, float]]:
+    lines: list[dict[str, float]] = []
+    for text in last_lines(path, 50):
+        with suppress(json.JSONDecodeError):  # Torn by a kill.
+            lines.append(json.loads(text))
+    return lines
+
+
+def _rate(lines: Sequence[dict[str, float]]) -> float:
+    first = next((line for line in lines if line["step"] < lines[-1]["step"]), lines[-1])
+    seconds = lines[-1]["time"] - first["time"]
+    return float(lines[-1]["step"] - first["step"]) / seconds if seconds > 0 else 0.0
+
+
+def _metric(line: dict[str, float]) -> str:
+    return next((f"{name} {value:.4g}" for name, value in line.items() if name not in _OWN), "")

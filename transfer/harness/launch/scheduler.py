@@ -1,0 +1,149 @@
+"""Drives a plan to its end: starts what can start, retries what a retry can mend, until nothing is left to do."""
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from crossmae.errors import UserError
+from crossmae.run.stop import EXIT_RESUME
+from transfer.harness.folder.state import State, states_of
+from transfer.harness.launch.launcher import Ended, Launcher
+from transfer.harness.plan.plan import Run
+
+RETRIES = 2
+RESUMES = 100
+"""Times that a run may save and ask to be resumed; each of them is progress, unlike a retry."""
+_BREATH = 0.2
+
+
+class View(Protocol):
+    """What the controller tells whoever watches."""
+
+    def show(self, state: "Campaign") -> None:
+        """Called several times a second."""
+        ...
+
+    def note(self, line: str) -> None:
+        """Something that happened."""
+        ...
+
+
+@dataclass
+class Campaign:
+    """What the controller has in mind; all of it can be read again from the run folders."""
+
+    waiting: list[Run]
+    running: list[Run] = field(default_factory=list)
+    done: list[Run] = field(default_factory=list)
+    failed: dict[Path, str] = field(default_factory=dict)
+    tries: Counter[Path] = field(default_factory=Counter)
+    resumes: Counter[Path] = field(default_factory=Counter)
+    stops: int = 0
+    """How many times the user asked to stop: once to save, twice to leave at once."""
+
+
+def drive(runs: list[Run], bad: Mapping[Path, str], launcher: Launcher, view: View) -> Campaign:
+    """Runs everything in ``runs`` that is not done; ``bad`` runs (folder to reason) count as failed from the start."""
+    finished = {status.run.folder for status in states_of(runs) if status.state is State.DONE}
+    waiting = [run for run in runs if run.folder not in finished and run.folder not in bad]
+    campaign = Campaign(waiting, done=[run for run in runs if run.folder in finished], failed=dict(bad))
+    for run in launcher.adopt(waiting):
+        campaign.waiting.remove(run)
+        campaign.running.append(run)
+        view.note(f"{run.title} goes on, {launcher.place(run)}")
+    with _counting_stops(campaign):
+        heeded = 0
+        while campaign.running or (campaign.waiting and not campaign.stops):
+            if campaign.stops > heeded:
+                heeded = campaign.stops
+                _stop(heeded, launcher, view)
+            _step(campaign, launcher, view)
+            view.show(campaign)
+            time.sleep(_BREATH)
+    return campaign
+
+
+def _stop(times: int, launcher: Launcher, view: View) -> None:
+    if times == 1:
+        view.note(f"stopping: {launcher.stop()}")
+    else:
+        launcher.kill()
+
+
+def _step(campaign: Campaign, launcher: Launcher, view: View) -> None:
+    for ended in launcher.poll():
+        campaign.running.remove(ended.run)
+        view.note(_settle(campaign, ended))
+    _give_up_blocked(campaign, view)
+    for run in list(campaign.waiting):
+        if campaign.stops:
+            return
+        if _ready(run):
+            _start(campaign, run, launcher, view)
+
+
+def _start(campaign: Campaign, run: Run, launcher: Launcher, view: View) -> None:
+    try:
+        if not launcher.start(run):
+            return
+    except (OSError, UserError) as error:  # A full disk, or Slurm's refusal: other runs may still start.
+        campaign.failed[run.folder] = f"could not be started: {error}"
+        view.note(f"failed {run.title}: {campaign.failed[run.folder]}")
+    else:
+        campaign.running.append(run)
+        view.note(f"started {run.title} on {launcher.place(run)}; log: {run.folder / 'log.txt'}")
+    campaign.waiting.remove(run)
+
+
+def _settle(campaign: Campaign, ended: Ended) -> str:
+    """Files an ended run under done, failed or waiting, and says so in a line."""
+    run = ended.run
+    if not ended.exit_code:
+        campaign.done.append(run)
+        return f"done {run.title}"
+    if campaign.stops:
+        campaign.waiting.insert(0, run)
+        return f"stopped {run.title}: {ended.reason}"
+    if ended.exit_code == EXIT_RESUME and campaign.resumes[run.folder] < RESUMES:
+        campaign.resumes[run.folder] += 1
+        campaign.waiting.insert(0, run)
+        return f"{run.title} asks to be resumed: {ended.reason}"
+    if ended.retryable and campaign.tries[run.folder] < RETRIES:
+        campaign.tries[run.folder] += 1
+        campaign.waiting.insert(0, run)
+        return f"again {run.title} (retry {campaign.tries[run.folder]} of {RETRIES}): {ended.reason}"
+    campaign.failed[run.folder] = ended.reason
+    return f"failed {run.title}: {ended.reason}"
+
+
+def _give_up_blocked(campaign: Campaign, view: View) -> None:
+    for run in list(campaign.waiting):
+        if run.needs is not None and run.needs.folder in campaign.failed:
+            campaign.waiting.remove(run)
+            campaign.failed[run.folder] = f"its backbone is missing: {run.needs.title} failed"
+            view.note(f"blocked {run.title}: {campaign.failed[run.folder]}")
+
+
+def _ready(run: Run) -> bool:
+    return run.needs is None or (run.needs.folder / "record.json").exists()
+
+
+@contextmanager
+def _counting_stops(campaign: Campaign) -> Iterator[None]:
+    """A signal is only counted here: it may come in the middle of a line on the screen."""
+
+    def count(number: int, frame: FrameType | None) -> None:
+        campaign.stops += 1
+
+    before = {number: signal.signal(number, count) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

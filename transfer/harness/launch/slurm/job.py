@@ -1,0 +1,69 @@
+"""What a Slurm job executes on each of its nodes: the run's worker, told to save when the job must leave."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from submitit.helpers import DelayedSubmission
+
+from transfer.harness.worker.process_tree import (
+    PARENT_VARIABLE,
+    RUN_VARIABLE,
+    kill_tree,
+    parent_of,
+    processes_of,
+    worker_command,
+)
+from transfer.harness.worker.torchrun import JOB_VARIABLE, NODE_VARIABLE, NODES_VARIABLE
+
+
+class SlurmJob:
+    """One run; requeued after a time-out or a preemption, it goes on from its saved state."""
+
+    def __init__(self, folder: str, nodes: int, seconds_to_save: int, environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.nodes = nodes
+        self.seconds_to_save = seconds_to_save
+        self.environment = dict(environment)
+
+    def __call__(self) -> int:
+        """Runs the worker; its exit code. Reasons lie in the run folder."""
+        with open(Path(self.folder) / "log.txt", "ab") as log:
+            process = subprocess.Popen(
+                worker_command(Path(self.folder)),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self.environment, **self._place()},
+            )
+        # Not wait(): a signal handler of this process looks after the same child.
+        while (code := process.poll()) is None:
+            time.sleep(0.2)
+        return code
+
+    def checkpoint(self) -> DelayedSubmission:
+        """Called before the job is requeued: waits until the run has saved its state."""
+        folder = Path(self.folder)
+        deadline = time.monotonic() + self.seconds_to_save * 0.8
+        for pid in processes_of(folder):
+            if parent_of(pid) == os.getpid():
+                os.kill(pid, signal.SIGTERM)
+        while processes_of(folder):
+            if time.monotonic() > deadline:
+                kill_tree(folder)
+            time.sleep(0.2)
+        return DelayedSubmission(self)
+
+    def _place(self) -> dict[str, str]:
+        restart = os.environ.get("SLURM_RESTART_COUNT", "0")
+        return {
+            RUN_VARIABLE: self.folder,
+            PARENT_VARIABLE: str(os.getpid()),
+            "PYTHONUNBUFFERED": "1",
+            JOB_VARIABLE: f"{os.environ['SLURM_JOB_ID']}.{restart}",
+            NODES_VARIABLE: str(self.nodes),
+            NODE_VARIABLE: os.environ.get("SLURM_PROCID", "0"),
+        }

@@ -1,0 +1,190 @@
+"""The plan: every run that a suite asks for, each once, with its identity and what it waits for."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from crossmae.errors import UserError
+from crossmae.recipe import Recipe, digest_of
+from transfer.harness.plan.lineage import lineage_of_pretraining, lineage_of_source
+from transfer.harness.plan.suite import BackboneEntry, Suite
+from transfer.harness.plan.tasks import recipe_of, spec_of
+from transfer.task import TaskSpec
+
+PRETRAIN = "pretrain"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One cell of the benchmark: a task with a recipe, on a backbone, with a seed."""
+
+    task: TaskSpec
+    recipe: Recipe
+    backbone: str
+    source: str | None
+    """For ``Backbone.load``; None where the task is given no backbone."""
+    lineage: Mapping[str, Any]
+    seed: int
+    identity: str
+    folder: Path
+    needs: "Run | None" = None
+    """The pretraining run that makes the backbone."""
+    demo_data: bool = False
+    devices: int = 1
+    """How many it is to use, where there are as many; no part of the identity."""
+    weights: Path | None = None
+    """A finished model, which is evaluated and not trained."""
+    arch: str | None = None
+    """What the suite says that the backbone is."""
+
+    @property
+    def title(self) -> str:
+        """How the run is called in lines and tables."""
+        return f"{self.task.name} {self.backbone} seed {self.seed}"
+
+
+Note = Callable[[UserError], None]
+"""Is told what is wrong with a plan; either raises it or keeps it, to see what else there is."""
+
+
+def at_once(error: UserError) -> None:
+    """The Note that ends planning with the first thing that is wrong."""
+    raise error
+
+
+def make_plan(suite: Suite, specs: Mapping[str, TaskSpec], out: Path, note: Note = at_once) -> list[Run]:
+    """All runs of ``suite``, pretraining first, each once.
+
+    With another ``note`` than ``at_once``, runs whose recipe or weights do not exist are there too, but cannot be
+    started: they say which data is asked for.
+
+    Raises:
+        UserError: a task, recipe or file of weights that does not exist.
+    """
+    runs: dict[Path, Run] = {}
+    for seed, entry in _seeded(suite):
+        for run in _runs_of(suite, entry, seed, specs, out, note):
+            runs.setdefault(run.folder, run)
+    return sorted(runs.values(), key=lambda run: run.task.name != PRETRAIN)
+
+
+def _seeded(suite: Suite) -> Iterator[tuple[int, BackboneEntry]]:
+    if not suite.backbones:
+        raise UserError(f"suite {suite.name} is for backbones of yours; name one: --backbone NAME:vit_b16=SOURCE")
+    for seed in sorted({*suite.seeds, *(seed for entry in suite.backbones for seed in entry.seeds or ())}):
+        for entry in suite.backbones:
+            if seed in (suite.seeds if entry.seeds is None else entry.seeds):
+                yield seed, entry
+
+
+def _runs_of(
+    suite: Suite, entry: BackboneEntry, seed: int, specs: Mapping[str, TaskSpec], out: Path, note: Note
+) -> Iterator[Run]:
+    pretraining = _pretraining(suite, entry, seed, specs, out, note)
+    if pretraining is not None:
+        yield pretraining
+    source, lineage = _origin(entry, pretraining, out, note)
+    asked = suite.tasks if entry.tasks is None else entry.tasks
+    suite = replace(suite, tasks={**suite.tasks, **entry.also})
+    for task in (*asked, *entry.also):
+        try:
+            spec = _task(suite, specs, task)
+        except UserError as error:
+            note(error)
+            continue
+        recipe = _recipe(suite, spec, suite.tasks[task], entry, note)
+        if spec.consumes_backbone:
+            yield _run(suite, spec, recipe, entry, seed, out, source, lineage, pretraining)
+        else:
+            yield _run(suite, spec, recipe, entry, seed, out, None, {}, None)
+
+
+def _pretraining(
+    suite: Suite, entry: BackboneEntry, seed: int, specs: Mapping[str, TaskSpec], out: Path, note: Note
+) -> Run | None:
+    if entry.pretrain is None:
+        return None
+    spec = spec_of(specs, PRETRAIN)
+    return _run(suite, spec, _recipe(suite, spec, entry.pretrain, entry, note), entry, seed, out, None, {}, None)
+
+
+def _origin(entry: BackboneEntry, pretraining: Run | None, out: Path, note: Note) -> tuple[str | None, dict[str, Any]]:
+    if pretraining is not None:
+        lineage = lineage_of_pretraining(pretraining.identity, pretraining.recipe.hash, pretraining.seed)
+        return str(pretraining.folder / "checkpoint"), lineage
+    try:
+        if entry.source is None:
+            raise UserError(f"backbone {entry.name!r} of the suite has neither source nor pretrain; give one")
+        return entry.source, lineage_of_source(entry.source, out / "digests.json")
+    except UserError as error:
+        note(error)
+        return None, {}
+
+
+def _recipe(suite: Suite, spec: TaskSpec, name: str, entry: BackboneEntry, note: Note) -> Recipe:
+    try:
+        return recipe_of(spec, _named(name, entry), tuple(suite.overrides.get(spec.name, ())))
+    except UserError as error:
+        note(error)
+        return Recipe(name, "", (), {}, {})
+
+
+def _run(
+    suite: Suite,
+    spec: TaskSpec,
+    recipe: Recipe,
+    entry: BackboneEntry,
+    seed: int,
+    out: Path,
+    source: str | None,
+    lineage: Mapping[str, Any],
+    needs: Run | None,
+) -> Run:
+    identity = _identity(spec, recipe, lineage, seed, suite.demo_data)
+    return Run(
+        task=spec,
+        recipe=recipe,
+        backbone=entry.name,
+        source=source,
+        lineage=lineage,
+        seed=seed,
+        identity=identity,
+        folder=out / spec.name / entry.name / f"{seed}-{identity}",
+        needs=needs,
+        demo_data=suite.demo_data,
+        devices=suite.devices.get(spec.name, 1),
+        arch=entry.arch,
+    )
+
+
+def _identity(spec: TaskSpec, recipe: Recipe, lineage: Mapping[str, Any], seed: int, demo_data: bool) -> str:
+    return digest_of(
+        {
+            "task": spec.name,
+            "version": spec.version,
+            "protocol": recipe.protocol,
+            "backbone": dict(lineage),
+            "seed": seed,
+            "demo_data": demo_data,
+        }
+    )
+
+
+def _task(suite: Suite, specs: Mapping[str, TaskSpec], task: str) -> TaskSpec:
+    if task not in suite.tasks:
+        raise UserError(f"suite {suite.name} has no task {task!r} for its backbones; it has {', '.join(suite.tasks)}")
+    return spec_of(specs, task)
+
+
+def _named(recipe: str, entry: BackboneEntry) -> str:
+    if "{pretrain}" in recipe:
+        if entry.pretrain is None:
+            raise UserError(f"the suite does not pretrain backbone {entry.name!r}: there is no recipe for {recipe!r}")
+        return recipe.replace("{pretrain}", entry.pretrain)
+    if "{arch}" not in recipe:
+        return recipe
+    arch = entry.arch or (entry.source or "").removeprefix("random:")
+    if not arch:
+        raise UserError(f"backbone {entry.name!r} needs an arch in the suite: its tasks' recipes are named after it")
+    return recipe.replace("{arch}", arch)

@@ -1,0 +1,125 @@
+"""What may crash or load an engine, in a process of its own: ``python -m transfer.harness.preflight.probe REQUEST``.
+
+Writes missing demo data and checks a data set for its tasks, or loads a backbone's weights. The last line on stdout is
+a JSON object: task name, or source of the weights, to problems.
+"""
+
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from crossmae.errors import UserError
+from transfer.harness.plan.tasks import make_importable
+from transfer.harness.worker.adapter import load_adapter
+from transfer.harness.worker.process_tree import die_with_parent
+from transfer.task import Problem, Task, TaskSpec
+
+
+@dataclass(frozen=True)
+class ProbeRequest:
+    """The tasks that share one data set, or weights to load."""
+
+    tasks: tuple[TaskSpec, ...] = ()
+    data_root: str | None = None
+    demo: bool = False
+    """Whether missing data is to be written."""
+    source: str | None = None
+    archs: tuple[str, ...] = ()
+    """What the weights are said to be."""
+    task_folders: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """For the command line."""
+        return json.dumps(asdict(self))
+
+
+def main() -> None:
+    """Answers the request named on the command line."""
+    die_with_parent()
+    content = json.loads(sys.argv[1])
+    request = ProbeRequest(**{**content, "tasks": tuple(TaskSpec.from_dict(task) for task in content["tasks"])})
+    make_importable(Path(name) for name in request.task_folders)
+    answers = _of_tasks(request) if request.source is None else {request.source: _of_weights(request)}
+    print(json.dumps(answers))
+
+
+def _of_tasks(request: ProbeRequest) -> dict[str, list[str]]:
+    known: dict[str, list[str]] = {}
+    return {spec.name: _guarded(spec.name, partial(_of_task, spec, request, known)) for spec in request.tasks}
+
+
+def _of_weights(request: ProbeRequest) -> list[str]:
+    from crossmae.backbone import Backbone
+    from crossmae.model.presets import PRESETS
+
+    def problems() -> list[str]:
+        spec = Backbone.load(str(request.source)).spec
+        found = spec.arch or f"a ViT of {spec.depth} blocks, {spec.embed_dim} wide, with patches of {spec.patch_size}"
+        wrong = [arch for arch in request.archs if arch in PRESETS and arch != spec.arch]
+        return [f"{request.source} is {found}, not {arch}; name it --backbone NAME:ARCH=SOURCE" for arch in wrong]
+
+    return _guarded(str(request.source), problems)
+
+
+def _guarded(name: str, problems: Callable[[], list[str]]) -> list[str]:
+    try:
+        return problems()
+    except UserError as error:
+        return [str(error)]
+    except PermissionError as error:
+        return [f"{error.filename} cannot be read ({error.strerror}); ask its owner for the right to read it"]
+    except Exception as error:
+        traceback.print_exc()
+        return [f"the check of {name} failed: {type(error).__name__}: {' '.join(str(error).split())}"]
+
+
+def _of_task(spec: TaskSpec, request: ProbeRequest, known: dict[str, list[str]]) -> list[str]:
+    """Tasks with one way to check and the same options ask the same of the data: it is looked at once."""
+    engine = [f"{spec.name} needs {name}, {fault}; run `make setup`" for name in spec.engine if (fault := _fault(name))]
+    task = load_adapter(spec)
+    kind = f"{type(task).check.__module__} {type(task).check.__qualname__} {dict(spec.options)}"
+    if request.data_root is not None and kind not in known:
+        known[kind] = _of_data(task, Path(request.data_root), request.demo)
+    return [*engine, *known.get(kind, [])]
+
+
+def _of_data(task: Task, root: Path, demo: bool) -> list[str]:
+    if demo:
+        _write_demo(task, root)
+    if not root.is_dir():
+        return [str(_absent(task.spec, root))]
+    return [str(problem) for problem in task.check(root)]
+
+
+def _fault(module: str) -> str | None:
+    """What is wrong with a module of an engine; one that was built for another torch shows only when it is loaded."""
+    if find_spec(module) is None:
+        return "which is not installed"
+    try:
+        import_module(module)
+    except Exception as error:
+        return f"which cannot be loaded ({type(error).__name__}: {' '.join(str(error).split())})"
+    return None
+
+
+def _write_demo(task: Task, root: Path) -> None:
+    """Data that is there is never written again: if it is damaged, the check says so."""
+    if root.exists():
+        return
+    from crossmae.data.demo.scenes import SceneSource
+
+    task.demo(root, SceneSource())
+
+
+def _absent(spec: TaskSpec, root: Path) -> Problem:
+    return Problem(f"no data at {root}", f"put it there or say where it is: --data {spec.dataset}=PATH")
+
+
+if __name__ == "__main__":
+    main()

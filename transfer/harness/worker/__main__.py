@@ -1,0 +1,106 @@
+"""A run's own process: ``python -m transfer.harness.worker RUN_FOLDER``.
+
+Holds the folder's lock, starts one process per device where the run has several, and leaves ``record.json`` or an
+attempt. Exit codes: 0 done, 75 stopped with its state saved, 1 failed with the reason as the last line on stderr.
+"""
+
+import json
+import logging
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from crossmae.errors import UserError
+from crossmae.run.lock import hold_folder
+from crossmae.run.rank import is_main, rank, under_torchrun
+from crossmae.run.stop import EXIT_RESUME
+from transfer.harness.folder.request import Request, begin_try, end_try, read_request
+from transfer.harness.plan.tasks import make_importable
+from transfer.harness.worker import torchrun as elastic
+from transfer.harness.worker.execute import Outcome, execute
+from transfer.harness.worker.process_tree import die_with_parent
+
+LOCK_PATIENCE = 90.0
+"""Seconds that a run waits for its predecessor's last processes to end."""
+
+
+def main() -> None:
+    """Runs the folder named on the command line."""
+    die_with_parent()
+    try:
+        sys.exit(_work(Path(sys.argv[1]).resolve()))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+
+
+def _work(folder: Path) -> int:
+    request = read_request(folder)
+    make_importable(Path(name) for name in request.task_folders)
+    # The launcher keeps stdout and stderr in log.txt.
+    level = logging.INFO if is_main() else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S", stream=sys.stdout)
+    if not under_torchrun() and elastic.node() > 0:
+        elastic.join_meeting(folder)
+    with hold_folder(folder, wait=LOCK_PATIENCE):
+        if under_torchrun():
+            return _rank(folder, request)
+        if elastic.node() > 0:
+            return elastic.run_ranks(folder, request.devices)
+        return _first(folder, request)
+
+
+def _first(folder: Path, request: Request) -> int:
+    """The run's first process: the one that says how it ended."""
+    if (folder / "record.json").exists():
+        return 0
+    begin_try(folder, request.command)
+    outcome = execute(folder, request) if request.devices == 1 else _several(folder, request)
+    return _leave(folder, outcome)
+
+
+def _leave(folder: Path, outcome: Outcome) -> int:
+    if outcome.exit_code == 0:
+        (folder / "session.json").unlink(missing_ok=True)
+        return 0
+    with suppress(OSError):  # A full disk: the reason may still find its way into the log.
+        end_try(folder, outcome.reason, outcome.exit_code, outcome.retryable)
+    print(outcome.reason, file=sys.stderr)
+    return outcome.exit_code
+
+
+def _rank(folder: Path, request: Request) -> int:
+    """One of several processes of a run: tells the first process how it ended."""
+    outcome = execute(folder, request)
+    (folder / f"outcome-{rank()}.json").write_text(json.dumps(asdict(outcome)))
+    return outcome.exit_code
+
+
+def _several(folder: Path, request: Request) -> Outcome:
+    for old in folder.glob("outcome-*.json"):
+        old.unlink()
+    if elastic.nodes() > 1:
+        elastic.call_meeting(folder)
+    exit_code = elastic.run_ranks(folder, request.devices)
+    outcomes = [Outcome(**json.loads(path.read_text())) for path in sorted(folder.glob("outcome-*.json"))]
+    for path in folder.glob("outcome-*.json"):
+        path.unlink()
+    return _summed_up(exit_code, outcomes, request.devices)
+
+
+def _summed_up(exit_code: int, outcomes: list[Outcome], processes: int) -> Outcome:
+    """The first real failure counts: the other processes are stopped because of it."""
+    if exit_code == 0:
+        return Outcome(0)
+    if failed := [one for one in outcomes if one.exit_code not in (0, EXIT_RESUME)]:
+        return min(failed, key=lambda one: one.ended)
+    if exit_code == EXIT_RESUME or len(outcomes) == processes:
+        stopped = [one for one in outcomes if one.exit_code == EXIT_RESUME]
+        return stopped[0] if stopped else Outcome(EXIT_RESUME, "stopped before it began", retryable=True)
+    # Those that live saved their state when torchrun ended them; one went without a word.
+    return Outcome(1, f"{processes - len(outcomes)} of the run's {processes} processes were killed", retryable=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""The work of a run, in its own process: load the adapter and the backbone, run the task, write the record."""
+
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crossmae.errors import UserError
+from crossmae.recipe import Recipe
+from crossmae.run.rank import is_main
+from crossmae.run.stop import EXIT_RESUME, Stopped, leaving_at_once
+from results.record import BackboneRef, Cost, RecipeRef, Record, TaskRef
+from results.store import write_record
+from transfer.harness.folder.request import Request, now, seconds_tried
+from transfer.harness.worker.adapter import load_adapter
+from transfer.harness.worker.failure import explain
+from transfer.harness.worker.provenance import peak_memory, provenance
+from transfer.task import Context
+
+if TYPE_CHECKING:
+    from crossmae.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a process of a run ended."""
+
+    exit_code: int
+    reason: str = ""
+    retryable: bool = False
+    ended: float = field(default_factory=time.time)
+
+
+class QuietContext(Context):
+    """For the second and further processes of a run: the first one reports."""
+
+    def progress(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+        """Reports nothing."""
+
+
+def execute(folder: Path, request: Request) -> Outcome:
+    """Runs the task; the first process of a finished run writes ``record.json``."""
+    try:
+        with leaving_at_once():
+            _work(folder, request)
+    except Stopped as stop:
+        return Outcome(EXIT_RESUME, str(stop) or "stopped, state saved", retryable=True)
+    except Exception as error:
+        if not isinstance(error, UserError):
+            traceback.print_exc()
+        return Outcome(1, *explain(error, request))
+    return Outcome(0)
+
+
+def _work(folder: Path, request: Request) -> None:
+    started, clock = now(), time.monotonic()
+    context = context_of(folder, request)
+    task = load_adapter(request.task)
+    backbone = _backbone(request)
+    if request.weights is None:
+        metrics = task.run(backbone, request.recipe, context)
+    else:
+        metrics = task.evaluate(Path(request.weights), request.recipe, context)
+    if is_main():
+        write_record(folder, _record(request, context, backbone, metrics, time.monotonic() - clock, started))
+
+
+def context_of(folder: Path, request: Request) -> Context:
+    """What the request says, for this process of the run."""
+    kind = Context if is_main() else QuietContext
+    return kind(
+        folder=folder,
+        data_root=None if request.data_root is None else Path(request.data_root),
+        seed=request.seed,
+        devices=request.devices,
+        precision=_precision(request),
+        deviations=list(request.deviations),
+    )
+
+
+def _precision(request: Request) -> str:
+    if request.precision in ("fp32", "bf16"):
+        return request.precision  # without the seconds that torch takes to load
+    import torch
+
+    from crossmae.train.runtime.precision import settled
+
+    return settled(request.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _backbone(request: Request) -> "Backbone | None":
+    if request.source is None:
+        return None
+    from crossmae.backbone import Backbone
+
+    return Backbone.load(request.source, seed=request.seed)
+
+
+def _record(
+    request: Request,
+    context: Context,
+    backbone: "Backbone | None",
+    metrics: dict[str, float],
+    seconds: float,
+    started: str,
+) -> Record:
+    recipe = request.recipe
+    wall = seconds + seconds_tried(context.folder)
+    return Record(
+        identity=request.identity,
+        task=TaskRef(request.task.name, request.task.version),
+        backbone=_backbone_ref(request, backbone),
+        seed=request.seed,
+        metrics={name: float(value) for name, value in metrics.items()},
+        recipe=_recipe_ref(recipe, context),
+        deviations=tuple(dict.fromkeys([*recipe.deviations, *context.deviations])),
+        artifacts=context.artifacts,
+        cost=Cost(
+            wall_seconds=wall,
+            device_hours=wall * request.devices / 3600,
+            peak_memory_bytes=peak_memory(),
+            images_per_second=context.throughput,
+            estimated_device_hours=request.estimated_device_hours,
+        ),
+        provenance=provenance(request.command, started),
+    )
+
+
+def _recipe_ref(recipe: Recipe, context: Context) -> RecipeRef:
+    execution = {**recipe.execution, "precision": context.precision}
+    return RecipeRef(recipe.name, recipe.hash, recipe.source, recipe.protocol, execution)
+
+
+def _backbone_ref(request: Request, backbone: "Backbone | None") -> BackboneRef:
+    if backbone is None:
+        return BackboneRef(request.backbone, dict(request.lineage))
+    return BackboneRef(request.backbone, dict(request.lineage), backbone.digest, dict(backbone.spec.pretraining))

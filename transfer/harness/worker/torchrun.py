@@ -1,0 +1,118 @@
+"""A run on several devices: torchrun inside the first process of each node, one process per device."""
+
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from crossmae.errors import UserError
+from crossmae.files import write_json
+from crossmae.run.lock import TOKEN_VARIABLE
+from crossmae.run.stop import EXIT_RESUME, Stopped, leaving_at_once
+
+JOB_VARIABLE = "TRANSFER_JOB"
+"""Environment variable that tells one start of a job from every other."""
+NODES_VARIABLE = "TRANSFER_NODES"
+"""Environment variable with the number of nodes of a run."""
+NODE_VARIABLE = "TRANSFER_NODE"
+"""Environment variable with this node's number, from 0."""
+
+_PATIENCE = 300.0
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Where the nodes of a run meet, as the first node wrote it down."""
+
+    job: str
+    endpoint: str
+    token: str
+
+
+def node() -> int:
+    """This node's number among the run's nodes."""
+    return int(os.environ.get(NODE_VARIABLE, "0"))
+
+
+def nodes() -> int:
+    """Number of nodes of this run."""
+    return int(os.environ.get(NODES_VARIABLE, "1"))
+
+
+def call_meeting(folder: Path) -> None:
+    """On the first node, holding the lock: writes down where the others find it."""
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    content = {"job": os.environ[JOB_VARIABLE], "endpoint": f"{_address()}:{port}", "token": os.environ[TOKEN_VARIABLE]}
+    write_json(content, folder / "meeting.json")
+
+
+def join_meeting(folder: Path) -> None:
+    """On a further node: waits for the first node of the same job, and takes its token of the folder's lock.
+
+    Raises:
+        UserError: the first node did not come.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while (meeting := _meeting(folder)) is None or meeting.job != os.environ[JOB_VARIABLE]:
+        if time.monotonic() > deadline:
+            raise UserError(f"the first node of {folder} did not come within {_PATIENCE:.0f} seconds")
+        time.sleep(0.2)
+    os.environ[TOKEN_VARIABLE] = meeting.token
+
+
+def run_ranks(folder: Path, devices: int) -> int:
+    """Runs the worker once per device of this node.
+
+    Returns 0, ``EXIT_RESUME`` if this process was told to end and told them, or 1 if one of them did not end well.
+    torchrun itself knows no end that is neither: it exits with 1 when workers exit with ``EXIT_RESUME``.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous.api import RendezvousError
+    from torch.distributed.run import main
+
+    os.environ["PYTHONSAFEPATH"] = "1"  # as -P for the first process
+    here = f"--nproc-per-node={devices // nodes()}"
+    try:
+        with leaving_at_once():  # torchrun itself would die of the signal that Slurm sends to every process of a job
+            main([*_rendezvous(folder), here, "-m", "transfer.harness.worker", str(folder)])
+    except (SignalException, Stopped):
+        return EXIT_RESUME
+    except (ChildFailedError, RendezvousError):
+        return 1
+    return 0
+
+
+def _rendezvous(folder: Path) -> list[str]:
+    if nodes() == 1:
+        return ["--standalone"]
+    meeting = _meeting(folder)
+    assert meeting is not None
+    return [
+        f"--nnodes={nodes()}",
+        "--rdzv-backend=c10d",
+        f"--rdzv-endpoint={meeting.endpoint}",
+        f"--rdzv-id={meeting.job}",
+        # Told, not guessed from host names: nodes of a test cluster share one.
+        f"--rdzv-conf=is_host={int(node() == 0)}",
+        f"--local-addr={_address()}",
+    ]
+
+
+def _meeting(folder: Path) -> Meeting | None:
+    try:
+        return Meeting(**json.loads((folder / "meeting.json").read_text()))
+    except (OSError, ValueError):
+        return None
+
+
+def _address() -> str:
+    name = socket.gethostname()
+    try:
+        return socket.gethostbyname(name)
+    except OSError:
+        return "127.0.0.1"
