@@ -63,8 +63,8 @@ class Problem:
 class Context:
     """What a run is told, and where it leaves what it finds.
 
-    A run that is interrupted calls nothing: the engine saves its state, raises ``crossmae.run.stop.Stopped``, and
-    is started again with ``resume`` True (which is also True when there is nothing to resume).
+    A run that is interrupted calls nothing: the engine saves its state in the folder and raises
+    ``crossmae.run.stop.Stopped``; the next start resumes from what it finds there.
     """
 
     folder: Path
@@ -74,7 +74,6 @@ class Context:
     """Number of processes of this run (GPUs, or CPU processes)."""
     precision: str = "fp32"
     """``fp32`` or ``bf16``: that of the recipe's ``execution`` (fp32 if it names none), ``auto`` settled."""
-    resume: bool = True
     artifacts: dict[str, str] = field(default_factory=dict)
     deviations: list[str] = field(default_factory=list)
     throughput: float | None = None
@@ -113,6 +112,14 @@ class Task(ABC):
     @abstractmethod
     def demo(self, data_root: Path, scenes: "SceneSource") -> None:
         """Writes the demo data in the data set's real format; ``data_root`` does not exist before."""
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Reads every value of ``recipe`` into its type, before anything is started. Default: takes any recipe.
+
+        Raises:
+            UserError: an unknown, missing or wrong value, named in one line.
+        """
+        del recipe
 
     @abstractmethod
     def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:

@@ -50,7 +50,7 @@ def train(model: nn.Module, samples: KeyedSamples, job: Job) -> None:
     """
     trainer = _trainer(model, job)
     checkpointer = AtomicCheckpointer(model, str(job.state_folder), trainer=trainer)
-    resumed = job.context.resume and checkpointer.resume(STATE)
+    resumed = checkpointer.resume(STATE)
     start = trainer.iter + 1 if resumed else 0
     if resumed and job.world.is_main:
         print(f"resumed at iteration {start} of {job.protocol.iterations}", flush=True)
