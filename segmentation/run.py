@@ -11,6 +11,11 @@ from mmengine.dist import barrier, get_rank
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+import segmentation.data.samples
+import segmentation.evaluation.metrics
+import segmentation.model.prefix_mae
+import segmentation.training.loop
+import segmentation.training.precision  # noqa: F401 (registers BFloat16OptimWrapper)
 from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.recipe import Recipe, digest_of
 from crossmae.run.stop import StopGuard
