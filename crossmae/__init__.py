@@ -7,21 +7,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crossmae.backbone import Backbone, BackboneSpec
+    from crossmae.backbone import Backbone
     from crossmae.errors import UserError
     from crossmae.model.autoencoder import MaskedAutoencoder
     from crossmae.model.config import MAEConfig
-    from crossmae.weights.autoencoder import load_pretrained
+    from crossmae.weights.sources import load_pretrained
+    from crossmae.weights.spec import BackboneSpec
 
 __all__ = ["Backbone", "BackboneSpec", "MAEConfig", "MaskedAutoencoder", "UserError", "load_pretrained"]
 
 _HOMES = {
     "Backbone": "crossmae.backbone",
-    "BackboneSpec": "crossmae.backbone",
+    "BackboneSpec": "crossmae.weights.spec",
     "MAEConfig": "crossmae.model.config",
     "MaskedAutoencoder": "crossmae.model.autoencoder",
     "UserError": "crossmae.errors",
-    "load_pretrained": "crossmae.weights.autoencoder",
+    "load_pretrained": "crossmae.weights.sources",
 }
 
 

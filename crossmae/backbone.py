@@ -1,59 +1,22 @@
 """Backbone: what pretraining produces and every task consumes."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from torch import Tensor
 
-from crossmae.errors import UserError
-from crossmae.files import write_json
 from crossmae.model.resize import resize_patch_kernel, resize_pos_embed
-from crossmae.weights.files import Weights, digest_weights, write_weights
+from crossmae.weights.checkpoint import save_backbone
+from crossmae.weights.files import Weights, digest_weights
+from crossmae.weights.sources import read_source
+from crossmae.weights.spec import BackboneSpec
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
 __all__ = ["Backbone", "BackboneSpec", "resize_patch_kernel", "resize_pos_embed"]
-
-FORMAT = "crossmae.backbone"
-
-
-@dataclass(frozen=True)
-class BackboneSpec:
-    """What a vision transformer is and where it comes from."""
-
-    arch: str | None
-    """Preset with these dimensions (``vit_b16``, ...), if there is one."""
-    embed_dim: int
-    depth: int
-    num_heads: int
-    patch_size: int
-    image_size: int
-    """Side in pixels of the images that the position embeddings are made for."""
-    mlp_ratio: float
-    class_token: bool
-    num_registers: int
-    final_norm: bool
-    """Whether there is a norm after the last block; CrossMAE's weights have none."""
-    layer_scale: bool
-    source: str
-    pretraining: dict[str, Any] = field(default_factory=dict)
-    """How the weights were made, as far as the source says."""
-    missing: tuple[str, ...] = ()
-    """timm names that the weights lack: the final norm of CrossMAE's."""
-
-    @property
-    def num_prefix(self) -> int:
-        """Tokens before the patches: class token and registers."""
-        return int(self.class_token) + self.num_registers
-
-    @property
-    def grid(self) -> int:
-        """Patches along one side of ``image_size``."""
-        return self.image_size // self.patch_size
 
 
 class Backbone:
@@ -79,8 +42,6 @@ class Backbone:
         Raises:
             UserError: unknown source, unreadable, or no plain vision transformer: each in one line.
         """
-        from crossmae.weights.sources import read_source
-
         return cls(*read_source(str(source), seed, num_heads))
 
     @cached_property
@@ -120,17 +81,4 @@ class Backbone:
 
     def save(self, folder: Path) -> None:
         """Writes ``model.safetensors`` and ``config.json``, each complete or not at all; ``load`` reads them back."""
-        write_weights(self._weights, folder / "model.safetensors")
-        write_json({"format": FORMAT, "backbone": asdict(self.spec)}, folder / "config.json")
-
-
-def spec_from_dict(values: Mapping[str, Any]) -> BackboneSpec:
-    """The specification that ``Backbone.save`` wrote.
-
-    Raises:
-        UserError: a field is missing or unknown.
-    """
-    known = {f.name for f in fields(BackboneSpec)}
-    if wrong := sorted(known ^ set(values)):
-        raise UserError(f"the backbone's config.json does not fit this version: {', '.join(wrong)}")
-    return BackboneSpec(**{**values, "missing": tuple(values["missing"])})
+        save_backbone(self._weights, self.spec, folder)

@@ -59,7 +59,7 @@ def _draw(checkpoint: Path, context: Context) -> None:
     """Leaves a picture of what the finished autoencoder makes of some training images."""
     from crossmae.analysis.reconstruct import reconstruction_grid
     from crossmae.analysis.views import batches, pick
-    from crossmae.weights.autoencoder import load_pretrained
+    from crossmae.weights.sources import load_pretrained
 
     assert context.data_root is not None
     model = load_pretrained(checkpoint).eval()

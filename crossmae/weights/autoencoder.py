@@ -1,83 +1,151 @@
-"""One door for whole autoencoders: from our checkpoints, released files and Hugging Face folders."""
+"""Whole autoencoders: their configuration read off their weights, and the model built of both."""
 
-import json
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from crossmae.errors import UserError
 from crossmae.model.autoencoder import MaskedAutoencoder
-from crossmae.weights.arguments import from_arguments
-from crossmae.weights.checkpoint import CONFIG, load_checkpoint, read_config
-from crossmae.weights.files import WeightFile, read_weights
-from crossmae.weights.fit import build_autoencoder
-from crossmae.weights.found import Found, part_of
-from crossmae.weights.infer import infer_config
-from crossmae.weights.released import from_official
+from crossmae.model.config import MAEConfig
+from crossmae.model.presets import arch_of, preset_config
+from crossmae.parsing import parse, parse_json
+from crossmae.weights.files import WeightFile, Weights, part_of, require_fit
+from crossmae.weights.released import from_arguments, from_official
+from crossmae.weights.spec import count_blocks
 
 OPTIONS = "crossmae_config"
 """Under this key an exported file with released names carries its MAEConfig."""
 
+_DIMENSIONS = {
+    "encoder.patch_embed.proj.weight": 4,
+    "decoder.pred.weight": 2,
+    "decoder.pos_embed": 3,
+    "encoder.pos_embed": 3,
+}
+"""Weights that every masked autoencoder has, and how many dimensions they have."""
 
-def load_pretrained(
-    source: str | Path, num_heads: int | None = None, decoder_num_heads: int | None = None, **overrides: Any
-) -> MaskedAutoencoder:
-    """The whole autoencoder of ``source``, in evaluation mode.
 
-    Args:
-        source: folder of ours (``RUN/checkpoint``), a released CrossMAE or MAE ``.pth``, a ``.safetensors`` with the
-            released names (also under ``weights/``), or a Hugging Face ViTMAE folder or ``hf:FOLDER_OR_NAME``.
-        overrides: options named as in MAEConfig that the weights cannot tell and the file does not say. None means
-            not given.
+@dataclass(frozen=True)
+class AutoencoderWeights:
+    """Weights of an autoencoder under our names, and the options (named as in MAEConfig) that came with them."""
+
+    weights: Weights
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def autoencoder_in(file: WeightFile) -> AutoencoderWeights:
+    """The autoencoder whose weights have the released names in ``file``.
 
     Raises:
-        UserError: no such source, an option that must be given, or weights that do not fit: each in one line.
+        UserError: options of ours in the file that cannot be read.
     """
-    given = {"num_heads": num_heads, "decoder_num_heads": decoder_num_heads, **overrides}
-    told = {name: value for name, value in given.items() if value is not None}
-    path = _path(str(source))
-    if path.is_dir() and read_config(path).get("format"):
-        model = load_checkpoint(path)
-        _refuse_contradictions(model, told)
-        return model.eval()
-    found = _read(path)
-    config = infer_config(found.weights, {**found.options, **told})
-    return build_autoencoder(config, found.weights, str(source)).eval()
-
-
-def autoencoder_in(file: WeightFile) -> Found:
-    """The autoencoder whose weights have the released names in ``file``."""
-    # Files of reference numerics keep the weights under weights/, beside inputs and gradients.
+    # Files of reference numerics keep the weights under weights/, next to inputs and gradients.
     weights = part_of(file.weights, "weights/") or file.weights
-    return Found(from_official(weights), _options(file))
+    return AutoencoderWeights(from_official(weights), _options(file))
 
 
-def _path(source: str) -> Path:
-    if not source.startswith("hf:"):
-        return Path(source)
-    from crossmae.weights.huggingface import find
+def build_autoencoder(config: MAEConfig, weights: Mapping[str, Tensor], source: str) -> MaskedAutoencoder:
+    """An autoencoder of ``weights``, which it takes over instead of copying, in float32.
 
-    return find(source.removeprefix("hf:"))
+    Raises:
+        UserError: as ``load_strictly``.
+    """
+    # Without storage no initial weights are drawn, which for ViT-H takes longer than reading the file.
+    with torch.device("meta"):
+        model = MaskedAutoencoder(config)
+    require_fit(model, weights, source)
+    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+    return model
 
 
-def _read(path: Path) -> Found:
-    if path.is_dir():
-        from crossmae.weights.huggingface import read_vitmae
+def infer_config(weights: Mapping[str, Tensor], given: Mapping[str, Any]) -> MAEConfig:
+    """Reads dimensions and kind of decoder off ``weights`` (our names) and takes the rest from ``given``.
 
-        return read_vitmae(path)
-    return autoencoder_in(read_weights(path))
+    Args:
+        given: options named as in MAEConfig; None stands for not given. They win over what the weights suggest.
+
+    Raises:
+        UserError: an option that must be given, an unknown option, or one that contradicts the weights.
+    """
+    _require(weights)
+    given = {name: value for name, value in given.items() if value is not None}
+    options = {**_dimensions(weights), "decoder": _decoder(weights)}
+    options |= _heads(options)
+    options |= _mixing(weights, {**options, **given})
+    options |= given
+    _require_given(options)
+    return MAEConfig.from_dict(options)
+
+
+def _dimensions(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    embed_dim, _, patch_size, _ = weights["encoder.patch_embed.proj.weight"].shape
+    grid = round((weights["encoder.pos_embed"].shape[1] - 1) ** 0.5)
+    return {
+        "image_size": grid * patch_size,
+        "patch_size": patch_size,
+        "embed_dim": embed_dim,
+        "depth": count_blocks(weights, "encoder.blocks."),
+        "decoder_embed_dim": weights["decoder.pos_embed"].shape[2],
+        "decoder_depth": count_blocks(weights, "decoder.blocks."),
+    }
+
+
+def _heads(dimensions: Mapping[str, Any]) -> dict[str, Any]:
+    """Heads of the preset with these dimensions, if there is one."""
+    arch = arch_of(dimensions["embed_dim"], dimensions["depth"], dimensions["patch_size"])
+    if arch is None or preset_config(arch).decoder_embed_dim != dimensions["decoder_embed_dim"]:
+        return {}
+    return {name: getattr(preset_config(arch), name) for name in ("num_heads", "decoder_num_heads")}
+
+
+def _decoder(weights: Mapping[str, Tensor]) -> str:
+    if "decoder.blocks.0.cross_attn.q.weight" not in weights:
+        return "self"
+    return "cross+self" if "decoder.blocks.0.norm0.weight" in weights else "cross"
+
+
+def _mixing(weights: Mapping[str, Tensor], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Which maps are mixed, as far as their number tells."""
+    mixing = weights.get("decoder.mixing.weight")
+    if mixing is None:
+        return {"feature_maps": "last", "use_input": False}
+    maps, depth = mixing.shape[1], options["depth"]
+    wanted = options.get("feature_maps")
+    projection = {"map_projection": "decoder.mixing.projections.0.weight" in weights}
+    if maps == depth + 1:
+        return projection | {"feature_maps": "all", "use_input": True}
+    if wanted is None:
+        raise _cannot_tell(f"which {maps} feature maps are mixed", "feature_maps")
+    named = len(wanted) if isinstance(wanted, list | tuple) else depth
+    if wanted == "last" or maps - named not in (0, 1) or options.get("use_input") not in (None, maps > named):
+        raise UserError(f"feature_maps {wanted!r} and use_input {options.get('use_input')} do not make {maps} maps")
+    return projection | {"use_input": maps > named}
+
+
+def _require_given(options: Mapping[str, Any]) -> None:
+    needed = ["num_heads", "decoder_num_heads", "mask_ratio", "norm_pix_loss"]
+    if options["decoder"] != "self":
+        needed.append("prediction_ratio")
+    if missing := [name for name in needed if name not in options]:
+        raise _cannot_tell(", ".join(missing), "=..., ".join(missing))
+
+
+def _require(weights: Mapping[str, Tensor]) -> None:
+    if missing := [name for name, dims in _DIMENSIONS.items() if name not in weights or weights[name].ndim != dims]:
+        raise UserError(f"these are not the weights of a masked autoencoder: no {', '.join(missing)}")
+
+
+def _cannot_tell(what: str, names: str) -> UserError:
+    return UserError(f"the weights cannot tell {what}", f"give it (load_pretrained(..., {names}=...))")
 
 
 def _options(file: WeightFile) -> dict[str, Any]:
     ours = file.arguments.get(OPTIONS)
     if ours is None:
         return from_arguments(file.arguments)
-    return dict(json.loads(ours) if isinstance(ours, str) else ours)
-
-
-def _refuse_contradictions(model: MaskedAutoencoder, told: dict[str, Any]) -> None:
-    config = model.config.to_dict()
-    for name, value in told.items():
-        if name not in config:
-            raise UserError(f"unknown model option {name}; the options are {', '.join(sorted(config))}")
-        if config[name] != (list(value) if isinstance(value, tuple) else value):
-            raise UserError(f"{name}={value!r} contradicts the checkpoint's {CONFIG}, which says {config[name]!r}")
+    where = f"{OPTIONS} in the weight file"
+    options: dict[str, Any] = parse_json(dict, ours, where) if isinstance(ours, str) else parse(dict, ours, where)
+    return options

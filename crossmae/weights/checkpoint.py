@@ -1,21 +1,25 @@
-"""Our own checkpoint of a whole autoencoder: a folder with ``model.safetensors`` and ``config.json``."""
+"""Our own folders, ``model.safetensors`` and ``config.json``: of a whole autoencoder, or of a backbone alone."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from crossmae.errors import UserError
 from crossmae.files import write_json
 from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.model.config import MAEConfig
+from crossmae.parsing import Strict, parse, parse_json
+from crossmae.weights.autoencoder import build_autoencoder
 from crossmae.weights.files import Weights, read_weights, write_weights
-from crossmae.weights.fit import build_autoencoder
+from crossmae.weights.spec import BackboneSpec
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 AUTOENCODER = "crossmae.autoencoder"
+BACKBONE = "crossmae.backbone"
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,23 @@ class Checkpoint:
     config: MAEConfig
     pretraining: dict[str, Any]
     """How the weights were made, as given to ``save_checkpoint``."""
+
+
+@dataclass(frozen=True)
+class _AutoencoderConfig(Strict):
+    """The ``config.json`` of an autoencoder."""
+
+    format: str
+    model: dict[str, Any]
+    pretraining: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _BackboneConfig(Strict):
+    """The ``config.json`` of a backbone."""
+
+    format: str
+    backbone: BackboneSpec
 
 
 def save_checkpoint(model: MaskedAutoencoder, folder: Path, pretraining: Mapping[str, Any] | None = None) -> None:
@@ -47,14 +68,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         UserError: missing or unreadable.
     """
     path = folder / CONFIG
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{folder} has no {CONFIG}: it is no checkpoint") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} does not hold a configuration")
+    if not path.is_file():
+        raise UserError(f"{folder} has no {CONFIG}: it is no checkpoint")
+    content: dict[str, Any] = parse_json(dict, path.read_bytes(), str(path))
     return content
 
 
@@ -67,15 +83,31 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     content = read_config(folder)
     if content.get("format") != AUTOENCODER:
         raise UserError(f"{folder} holds no checkpoint of an autoencoder (format {content.get('format')!r})")
-    config = MAEConfig.from_dict(content["model"])
-    return Checkpoint(read_weights(folder / WEIGHTS).weights, config, content.get("pretraining", {}))
+    config = parse(_AutoencoderConfig, content, str(folder / CONFIG))
+    return Checkpoint(read_weights(folder / WEIGHTS).weights, MAEConfig.from_dict(config.model), config.pretraining)
 
 
 def load_checkpoint(folder: Path) -> MaskedAutoencoder:
     """The autoencoder that ``save_checkpoint`` wrote.
 
     Raises:
-        UserError: as ``read_checkpoint``, or weights that do not fit the configuration beside them.
+        UserError: as ``read_checkpoint``, or weights that do not fit the configuration next to them.
     """
     checkpoint = read_checkpoint(folder)
     return build_autoencoder(checkpoint.config, checkpoint.weights, str(folder))
+
+
+def save_backbone(weights: Mapping[str, Tensor], spec: BackboneSpec, folder: Path) -> None:
+    """Writes a backbone's weights (timm names) and then its specification; each file is complete or not there."""
+    write_weights(weights, folder / WEIGHTS)
+    write_json({"format": BACKBONE, "backbone": asdict(spec)}, folder / CONFIG)
+
+
+def read_backbone(folder: Path) -> tuple[Weights, BackboneSpec]:
+    """Reads what ``save_backbone`` wrote.
+
+    Raises:
+        UserError: it is damaged, or its specification is not one of this version.
+    """
+    config = parse(_BackboneConfig, read_config(folder), str(folder / CONFIG))
+    return read_weights(folder / WEIGHTS).weights, config.backbone

@@ -9,14 +9,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from crossmae.backbone import Backbone
 from crossmae.errors import UserError
 from crossmae.files import write_atomically
 from crossmae.model.autoencoder import MaskedAutoencoder
-from crossmae.weights.autoencoder import OPTIONS, load_pretrained
+from crossmae.weights.autoencoder import OPTIONS
+from crossmae.weights.checkpoint import save_backbone
 from crossmae.weights.files import write_weights
 from crossmae.weights.released import to_official
-from crossmae.weights.sources import SPEC
+from crossmae.weights.sources import SPEC, load_pretrained, read_source
+from crossmae.weights.spec import BackboneSpec, with_final_norm
 
 Format = Literal["official", "timm", "hf-vitmae", "hf-vit", "backbone"]
 FORMATS: tuple[Format, ...] = ("official", "timm", "hf-vitmae", "hf-vit", "backbone")
@@ -32,7 +33,7 @@ def export(source: str, destination: Path, form: str) -> None:
         UserError: unknown form, unreadable source, or a model that the form cannot hold.
     """
     if form not in FORMATS:
-        raise UserError(f"no format {form!r}; the formats are {', '.join(FORMATS)}")
+        raise UserError(f"no format {form!r}", f"the formats are {', '.join(FORMATS)}")
     if form == "official":
         save_official(load_pretrained(source), destination)
     elif form == "hf-vitmae":
@@ -40,7 +41,7 @@ def export(source: str, destination: Path, form: str) -> None:
 
         save_vitmae(load_pretrained(source), destination)
     else:
-        _export_encoder(Backbone.load(source), destination, form)
+        _export_encoder(*read_source(source, seed=0), destination, form)
 
 
 def save_official(model: MaskedAutoencoder, path: Path) -> None:
@@ -61,27 +62,24 @@ def save_official(model: MaskedAutoencoder, path: Path) -> None:
         raise UserError(f"{path}: released names are written to a .pth or a .safetensors")
 
 
-def save_timm(backbone: Backbone, path: Path) -> None:
+def save_timm(weights: Mapping[str, Tensor], spec: BackboneSpec, path: Path) -> None:
     """Writes timm's names to a ``.safetensors``, for ``timm.create_model(..., num_classes=0, checkpoint_path=path)``.
 
     timm's models always have a final norm. For a backbone without one, an initial norm is written: the pretrained
     features are those before it (``forward_intermediates(..., norm=False)``). ``Backbone.load`` drops it again.
     """
-    spec, weights = backbone.spec, backbone.state_dict()
-    if not spec.final_norm:
-        weights |= {"norm.weight": torch.ones(spec.embed_dim), "norm.bias": torch.zeros(spec.embed_dim)}
-    write_weights(weights, path, {SPEC: json.dumps(asdict(spec))})
+    write_weights(with_final_norm(weights, spec), path, {SPEC: json.dumps(asdict(spec))})
 
 
-def _export_encoder(backbone: Backbone, destination: Path, form: str) -> None:
+def _export_encoder(weights: Mapping[str, Tensor], spec: BackboneSpec, destination: Path, form: str) -> None:
     if form == "timm":
-        save_timm(backbone, destination)
+        save_timm(weights, spec, destination)
     elif form == "hf-vit":
         from crossmae.weights.huggingface import save_vit
 
-        save_vit(backbone, destination)
+        save_vit(weights, spec, destination)
     else:
-        backbone.save(destination)
+        save_backbone(weights, spec, destination)
 
 
 def _detached(weights: Mapping[str, Tensor]) -> dict[str, Any]:

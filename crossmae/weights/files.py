@@ -1,10 +1,10 @@
-"""Weight files: read without executing anything, written atomically."""
+"""Named weights: read without executing anything, written atomically, loaded into models without dropping any."""
 
 import argparse
 import hashlib
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from crossmae.errors import UserError
 from crossmae.files import write_atomically
@@ -59,6 +59,53 @@ def digest_weights(weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
+def part_of(weights: Mapping[str, Tensor], prefix: str) -> Weights:
+    """The weights whose names begin with ``prefix``, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
+
+
+def prefixed(weights: Mapping[str, Tensor], prefix: str) -> Weights:
+    """The same weights with ``prefix`` before every name."""
+    return {prefix + name: tensor for name, tensor in weights.items()}
+
+
+def load_strictly(
+    model: nn.Module, weights: Mapping[str, Tensor], source: str, expected_missing: Collection[str] = ()
+) -> None:
+    """Copies ``weights`` into ``model``.
+
+    Args:
+        source: what the weights are called in the error.
+        expected_missing: names of the model's weights that ``weights`` may lack.
+
+    Raises:
+        UserError: one line that lists weights without a place, places without a weight, and other shapes.
+    """
+    require_fit(model, weights, source, expected_missing)
+    model.load_state_dict(weights, strict=False)
+
+
+def require_fit(
+    model: nn.Module, weights: Mapping[str, Tensor], source: str, expected_missing: Collection[str] = ()
+) -> None:
+    """Refuses weights that do not fit ``model``; arguments and error as those of ``load_strictly``."""
+    if complaint := misfit(model.state_dict(), weights, expected_missing):
+        raise UserError(f"{source} does not fit {type(model).__name__}: {complaint}")
+
+
+def misfit(places: Mapping[str, Tensor], weights: Mapping[str, Tensor], expected_missing: Collection[str] = ()) -> str:
+    """What does not fit, in one line; empty if all does."""
+    missing = sorted(set(places) - set(weights) - set(expected_missing))
+    unexpected = sorted(set(weights) - set(places))
+    shapes = [
+        f"{name} {tuple(weights[name].shape)} for {tuple(places[name].shape)}"
+        for name in sorted(set(places) & set(weights))
+        if weights[name].shape != places[name].shape
+    ]
+    parts = {"weights missing": missing, "weights without a place": unexpected, "shapes": shapes}
+    return "; ".join(f"{what}: {_listed(names)}" for what, names in parts.items() if names)
+
+
 def _read_safetensors(path: Path) -> WeightFile:
     try:
         with safe_open(path, framework="pt") as file:
@@ -92,3 +139,8 @@ def _arguments(content: dict[str, Any]) -> dict[str, Any]:
     options = content.get("args")
     plain = {name: value for name, value in content.items() if name not in {*_NESTED, "args", "optimizer"}}
     return plain | (dict(vars(options)) if isinstance(options, argparse.Namespace) else {})
+
+
+def _listed(names: list[str], most: int = 12) -> str:
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -1,20 +1,27 @@
-"""Where a backbone can come from."""
+"""Where weights can come from: the doors for backbones and for whole autoencoders."""
 
-import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from crossmae.backbone import FORMAT, BackboneSpec, spec_from_dict
 from crossmae.errors import UserError
 from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.model.config import MAEConfig
 from crossmae.model.presets import preset_config
-from crossmae.weights.autoencoder import autoencoder_in
-from crossmae.weights.checkpoint import AUTOENCODER, WEIGHTS, read_checkpoint, read_config
-from crossmae.weights.files import Weights, read_weights
-from crossmae.weights.found import part_of
-from crossmae.weights.spec import describe
+from crossmae.parsing import parse_json
+from crossmae.weights.autoencoder import AutoencoderWeights, autoencoder_in, build_autoencoder, infer_config
+from crossmae.weights.checkpoint import (
+    AUTOENCODER,
+    BACKBONE,
+    CONFIG,
+    load_checkpoint,
+    read_backbone,
+    read_checkpoint,
+    read_config,
+)
+from crossmae.weights.files import Weights, part_of, read_weights
+from crossmae.weights.spec import BackboneSpec, describe
 
 SPEC = "crossmae_backbone"
 """Under this key a file with timm's names carries its BackboneSpec."""
@@ -30,9 +37,9 @@ def read_source(source: str, seed: int, num_heads: int | None = None) -> tuple[W
 
         return read_timm(name, source)
     if colon and kind == "hf":
-        from crossmae.weights.huggingface import read_backbone
+        from crossmae.weights.huggingface import read_encoder
 
-        return read_backbone(name, source)
+        return read_encoder(name, source)
     path = Path(source)
     if path.is_dir():
         return _folder(path)
@@ -42,6 +49,32 @@ def read_source(source: str, seed: int, num_heads: int | None = None) -> tuple[W
         f"no backbone {source!r}: give a checkpoint folder, a weight file, timm:NAME, hf:FOLDER_OR_NAME or "
         "random:PRESET"
     )
+
+
+def load_pretrained(
+    source: str | Path, num_heads: int | None = None, decoder_num_heads: int | None = None, **overrides: Any
+) -> MaskedAutoencoder:
+    """The whole autoencoder of ``source``, in evaluation mode.
+
+    Args:
+        source: folder of ours (``RUN/checkpoint``), a released CrossMAE or MAE ``.pth``, a ``.safetensors`` with the
+            released names (also under ``weights/``), or a Hugging Face ViTMAE folder or ``hf:FOLDER_OR_NAME``.
+        overrides: options named as in MAEConfig that the weights cannot tell and the file does not say. None means
+            not given.
+
+    Raises:
+        UserError: no such source, an option that must be given, or weights that do not fit: each in one line.
+    """
+    options = {"num_heads": num_heads, "decoder_num_heads": decoder_num_heads, **overrides}
+    given = {name: value for name, value in options.items() if value is not None}
+    path = _local(str(source))
+    if path.is_dir() and read_config(path).get("format"):
+        model = load_checkpoint(path)
+        _refuse_contradictions(model, given)
+        return model.eval()
+    theirs = _autoencoder(path)
+    config = infer_config(theirs.weights, {**theirs.options, **given})
+    return build_autoencoder(config, theirs.weights, str(source)).eval()
 
 
 def _random(preset: str, source: str, seed: int) -> tuple[Weights, BackboneSpec]:
@@ -55,31 +88,56 @@ def _random(preset: str, source: str, seed: int) -> tuple[Weights, BackboneSpec]
 
 
 def _folder(folder: Path) -> tuple[Weights, BackboneSpec]:
-    content = read_config(folder)
-    if content.get("format") == FORMAT:
-        return read_weights(folder / WEIGHTS).weights, spec_from_dict(content["backbone"])
-    if content.get("format") == AUTOENCODER:
+    form = read_config(folder).get("format")
+    if form == BACKBONE:
+        return read_backbone(folder)
+    if form == AUTOENCODER:
         checkpoint = read_checkpoint(folder)
-        pretraining = {**method(checkpoint.config), **checkpoint.pretraining}
+        pretraining = {**_method(checkpoint.config), **checkpoint.pretraining}
         return describe(part_of(checkpoint.weights, "encoder."), str(folder), checkpoint.config.num_heads, pretraining)
-    raise UserError(f"{folder} is no checkpoint of ours; a Hugging Face folder is given as hf:{folder}")
+    raise UserError(f"{folder} is no checkpoint of ours", f"a Hugging Face folder is given as hf:{folder}")
 
 
 def _file(path: Path, num_heads: int | None) -> tuple[Weights, BackboneSpec]:
     file = read_weights(path)
     if SPEC in file.arguments:
-        spec = spec_from_dict(json.loads(file.arguments[SPEC]))
+        spec = parse_json(BackboneSpec, file.arguments[SPEC], f"{SPEC} in {path}")
         return {name: tensor for name, tensor in file.weights.items() if name not in spec.missing}, spec
-    found = autoencoder_in(file)
-    pretraining = {"method": "CrossMAE" if "decoder.mixing.weight" in found.weights else "MAE", **found.options}
-    heads = found.options.get("num_heads", num_heads)
-    return describe(part_of(found.weights, "encoder."), str(path), heads, pretraining)
+    whole = autoencoder_in(file)
+    pretraining = {"method": "CrossMAE" if "decoder.mixing.weight" in whole.weights else "MAE", **whole.options}
+    heads = whole.options.get("num_heads", num_heads)
+    return describe(part_of(whole.weights, "encoder."), str(path), heads, pretraining)
 
 
-def method(config: MAEConfig) -> dict[str, object]:
+def _method(config: MAEConfig) -> dict[str, object]:
     """How an autoencoder of this configuration is pretrained, for the records."""
     return {
         "method": "MAE" if config.decoder == "self" else "CrossMAE",
         "mask_ratio": config.mask_ratio,
         "prediction_ratio": config.prediction_ratio,
     }
+
+
+def _local(source: str) -> Path:
+    if not source.startswith("hf:"):
+        return Path(source)
+    from crossmae.weights.huggingface import local_folder
+
+    return local_folder(source.removeprefix("hf:"))
+
+
+def _autoencoder(path: Path) -> AutoencoderWeights:
+    if path.is_dir():
+        from crossmae.weights.huggingface import read_vitmae
+
+        return read_vitmae(path)
+    return autoencoder_in(read_weights(path))
+
+
+def _refuse_contradictions(model: MaskedAutoencoder, given: dict[str, Any]) -> None:
+    config = model.config.to_dict()
+    for name, value in given.items():
+        if name not in config:
+            raise UserError(f"unknown model option {name}", f"the options are {', '.join(sorted(config))}")
+        if config[name] != (list(value) if isinstance(value, tuple) else value):
+            raise UserError(f"{name}={value!r} contradicts the checkpoint's {CONFIG}, which says {config[name]!r}")

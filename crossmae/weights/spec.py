@@ -1,20 +1,54 @@
-"""The specification of a plain vision transformer, read off its weights."""
+"""What a plain vision transformer is and where it comes from, read off its weights."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from crossmae.backbone import BackboneSpec
 from crossmae.errors import UserError
 from crossmae.model.presets import PRESETS, arch_of
-from crossmae.weights.files import Weights
-from crossmae.weights.fit import misfit
-from crossmae.weights.infer import count_blocks
+from crossmae.parsing import Count, CountOrZero, Positive, Strict
+from crossmae.weights.files import Weights, misfit
 
 _NORM = ("norm.weight", "norm.bias")
+
+
+@dataclass(frozen=True)
+class BackboneSpec(Strict):
+    """What a vision transformer is and where it comes from."""
+
+    arch: str | None
+    """Preset with these dimensions (``vit_b16``, ...), if there is one."""
+    embed_dim: Count
+    depth: CountOrZero
+    num_heads: Count
+    patch_size: Count
+    image_size: CountOrZero
+    """Side in pixels of the images that the position embeddings are made for."""
+    mlp_ratio: Positive
+    class_token: bool
+    num_registers: CountOrZero
+    final_norm: bool
+    """Whether there is a norm after the last block; CrossMAE's weights have none."""
+    layer_scale: bool
+    source: str
+    pretraining: dict[str, Any] = field(default_factory=dict)
+    """How the weights were made, as far as the source says."""
+    missing: tuple[str, ...] = ()
+    """timm names that the weights lack: the final norm of CrossMAE's."""
+
+    @property
+    def num_prefix(self) -> int:
+        """Tokens before the patches: class token and registers."""
+        return int(self.class_token) + self.num_registers
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side of ``image_size``."""
+        return self.image_size // self.patch_size
 
 
 def describe(
@@ -32,9 +66,10 @@ def describe(
     Raises:
         UserError: no plain vision transformer, or an unknown number of heads.
     """
-    if "patch_embed.proj.weight" not in weights or "pos_embed" not in weights:
+    dimensions = {name: weights[name].ndim for name in ("patch_embed.proj.weight", "pos_embed") if name in weights}
+    if dimensions != {"patch_embed.proj.weight": 4, "pos_embed": 3}:
         lacking = "no patch_embed.proj.weight or no pos_embed"
-        raise UserError(f"{source} holds no vision transformer ({lacking}); give weights of a plain ViT")
+        raise UserError(f"{source} holds no vision transformer ({lacking})", "give weights of a plain ViT")
     _refuse_gates(weights, source)
     spec = _read(weights, source, num_heads, dict(pretraining or {}))
     complete = {**weights, "pos_embed": _with_prefix(weights["pos_embed"], spec.num_prefix)}
@@ -44,6 +79,19 @@ def describe(
     return complete, spec
 
 
+def with_final_norm(weights: Mapping[str, Tensor], spec: BackboneSpec) -> Weights:
+    """The weights with an initial final norm if they have none, for libraries whose models always apply one."""
+    if spec.final_norm:
+        return dict(weights)
+    return {**weights, _NORM[0]: torch.ones(spec.embed_dim), _NORM[1]: torch.zeros(spec.embed_dim)}
+
+
+def count_blocks(weights: Mapping[str, Tensor], prefix: str) -> int:
+    """Number of blocks ``<prefix>N.`` among the names of ``weights``."""
+    pattern = re.compile(re.escape(prefix) + r"(\d+)\.")
+    return 1 + max((int(match[1]) for name in weights if (match := pattern.match(name))), default=-1)
+
+
 def _read(
     weights: Mapping[str, Tensor], source: str, num_heads: int | None, pretraining: dict[str, Any]
 ) -> BackboneSpec:
@@ -51,7 +99,7 @@ def _read(
     depth = count_blocks(weights, "blocks.")
     arch = arch_of(embed_dim, depth, patch_size)
     if num_heads is None and arch is None:
-        raise UserError(f"{source} does not say how many attention heads it has; give num_heads")
+        raise UserError(f"{source} does not say how many attention heads it has", "give num_heads")
     final_norm = _NORM[0] in weights
     return BackboneSpec(
         arch=arch,
@@ -76,7 +124,7 @@ def _refuse_gates(weights: Mapping[str, Tensor], source: str) -> None:
     first, second = (weights.get(f"blocks.0.mlp.{layer}.weight") for layer in ("fc1", "fc2"))
     packed = first is not None and second is not None and first.shape[0] == 2 * second.shape[1]
     if packed or any(name.startswith(("blocks.0.mlp.fc1_g.", "blocks.0.mlp.w12.")) for name in weights):
-        raise UserError(f"{source} has gated MLPs (SwiGLU), which no task can take; use a ViT with plain MLPs")
+        raise UserError(f"{source} has gated MLPs (SwiGLU), which no task can take", "use a ViT with plain MLPs")
 
 
 def _expected(spec: BackboneSpec) -> Weights:

@@ -11,12 +11,10 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from crossmae.backbone import BackboneSpec
 from crossmae.errors import UserError
 from crossmae.model.resize import resize_pos_embed
-from crossmae.weights.files import Weights, read_weights
-from crossmae.weights.fit import load_strictly
-from crossmae.weights.spec import describe
+from crossmae.weights.files import Weights, load_strictly, read_weights
+from crossmae.weights.spec import BackboneSpec, describe
 
 _HEAD = ("head.weight", "head.bias")
 _POOLED_NORM = ("fc_norm.weight", "fc_norm.bias")
@@ -70,7 +68,7 @@ def read_timm(name: str, source: str) -> tuple[Weights, BackboneSpec]:
     """
     name, _, file = name.partition("@")
     if not timm.is_model(name):
-        raise UserError(f"timm knows no model {name!r}; find one with timm.list_models('vit_*')")
+        raise UserError(f"timm knows no model {name!r}", "find one with timm.list_models('vit_*')")
     with torch.device("meta"):
         plan = timm.create_model(name, pretrained=False, num_classes=0)
     if type(plan) is not VisionTransformer:
@@ -90,8 +88,8 @@ def _pretrained(name: str) -> Weights:
     except Exception as error:  # whatever the download library of the day raises
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"timm has no pretrained weights of {name} here ({reason}); download them elsewhere and give "
-            f"timm:{name}@FILE"
+            f"timm has no pretrained weights of {name} here ({reason})",
+            f"download them elsewhere and give timm:{name}@FILE",
         ) from error
     finally:
         client.setLevel(level)

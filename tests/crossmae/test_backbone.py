@@ -1,5 +1,6 @@
 """Backbones: what they say of themselves, and how they become timm models."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,32 @@ def test_a_checkpoint_cut_short_is_one_line(crossmae_folder: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:5000])
     with pytest.raises(UserError, match="not a complete"):
         Backbone.load(crossmae_folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"embed_dim": "128"}, "backbone.embed_dim is '128'"),
+        ({"num_heads": 0}, "backbone.num_heads is 0"),
+        ({"width": 1}, "unknown backbone.width"),
+        ({"missing": None}, "backbone.missing is None"),
+    ],
+)
+def test_a_foreign_specification_is_one_line(
+    change: dict[str, object], says: str, crossmae_folder: Path, tmp_path: Path
+) -> None:
+    Backbone.load(crossmae_folder).save(tmp_path / "saved")
+    config = tmp_path / "saved" / "config.json"
+    content = json.loads(config.read_text())
+    config.write_text(json.dumps(content | {"backbone": content["backbone"] | change}))
+    with pytest.raises(UserError, match=says) as refused:
+        Backbone.load(tmp_path / "saved")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"format": "crossmae.autoencoder"}', "{"])
+def test_a_damaged_configuration_is_one_line(content: str, crossmae_folder: Path) -> None:
+    (crossmae_folder / "config.json").write_text(content)
+    with pytest.raises(UserError, match=r"config\.json") as refused:
+        Backbone.load(crossmae_folder)
+    assert "\n" not in str(refused.value)

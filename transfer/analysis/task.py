@@ -116,7 +116,7 @@ def autoencoder_of(backbone: "Backbone", recipe: Recipe) -> "MaskedAutoencoder":
     Raises:
         UserError: it comes from a source that has no decoder.
     """
-    from crossmae.weights.autoencoder import load_pretrained
+    from crossmae.weights.sources import load_pretrained
 
     source = backbone.spec.source
     if source.startswith(("random:", "timm:")):

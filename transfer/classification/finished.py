@@ -8,8 +8,7 @@ from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from crossmae.train.runtime.distributed import join_world
-from crossmae.weights.files import WeightFile, read_weights, write_weights
-from crossmae.weights.fit import load_strictly
+from crossmae.weights.files import WeightFile, load_strictly, read_weights, write_weights
 from crossmae.weights.spec import describe
 from transfer.classification.job import make_job
 from transfer.datasets import LabelledImages
