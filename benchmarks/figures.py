@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from transfer.harness.worker.provenance import hardware
+from transfer.harness.worker.execute import hardware
 
 PACKAGES = ("torch", "timm", "transformers", "birder")
 

@@ -10,10 +10,8 @@ import typer
 from rich.console import Console
 
 from crossmae.errors import UserError, one_line
-from transfer.commands.calibrate import calibrate
-from transfer.commands.check import check
 from transfer.commands.estimate import estimate
-from transfer.commands.evaluate import evaluate
+from transfer.commands.finished import calibrate, evaluate
 from transfer.commands.options import (
     BackboneOption,
     DataOption,
@@ -26,11 +24,11 @@ from transfer.commands.options import (
     SuiteOption,
     TasksOption,
 )
-from transfer.commands.plan import plan, status, tasks
+from transfer.commands.plan import check, plan, status, tasks
 from transfer.commands.results import compare_backbones, report, tables
 from transfer.harness.benchmark import Benchmark
-from transfer.harness.launch.choose import find_place
-from transfer.harness.plan.options import Setting
+from transfer.harness.launch.choose import choose_launcher
+from transfer.harness.plan.options import BenchmarkOptions
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -69,9 +67,9 @@ def run_all(
 
         run_all --suite paper --out runs/paper --launcher slurm --profile cluster.yaml
     """
-    setting = Setting.of(suite, out, seed, backbone, data, change, tasks)
-    place = find_place(launcher, devices, profile, hang_minutes)
-    benchmark = Benchmark.of(setting, place, _command_line(), Console())
+    options = BenchmarkOptions.of(suite, out, seed, backbone, data, change, tasks)
+    starts = choose_launcher(launcher, devices, profile, hang_minutes)
+    benchmark = Benchmark.of(options, starts, _command_line(), Console())
     raise typer.Exit(benchmark.dry_run() if dry_run else benchmark.run())
 
 

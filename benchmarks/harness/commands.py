@@ -16,7 +16,7 @@ from PIL import Image
 
 from results.record import BackboneRef, Cost, Provenance, RecipeRef, Record, TaskRef
 from results.store import write_record
-from transfer.harness.plan.options import Setting
+from transfer.harness.plan.options import BenchmarkOptions
 from transfer.harness.plan.plan import Run
 
 BIN = Path(sys.executable).parent
@@ -49,7 +49,7 @@ def _suite(name: str, data: str, tasks: tuple[str, ...], backbones: int, seeds: 
 
 def _finish(half: bool) -> None:
     """Records for all runs, or for every second."""
-    _, runs, _ = Setting.of("many.yaml", Path("out"), None, None, None, None, None).load()
+    _, runs, _ = BenchmarkOptions.of("many.yaml", Path("out"), None, None, None, None, None).load()
     for run in runs[:: 2 if half else 1]:
         if not (run.folder / "record.json").exists():
             run.folder.mkdir(parents=True)

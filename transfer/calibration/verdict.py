@@ -1,4 +1,4 @@
-"""Whether what was measured is what was published."""
+"""Released models on this disk, and whether what is measured of them is what was published."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -6,9 +6,11 @@ from pathlib import Path
 
 from rich.table import Table
 
+from crossmae.errors import UserError
 from results.store import read_record
-from transfer.calibration.disk import Candidate
+from transfer.calibration.registry import Released
 from transfer.harness.folder.state import states_of
+from transfer.harness.plan.lineage import digest_of_file
 from transfer.harness.plan.plan import Run
 
 REPRODUCED = "reproduced"
@@ -16,7 +18,42 @@ ABSENT = "not on disk"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Candidate:
+    """A released model and the file that was found for it."""
+
+    model: Released
+    file: Path | None
+    digest: str = ""
+    """Of the file by the published algorithm; empty if none was published."""
+
+    @property
+    def is_original(self) -> bool:
+        """Whether the file is there and is not known to be another one than the published."""
+        _, _, published = (self.model.digest or "").partition(":")
+        return self.file is not None and self.digest.startswith(published)
+
+
+def look_for(models: list[Released], folder: Path, cache: Path) -> list[Candidate]:
+    """One candidate per model; digests are kept in the file ``cache``.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise UserError(f"no folder {folder}; give the one that the released files were downloaded to")
+    return [_candidate(model, folder, cache) for model in models]
+
+
+def _candidate(model: Released, folder: Path, cache: Path) -> Candidate:
+    named = sorted(path for path in folder.rglob(Path(model.file).name) if path.match(model.file))
+    if not named:
+        return Candidate(model, None)
+    algorithm, colon, _ = (model.digest or "").partition(":")
+    return Candidate(model, named[0], digest_of_file(named[0], cache, algorithm) if colon else "")
+
+
+@dataclass(frozen=True)
+class CalibrationVerdict:
     """One metric of one model. ``text`` is the verdict, ``reason`` a line for those that are not simply good or bad."""
 
     model: str
@@ -28,17 +65,17 @@ class Verdict:
     reason: str = ""
 
 
-def judge(candidates: Iterable[Candidate], runs: Mapping[str, Run]) -> list[Verdict]:
+def judge(candidates: Iterable[Candidate], runs: Mapping[str, Run]) -> list[CalibrationVerdict]:
     """The verdicts over all metrics of all candidates, whose runs (by model name) have ended."""
     return [verdict for candidate in candidates for verdict in _verdicts(candidate, runs.get(candidate.model.name))]
 
 
-def _verdicts(candidate: Candidate, run: Run | None) -> Iterator[Verdict]:
+def _verdicts(candidate: Candidate, run: Run | None) -> Iterator[CalibrationVerdict]:
     model = candidate.model
     measured = {} if run is None else _metrics(run.folder)
     for metric, expected in model.numbers().items():
         text, reason = _say(candidate, run, expected, measured.get(metric))
-        yield Verdict(model.name, metric, expected, model.band, measured.get(metric), text, reason)
+        yield CalibrationVerdict(model.name, metric, expected, model.band, measured.get(metric), text, reason)
 
 
 def _say(candidate: Candidate, run: Run | None, expected: float, measured: float | None) -> tuple[str, str]:
@@ -57,7 +94,7 @@ def _metrics(folder: Path) -> dict[str, float]:
     return read_record(folder).metrics if (folder / "record.json").exists() else {}
 
 
-def table_of(verdicts: Iterable[Verdict]) -> Table:
+def table_of(verdicts: Iterable[CalibrationVerdict]) -> Table:
     """One row per metric."""
     table = Table("model", "metric", "expected", "measured", "band", "verdict")
     for one in verdicts:
@@ -66,9 +103,9 @@ def table_of(verdicts: Iterable[Verdict]) -> Table:
     return table
 
 
-def conclusion(verdicts: Iterable[Verdict]) -> tuple[str, bool]:
+def conclusion(verdicts: Iterable[CalibrationVerdict]) -> tuple[str, bool]:
     """What it comes to in one line, and whether all that is on disk is reproduced."""
-    models: dict[str, list[Verdict]] = {}
+    models: dict[str, list[CalibrationVerdict]] = {}
     for one in verdicts:
         if one.text != ABSENT:
             models.setdefault(one.model, []).append(one)

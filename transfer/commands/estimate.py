@@ -23,10 +23,10 @@ from transfer.commands.options import (
 )
 from transfer.harness.benchmark import Benchmark
 from transfer.harness.folder.expected import Expected, write_expected
-from transfer.harness.folder.state import State, states_of
-from transfer.harness.launch.choose import find_place
+from transfer.harness.folder.state import RunState, states_of
+from transfer.harness.launch.choose import choose_launcher
 from transfer.harness.launch.devices import find_pool
-from transfer.harness.plan.options import Setting
+from transfer.harness.plan.options import BenchmarkOptions
 from transfer.harness.plan.plan import make_plan
 from transfer.harness.plan.tasks import load_specs
 from transfer.harness.show.estimates import Estimate, distinct, extrapolate, trial_suite, wall_seconds
@@ -47,11 +47,11 @@ def estimate(
 
     Example: transfer estimate --suite demo --out runs/demo --price 1.5
     """
-    setting = Setting.of(suite, out, seed, backbone, data, change, folders)
+    options = BenchmarkOptions.of(suite, out, seed, backbone, data, change, folders)
     console = Console()
     scratch = Path(mkdtemp(prefix=".estimate-", dir=_existing(out)))
     try:
-        estimates = _measure(setting, scratch, devices, console)
+        estimates = _measure(options, scratch, devices, console)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     write_expected(out, {one.run.identity: Expected(one.device_hours, one.bytes_on_disk) for one in estimates})
@@ -59,17 +59,17 @@ def estimate(
     console.print(_totals(estimates, find_pool(devices).size, price))
 
 
-def _measure(setting: Setting, scratch: Path, devices: str | None, console: Console) -> list[Estimate]:
-    plan, runs, _ = setting.load()
+def _measure(options: BenchmarkOptions, scratch: Path, devices: str | None, console: Console) -> list[Estimate]:
+    plan, runs, _ = options.load()
     trials_plan = trial_suite(plan, runs)
-    specs = load_specs(setting.task_folders)
+    specs = load_specs(options.task_folders)
     trials = make_plan(trials_plan, specs, scratch)
-    place = find_place("local", devices, None, hang_minutes=30)
-    benchmark = Benchmark.of(replace(setting, out=scratch), place, "transfer estimate", console)
+    launcher = choose_launcher("local", devices, None, hang_minutes=30)
+    benchmark = Benchmark.of(replace(options, out=scratch), launcher, "transfer estimate", console)
     benchmark = replace(benchmark, suite=replace(trials_plan, tables=()), runs=distinct(trials))
     if benchmark.run():
         raise UserError("not everything could be timed; mend what is named above and start again")
-    done = {status.run.folder for status in states_of(runs) if status.state is State.DONE}
+    done = {status.run.folder for status in states_of(runs) if status.state is RunState.DONE}
     return [one for one in extrapolate(runs, trials) if one.run.folder not in done]
 
 

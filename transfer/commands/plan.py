@@ -1,4 +1,4 @@
-"""``transfer tasks``, ``plan`` and ``status``: what there is to run, and how far it is."""
+"""``transfer tasks``, ``plan``, ``check`` and ``status``: what there is to run, what would fail, and how far it is."""
 
 import time
 from collections.abc import Container
@@ -11,26 +11,33 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from crossmae.errors import UserError
 from crossmae.run.lock import owner
 from transfer.commands.options import (
     BackboneOption,
+    DataOption,
+    DevicesOption,
+    LauncherOption,
     OutOption,
+    ProfileOption,
     SeedOption,
     SetOption,
     SuiteOption,
     TasksOption,
 )
 from transfer.harness.folder.expected import read_expected
-from transfer.harness.folder.state import State, Status, states_of
+from transfer.harness.folder.state import RunState, RunStatus, states_of
+from transfer.harness.launch.choose import choose_launcher
 from transfer.harness.launch.slurm.squeue import jobs_of
-from transfer.harness.plan.options import Setting
+from transfer.harness.plan.options import BenchmarkOptions
 from transfer.harness.plan.plan import Run
 from transfer.harness.plan.tasks import load_specs
-from transfer.harness.show.status_table import plan_table, summary
+from transfer.harness.preflight.check import check_runs, disk_problems
+from transfer.harness.show.status import plan_table, summary
 
 _WATCH_EVERY = 2.0
-_GOES_ON = (State.RUNNING, State.QUEUED)
-_SHOWN = (*_GOES_ON, State.FAILED)
+_UNDER_WAY = (RunState.RUNNING, RunState.QUEUED)
+_SHOWN = (*_UNDER_WAY, RunState.FAILED)
 
 
 def tasks(folders: TasksOption = None) -> None:
@@ -56,8 +63,40 @@ def plan(
 
     Example: transfer plan --suite demo --out runs/demo
     """
-    _, runs, _ = Setting.of(suite, out, seed, backbone, None, change, folders).load()
+    _, runs, _ = BenchmarkOptions.of(suite, out, seed, backbone, None, change, folders).load()
     Console().print(_picture(_look(runs), out))
+
+
+def check(
+    suite: SuiteOption,
+    out: OutOption = Path("runs"),
+    backbone: BackboneOption = None,
+    data: DataOption = None,
+    change: SetOption = None,
+    folders: TasksOption = None,
+    devices: DevicesOption = None,
+    launcher: LauncherOption = "local",
+    profile: ProfileOption = None,
+) -> None:
+    """Looks for everything that would make a run of the suite fail later, and lists it all with its remedies.
+
+    Example: transfer check --suite paper --data imagenet=/datasets/imagenet --data coco=/datasets/coco
+    """
+    console, problems = Console(), list[str]()
+    options = BenchmarkOptions.of(suite, out, None, backbone, data, change, folders)
+    _, runs, roots = options.load(note=lambda error: problems.append(str(error)))
+    problems += disk_problems(out, runs)
+    try:
+        problems += choose_launcher(launcher, devices, profile, hang_minutes=30).problems(runs)
+    except UserError as error:
+        problems.append(str(error))
+    for lines in check_runs(runs, roots, folders or (), console.print).values():
+        problems += lines
+    problems = list(dict.fromkeys(problems))
+    for line in problems:
+        console.print(f"- {line}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{len(problems)} problems" if problems else "no problems")
+    raise typer.Exit(1 if problems else 0)
 
 
 def status(
@@ -73,23 +112,23 @@ def status(
 
     Example: transfer status --suite demo --out runs/demo --watch
     """
-    _, runs, _ = Setting.of(suite, out, seed, backbone, None, change, folders).load()
+    _, runs, _ = BenchmarkOptions.of(suite, out, seed, backbone, None, change, folders).load()
     console, statuses = Console(), _look(runs)
     if not watch:
         console.print(_picture(statuses, out, _SHOWN))
         return
     with Live(_picture(statuses, out, _SHOWN), console=console) as live:
-        while owner(out) or any(one.state in _GOES_ON for one in statuses):
+        while owner(out) or any(one.state in _UNDER_WAY for one in statuses):
             time.sleep(_WATCH_EVERY)
             statuses = _look(runs)
             live.update(_picture(statuses, out, _SHOWN))
 
 
-def _look(runs: list[Run]) -> list[Status]:
+def _look(runs: list[Run]) -> list[RunStatus]:
     return states_of(runs, jobs_of(runs))
 
 
-def _picture(statuses: list[Status], out: Path, shown: Container[State] = tuple(State)) -> Group:
+def _picture(statuses: list[RunStatus], out: Path, shown: Container[RunState] = tuple(RunState)) -> Group:
     """A row for each run in a state of ``shown``, and all of them in counts."""
     estimates = read_expected(out)
     rows = [one for one in statuses if one.state in shown]

@@ -1,6 +1,7 @@
-"""``run_all``: prepare, run, and tell."""
+"""``run_all``: checks, runs, and shows the tables."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,22 +11,21 @@ from rich.console import Console
 
 from crossmae.errors import UserError
 from crossmae.run.lock import hold_folder
+from results.runs import Planned, find_runs
+from results.tables.write import write_tables
+from transfer.harness.folder.attempts import end_attempt
 from transfer.harness.folder.expected import read_expected
-from transfer.harness.folder.logs import last_lines
-from transfer.harness.folder.request import end_try
-from transfer.harness.folder.requests import request_maker
-from transfer.harness.folder.state import State, states_of
-from transfer.harness.launch.choose import Place
+from transfer.harness.folder.pace import last_lines
+from transfer.harness.folder.request import Request, request_for
+from transfer.harness.folder.state import RunState, states_of
 from transfer.harness.launch.launcher import Launcher
 from transfer.harness.launch.scheduler import Campaign, drive
 from transfer.harness.plan.data_roots import DataRoots
-from transfer.harness.plan.options import Setting
+from transfer.harness.plan.options import BenchmarkOptions
 from transfer.harness.plan.plan import Run
 from transfer.harness.plan.suite import Suite
-from transfer.harness.preflight.check import check_runs
-from transfer.harness.preflight.disk import disk_problems
-from transfer.harness.show.collect import collect
-from transfer.harness.show.live import watching
+from transfer.harness.preflight.check import check_runs, disk_problems
+from transfer.harness.show.status import watching
 
 EXIT_INTERRUPTED = 130
 _LOG_LINES = 5
@@ -40,19 +40,20 @@ class Benchmark:
     out: Path
     roots: DataRoots
     task_folders: tuple[Path, ...]
+    command: str
+    """The command line that asks for the runs, for their records."""
     launcher: Launcher
     console: Console
 
     @classmethod
-    def of(cls, setting: Setting, place: Place, command: str, console: Console) -> Self:
-        """The benchmark that ``setting`` describes, on the devices of ``place``.
+    def of(cls, options: BenchmarkOptions, launcher: Launcher, command: str, console: Console) -> Self:
+        """The benchmark that ``options`` describe, started by ``launcher``.
 
         Raises:
             UserError: an option that is wrong.
         """
-        suite, runs, roots = setting.load()
-        request_of = request_maker(roots, setting.task_folders, command, read_expected(setting.out))
-        return cls(suite, runs, setting.out, roots, setting.task_folders, place.launcher(request_of), console)
+        suite, runs, roots = options.load()
+        return cls(suite, runs, options.out, roots, options.task_folders, command, launcher, console)
 
     def run(self) -> int:
         """Runs what is missing or failed; returns the exit code.
@@ -61,7 +62,7 @@ class Benchmark:
             UserError: another controller works on the same folder, or no run could start or finish here.
         """
         with hold_folder(self.out):
-            open_runs = [status.run for status in states_of(self.runs) if status.state is not State.DONE]
+            open_runs = [status.run for status in states_of(self.runs) if status.state is not RunState.DONE]
             if not open_runs:
                 self._say(f"nothing to do: all {len(self.runs)} runs are done")
                 return self._collect()
@@ -72,7 +73,7 @@ class Benchmark:
     def dry_run(self) -> int:
         """Prints the command of each run that is not done."""
         for status in states_of(self.runs):
-            if status.state is not State.DONE:
+            if status.state is not RunState.DONE:
                 self._say(self.launcher.command(status.run))
         return 0
 
@@ -83,7 +84,14 @@ class Benchmark:
         with watching(self.console, self.launcher.place) as view:
             for reason in sorted({*bad.values()}):
                 view.note(f"not started: {reason}")
-            return drive(self.runs, bad, self.launcher, view)
+            return drive(self.runs, self._requests(open_runs), bad, self.launcher, view)
+
+    def _requests(self, runs: list[Run]) -> dict[Path, Request]:
+        expected = read_expected(self.out)
+        return {
+            run.folder: request_for(run, self.roots, self.task_folders, self.command, expected.get(run.identity))
+            for run in runs
+        }
 
     def _collect(self) -> int:
         try:
@@ -117,5 +125,30 @@ def _refuse(problems: Mapping[Path, list[str]]) -> dict[Path, str]:
     for folder, reason in bad.items():
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
-            end_try(folder, reason, None, retryable=False)
+            end_attempt(folder, reason, None, retryable=False)
     return bad
+
+
+def collect(out: Path, suite: Suite, runs: Iterable[Run], console: Console) -> None:
+    """Shows the suite's tables, after writing ``out/tables/`` if runs have ended since they were made."""
+    if not suite.tables:
+        return
+    folder = out / "tables"
+    shown, mark = folder / f"{suite.name}.txt", folder / f".{suite.name}.made_from"
+    fingerprint = _fingerprint(out, suite)
+    if not (shown.exists() and mark.exists() and mark.read_text() == fingerprint):
+        from results.report.write import write_report  # matplotlib takes its time: only when something is new
+
+        runs_there = find_runs(out, [Planned(run.task.name, run.backbone, run.seed) for run in runs])
+        text = write_tables(runs_there, suite.tables, folder)
+        write_report(runs_there, out / "report.html", suite.tables, suite.title)
+        shown.write_text(text + "\n")
+        mark.write_text(fingerprint)
+    console.print(shown.read_text().rstrip(), markup=False, highlight=False, soft_wrap=True)
+    console.print(f"tables: {folder}\nreport: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _fingerprint(out: Path, suite: Suite) -> str:
+    files = sorted([*out.rglob("record.json"), *out.rglob("attempts/*.json")])
+    stats = [(str(file.relative_to(out)), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+    return hashlib.sha256(repr((suite.title, suite.tables, stats)).encode()).hexdigest()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from crossmae import Backbone
 from transfer.harness.folder.expected import Expected, write_expected
-from transfer.harness.plan.options import Setting
+from transfer.harness.plan.options import BenchmarkOptions
 
 
 def check(bench, *options):
@@ -172,8 +172,8 @@ def _plant_suite(bench) -> None:
     content["backbones"] = {name: {"source": source, "arch": "vit_b16"} for name, source in weights.items()}
     content["backbones"]["ours"] = {"pretrain": "demo_crossmae"}
     bench.write_suite({**content, "data": "real"})
-    setting = Setting.of(
+    options = BenchmarkOptions.of(
         "suite.yaml", Path("out"), None, None, None, None, [Path(__file__).parent / "tasks", Path("tasks")]
     )
-    _, runs, _ = setting.load(note=lambda error: None)
+    _, runs, _ = options.load(note=lambda error: None)
     write_expected(Path("out"), {runs[0].identity: Expected(1.0, 2**50)})

@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.results.conftest import RunFolder
+from transfer.harness.benchmark import collect
 from transfer.harness.plan.suite import Suite
-from transfer.harness.show.collect import collect
 
 
 def shown(out: Path, *tables: str) -> str:

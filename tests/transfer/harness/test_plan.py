@@ -10,15 +10,15 @@ import pytest
 
 from crossmae.errors import UserError
 from results.tables.spec import table_names
+from transfer.harness.folder.attempts import end_attempt
 from transfer.harness.folder.expected import Expected
-from transfer.harness.folder.request import end_try, write_request
-from transfer.harness.folder.requests import request_maker
-from transfer.harness.folder.state import State, states_of
+from transfer.harness.folder.request import request_for, write_request
+from transfer.harness.folder.state import RunState, states_of
 from transfer.harness.plan.data_roots import data_roots
 from transfer.harness.plan.plan import make_plan
 from transfer.harness.plan.suite import BackboneEntry, Suite, load_suite
 from transfer.harness.plan.tasks import load_specs
-from transfer.harness.show.status_table import summary
+from transfer.harness.show.status import summary
 
 TASKS = Path(__file__).parent / "tasks"
 SPECS = load_specs()
@@ -106,13 +106,13 @@ def test_five_hundred_runs_are_planned_and_looked_at_within_two_seconds(tmp_path
     statuses = states_of(make_plan(suite, specs, tmp_path))
     assert time.monotonic() - start < 2
     assert len(statuses) == 500
-    assert sum(status.state is State.FAILED for status in statuses) == 250
+    assert sum(status.state is RunState.FAILED for status in statuses) == 250
 
 
 def test_blocked_runs_say_by_what(tmp_path):
     runs = make_plan(load_suite("demo"), SPECS, tmp_path)
     (status,) = [one for one in states_of(runs) if one.run.task.name == "inat19" and one.run.backbone == "mae"]
-    assert status.state is State.BLOCKED
+    assert status.state is RunState.BLOCKED
     assert status.reason == "waits for pretrain mae seed 0 (missing)"
 
 
@@ -141,9 +141,10 @@ def test_suite_without_backbones_asks_for_one():
 def test_hours_of_failed_tries_are_spent_too(tmp_path):
     """An hour on two devices; the other runs are to come, one of them with an estimate."""
     runs = make_plan(load_suite("demo"), SPECS, tmp_path)
-    write_request(runs[0].folder, request_maker(data_roots((), demo=True), (), "run_all", {})(runs[0], 2))
+    request = request_for(replace(runs[0], devices=2), data_roots((), demo=True), (), "run_all")
+    write_request(runs[0].folder, request)
     hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
     (runs[0].folder / "session.json").write_text(json.dumps({"started": hour_ago, "command": "run_all"}))
-    end_try(runs[0].folder, "no luck", 1, retryable=False)
+    end_attempt(runs[0].folder, "no luck", 1, retryable=False)
     line = summary(states_of(runs), {runs[1].identity: Expected(0.5, 0)})
     assert f"device-hours so far 2.00, to come 0.50 and {len(runs) - 1} runs of unknown length" in line

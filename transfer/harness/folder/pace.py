@@ -1,12 +1,11 @@
-"""How fast a run is, from the last lines of its ``progress.jsonl``."""
+"""Where a run stands, from the last lines of its log and of its ``progress.jsonl``."""
 
 import json
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-from transfer.harness.folder.logs import last_lines
 
 _OWN = {"time", "step", "total"}
 
@@ -57,3 +56,16 @@ def _rate(lines: Sequence[dict[str, float]]) -> float:
 
 def _metric(line: dict[str, float]) -> str:
     return next((f"{name} {value:.4g}" for name, value in line.items() if name not in _OWN), "")
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The last ``count`` lines that are not blank, read from the file's end; none if there is no file."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    # Progress bars overwrite their line with carriage returns: what counts is what stands there at the end.
+    lines = [line.rstrip().rpartition("\r")[2] for line in text.splitlines()]
+    return [line for line in lines if line.strip()][-count:]

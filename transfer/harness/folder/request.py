@@ -1,18 +1,20 @@
-"""A run folder's files: what was asked for (``run.json``), and the tries that did not finish (``attempts/``)."""
+"""``run.json``: everything that a run's own process needs to know."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from crossmae.errors import UserError
 from crossmae.files import write_json
 from crossmae.recipe import Recipe
-from results.record import Attempt
-from results.store import read_attempts, write_attempt
+from transfer.harness.folder.expected import Expected
+from transfer.harness.plan.data_roots import DataRoots
+from transfer.harness.plan.plan import Run
 from transfer.task import TaskSpec
+
+DEMO_DEVIATION = "generated demo data"
 
 
 @dataclass(frozen=True)
@@ -60,54 +62,25 @@ def read_request(folder: Path) -> Request:
         raise UserError(f"{folder} holds no readable run.json ({error}); start runs by run_all") from error
 
 
-def begin_try(folder: Path, command: str) -> None:
-    """Notes that a process works on this run; a note left by one that was killed becomes an attempt first."""
-    if (folder / "session.json").exists():
-        end_try(
-            folder, "ended without a word: killed, or its machine went down", None, retryable=True, at=heartbeat(folder)
-        )
-    content = {"started": now(), "command": command}
-    (folder / "session.json").write_text(json.dumps(content))
-
-
-def end_try(folder: Path, reason: str, exit_code: int | None, retryable: bool, at: float | None = None) -> None:
-    """Turns the note of ``begin_try`` (if there is one) into ``attempts/N.json``."""
-    finished = now() if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-    session = _session(folder) or {"started": finished, "command": ""}
-    write_attempt(
-        folder,
-        Attempt(
-            reason=" ".join(reason.split())[:500],
-            exit_code=exit_code,
-            retryable=retryable,
-            started=session["started"],
-            finished=finished,
-            command=session["command"],
-        ),
+def request_for(
+    run: Run, roots: DataRoots, task_folders: Iterable[Path], command: str, expected: Expected | None = None
+) -> Request:
+    """What the process of ``run`` needs to know; the launcher sets how many devices it really gets."""
+    dataset = run.task.dataset
+    return Request(
+        identity=run.identity,
+        task=run.task,
+        recipe=run.recipe,
+        backbone=run.backbone,
+        source=run.source,
+        lineage=run.lineage,
+        seed=run.seed,
+        data_root=None if dataset is None else str(roots.of(dataset).resolve()),
+        task_folders=tuple(str(folder.resolve()) for folder in task_folders),
+        devices=run.devices,
+        precision=run.recipe.execution.get("precision", "fp32"),
+        deviations=(DEMO_DEVIATION,) if run.demo_data else (),
+        command=command,
+        estimated_device_hours=None if expected is None else expected.device_hours,
+        weights=None if run.weights is None else str(run.weights.resolve()),
     )
-    (folder / "session.json").unlink(missing_ok=True)
-
-
-def seconds_tried(folder: Path) -> float:
-    """Seconds that went into tries that did not finish."""
-    spans = ((datetime.fromisoformat(a.started), datetime.fromisoformat(a.finished)) for a in read_attempts(folder))
-    return sum((finished - started).total_seconds() for started, finished in spans)
-
-
-def heartbeat(folder: Path) -> float:
-    """When the run was last heard of, in seconds since the epoch; 0 if never."""
-    files = (folder / name for name in ("progress.jsonl", "log.txt", "session.json"))
-    return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
-
-
-def now() -> str:
-    """The time in ISO 8601, UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _session(folder: Path) -> dict[str, str] | None:
-    try:
-        content: dict[str, str] = json.loads((folder / "session.json").read_text())
-        return content
-    except (OSError, ValueError):
-        return None

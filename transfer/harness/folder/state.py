@@ -5,17 +5,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from crossmae.run.lock import owner
-from crossmae.run.progress import ProgressFile
 from crossmae.run.stop import EXIT_RESUME
 from results.record import RecordError
 from results.store import read_attempts
-from transfer.harness.launch.slurm.squeue import Queued
 from transfer.harness.plan.plan import Run
 
 
-class State(StrEnum):
+class RunState(StrEnum):
     """What a run is at the moment."""
 
     DONE = "done"
@@ -27,51 +26,63 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Status:
+class RunStatus:
     """A run, its state, and a line: why it failed or is blocked, or its Slurm job."""
 
     run: Run
-    state: State
+    state: RunState
     reason: str = ""
 
+
+class QueuedJob(NamedTuple):
+    """A job of a run as the cluster's queue shows it."""
+
+    job: str
+    state: str
+    where: str
+    """Its nodes, or in parentheses why it waits."""
+
     @property
-    def progress(self) -> dict[str, float] | None:
-        """The newest line of ``progress.jsonl``."""
-        return ProgressFile(self.run.folder).last()
+    def runs(self) -> bool:
+        """Whether it has its nodes."""
+        return self.state == "RUNNING"
+
+    def __str__(self) -> str:
+        return f"job {self.job} {self.state.lower()} {self.where}".strip()
 
 
-def states_of(runs: Iterable[Run], jobs: Mapping[Path, Queued] = MappingProxyType({})) -> list[Status]:
+def states_of(runs: Iterable[Run], jobs: Mapping[Path, QueuedJob] = MappingProxyType({})) -> list[RunStatus]:
     """The state of each run; a run whose pretraining failed is blocked. ``jobs``: Slurm's, by run folder."""
     return [_status(run, jobs) for run in runs]
 
 
-def _status(run: Run, jobs: Mapping[Path, Queued]) -> Status:
+def _status(run: Run, jobs: Mapping[Path, QueuedJob]) -> RunStatus:
     own = _own(run, jobs)
-    if own.state not in (State.MISSING, State.FAILED) or run.needs is None:
+    if own.state not in (RunState.MISSING, RunState.FAILED) or run.needs is None:
         return own
     needed = _own(run.needs, jobs)
-    if needed.state is State.DONE:
+    if needed.state is RunState.DONE:
         return own
-    return Status(run, State.BLOCKED, f"waits for {run.needs.title} ({needed.state})")
+    return RunStatus(run, RunState.BLOCKED, f"waits for {run.needs.title} ({needed.state})")
 
 
-def _own(run: Run, jobs: Mapping[Path, Queued]) -> Status:
+def _own(run: Run, jobs: Mapping[Path, QueuedJob]) -> RunStatus:
     if (run.folder / "record.json").exists():
-        return Status(run, State.DONE)
+        return RunStatus(run, RunState.DONE)
     if job := jobs.get(run.folder):
-        return Status(run, State.RUNNING if job.runs else State.QUEUED, str(job))
+        return RunStatus(run, RunState.RUNNING if job.runs else RunState.QUEUED, str(job))
     if not run.folder.is_dir():
-        return Status(run, State.MISSING)
+        return RunStatus(run, RunState.MISSING)
     if owner(run.folder):
-        return Status(run, State.RUNNING)
+        return RunStatus(run, RunState.RUNNING)
     return _last_try(run)
 
 
-def _last_try(run: Run) -> Status:
+def _last_try(run: Run) -> RunStatus:
     try:
         attempts = read_attempts(run.folder)
     except RecordError as error:
-        return Status(run, State.FAILED, str(error))
+        return RunStatus(run, RunState.FAILED, str(error))
     if not attempts or attempts[-1].exit_code == EXIT_RESUME:
-        return Status(run, State.MISSING)
-    return Status(run, State.FAILED, attempts[-1].reason)
+        return RunStatus(run, RunState.MISSING)
+    return RunStatus(run, RunState.FAILED, attempts[-1].reason)

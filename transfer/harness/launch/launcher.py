@@ -1,10 +1,23 @@
 """What the controller asks of a launcher."""
 
+import shutil
+import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from crossmae.run.stop import EXIT_RESUME
+from results.record import Attempt
+from results.store import read_attempts
+from transfer.harness.folder.attempts import end_attempt
+from transfer.harness.folder.pace import last_lines
+from transfer.harness.folder.request import Request
 from transfer.harness.plan.plan import Run
+from transfer.harness.worker.failure import FULL_DISK, Failure, killed
+
+_ROOM_FOR_A_REASON = 2**20
+"""Bytes; with less, a run could not write down why it ended."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +41,8 @@ class Launcher(Protocol):
         """Those of ``runs`` that a former controller started and that go on; others' leftovers are ended."""
         ...
 
-    def start(self, run: Run) -> bool:
-        """Starts ``run``; False if there is no room for it now.
+    def start(self, run: Run, request: Request) -> bool:
+        """Starts ``run``, whose process is told what ``request`` says; False if there is no room for it now.
 
         Raises:
             OSError: its folder cannot be written.
@@ -56,3 +69,39 @@ class Launcher(Protocol):
     def place(self, run: Run) -> str:
         """Where a running run runs: its devices, or its job."""
         ...
+
+
+def ending_of(run: Run, exit_code: int, since: float, cause: Failure | None = None) -> Ended:
+    """The ending of a process that started at ``since`` (seconds since the epoch).
+
+    A process that could not say why it ended gets its attempt here; ``cause`` is what the launcher knows of it.
+    """
+    if (run.folder / "record.json").exists():
+        return Ended(run, 0)
+    if cause is None and (attempt := _said(run, since)):
+        return Ended(run, attempt.exit_code or exit_code or 1, attempt.reason, attempt.retryable)
+    failure = cause or _guess(run, exit_code)
+    with suppress(OSError):  # A full disk: the reason still reaches the screen.
+        end_attempt(run.folder, failure.reason, exit_code, failure.retryable)
+    return Ended(run, exit_code or 1, failure.reason, failure.retryable)
+
+
+def _said(run: Run, since: float) -> Attempt | None:
+    """The attempt that the process wrote itself: its session note is gone then."""
+    if (run.folder / "session.json").exists():
+        return None
+    files = list((run.folder / "attempts").glob("*.json"))
+    if not any(file.stat().st_mtime >= since - 1 for file in files):
+        return None
+    return read_attempts(run.folder)[-1]
+
+
+def _guess(run: Run, exit_code: int) -> Failure:
+    if exit_code == EXIT_RESUME:
+        return Failure("stopped, state saved", True)
+    if exit_code < 0:
+        return killed(-exit_code, signal.Signals(-exit_code).name)
+    if shutil.disk_usage(run.folder).free < _ROOM_FOR_A_REASON:
+        return Failure(FULL_DISK, False)
+    lines = last_lines(run.folder / "log.txt", 1)
+    return Failure(lines[-1] if lines else f"exit code {exit_code} without a word", False)

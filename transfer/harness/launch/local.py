@@ -4,13 +4,13 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from transfer.harness.folder.request import Request, heartbeat, write_request
+from transfer.harness.folder.attempts import heartbeat
+from transfer.harness.folder.request import Request, write_request
 from transfer.harness.launch.devices import Pool
-from transfer.harness.launch.ending import ending_of
-from transfer.harness.launch.launcher import Ended
+from transfer.harness.launch.launcher import Ended, ending_of
 from transfer.harness.plan.plan import Run
 from transfer.harness.worker.failure import Failure
 from transfer.harness.worker.process_tree import (
@@ -51,9 +51,8 @@ class _Started:
 class LocalLauncher:
     """A pool of devices that runs are packed onto."""
 
-    def __init__(self, pool: Pool, request_of: Callable[[Run, int], Request], hang_seconds: float) -> None:
+    def __init__(self, pool: Pool, hang_seconds: float) -> None:
         self._pool = pool
-        self._request_of = request_of
         self._hang_seconds = hang_seconds
         self._started: list[_Started] = []
 
@@ -68,14 +67,14 @@ class LocalLauncher:
                 end_tree(run.folder, GRACE)
         return []
 
-    def start(self, run: Run) -> bool:
-        """Starts ``run`` on free devices; False if too few are free."""
+    def start(self, run: Run, request: Request) -> bool:
+        """Starts ``run`` on as many devices as it asks for or there are; False if too few of them are free."""
         count = self._count(run)
         devices = self._pool.take(count)
         if devices is None:
             return False
         try:
-            write_request(run.folder, self._request_of(run, count))
+            write_request(run.folder, replace(request, devices=count))
             process = self._open(run, devices)
         except OSError:
             self._pool.give_back(devices)

@@ -12,7 +12,8 @@ from typing import Protocol
 
 from crossmae.errors import UserError
 from crossmae.run.stop import EXIT_RESUME
-from transfer.harness.folder.state import State, states_of
+from transfer.harness.folder.request import Request
+from transfer.harness.folder.state import RunState, states_of
 from transfer.harness.launch.launcher import Ended, Launcher
 from transfer.harness.plan.plan import Run
 
@@ -48,9 +49,16 @@ class Campaign:
     """How many times the user asked to stop: once to save, twice to leave at once."""
 
 
-def drive(runs: list[Run], bad: Mapping[Path, str], launcher: Launcher, view: View) -> Campaign:
-    """Runs everything in ``runs`` that is not done; ``bad`` runs (folder to reason) count as failed from the start."""
-    finished = {status.run.folder for status in states_of(runs) if status.state is State.DONE}
+def drive(
+    runs: list[Run], requests: Mapping[Path, Request], bad: Mapping[Path, str], launcher: Launcher, view: View
+) -> Campaign:
+    """Runs everything in ``runs`` that is not done.
+
+    Args:
+        requests: what the process of each of these runs is told, by run folder.
+        bad: runs that count as failed from the start, folder to reason.
+    """
+    finished = {status.run.folder for status in states_of(runs) if status.state is RunState.DONE}
     waiting = [run for run in runs if run.folder not in finished and run.folder not in bad]
     campaign = Campaign(waiting, done=[run for run in runs if run.folder in finished], failed=dict(bad))
     for run in launcher.adopt(waiting):
@@ -63,7 +71,7 @@ def drive(runs: list[Run], bad: Mapping[Path, str], launcher: Launcher, view: Vi
             if campaign.stops > heeded:
                 heeded = campaign.stops
                 _stop(heeded, launcher, view)
-            _step(campaign, launcher, view)
+            _step(campaign, requests, launcher, view)
             view.show(campaign)
             time.sleep(_BREATH)
     return campaign
@@ -76,7 +84,7 @@ def _stop(times: int, launcher: Launcher, view: View) -> None:
         launcher.kill()
 
 
-def _step(campaign: Campaign, launcher: Launcher, view: View) -> None:
+def _step(campaign: Campaign, requests: Mapping[Path, Request], launcher: Launcher, view: View) -> None:
     for ended in launcher.poll():
         campaign.running.remove(ended.run)
         view.note(_settle(campaign, ended))
@@ -85,12 +93,12 @@ def _step(campaign: Campaign, launcher: Launcher, view: View) -> None:
         if campaign.stops:
             return
         if _ready(run):
-            _start(campaign, run, launcher, view)
+            _start(campaign, run, requests[run.folder], launcher, view)
 
 
-def _start(campaign: Campaign, run: Run, launcher: Launcher, view: View) -> None:
+def _start(campaign: Campaign, run: Run, request: Request, launcher: Launcher, view: View) -> None:
     try:
-        if not launcher.start(run):
+        if not launcher.start(run, request):
             return
     except (OSError, UserError) as error:  # A full disk, or Slurm's refusal: other runs may still start.
         campaign.failed[run.folder] = f"could not be started: {error}"

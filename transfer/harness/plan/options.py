@@ -13,7 +13,7 @@ from transfer.harness.plan.tasks import load_specs, make_importable
 
 
 @dataclass(frozen=True)
-class Setting:
+class BenchmarkOptions:
     """What every command that looks at a suite is told."""
 
     suite: str

@@ -7,7 +7,7 @@ from typing import Any
 
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe, digest_of
-from transfer.harness.plan.lineage import lineage_of_pretraining, lineage_of_source
+from transfer.harness.plan.lineage import digest_of_file, lineage_of_pretraining, lineage_of_source
 from transfer.harness.plan.suite import BackboneEntry, Suite
 from transfer.harness.plan.tasks import recipe_of, spec_of
 from transfer.task import TaskSpec
@@ -67,6 +67,14 @@ def make_plan(suite: Suite, specs: Mapping[str, TaskSpec], out: Path, note: Note
         for run in _runs_of(suite, entry, seed, specs, out, note):
             runs.setdefault(run.folder, run)
     return sorted(runs.values(), key=lambda run: run.task.name != PRETRAIN)
+
+
+def evaluation_of(weights: Path, name: str, spec: TaskSpec, recipe: Recipe, out: Path, demo: bool = False) -> Run:
+    """The run that evaluates the model in the file ``weights``; its folder is ``out/TASK/NAME/0-HASH``."""
+    lineage = {"finished_model": digest_of_file(weights, out / "digests.json")}
+    identity = digest_of({"task": spec.name, "version": spec.version, "protocol": recipe.protocol, **lineage})
+    folder = out / spec.name / name / f"0-{identity}"
+    return Run(spec, recipe, name, None, lineage, 0, identity, folder, demo_data=demo, weights=weights)
 
 
 def _seeded(suite: Suite) -> Iterator[tuple[int, BackboneEntry]]:

@@ -15,9 +15,10 @@ from crossmae.errors import UserError
 from crossmae.run.lock import hold_folder
 from crossmae.run.rank import is_main, rank, under_torchrun
 from crossmae.run.stop import EXIT_RESUME
-from transfer.harness.folder.request import Request, begin_try, end_try, read_request
+from transfer.harness.folder.attempts import begin_attempt, end_attempt
+from transfer.harness.folder.request import Request, read_request
 from transfer.harness.plan.tasks import make_importable
-from transfer.harness.worker import torchrun as elastic
+from transfer.harness.worker import torchrun
 from transfer.harness.worker.execute import Outcome, execute
 from transfer.harness.worker.process_tree import die_with_parent
 
@@ -41,13 +42,13 @@ def _work(folder: Path) -> int:
     # The launcher keeps stdout and stderr in log.txt.
     level = logging.INFO if is_main() else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S", stream=sys.stdout)
-    if not under_torchrun() and elastic.node() > 0:
-        elastic.join_meeting(folder)
+    if not under_torchrun() and torchrun.node() > 0:
+        torchrun.join_meeting(folder)
     with hold_folder(folder, wait=LOCK_PATIENCE):
         if under_torchrun():
             return _rank(folder, request)
-        if elastic.node() > 0:
-            return elastic.run_ranks(folder, request.devices)
+        if torchrun.node() > 0:
+            return torchrun.run_ranks(folder, request.devices)
         return _first(folder, request)
 
 
@@ -55,7 +56,7 @@ def _first(folder: Path, request: Request) -> int:
     """The run's first process: the one that says how it ended."""
     if (folder / "record.json").exists():
         return 0
-    begin_try(folder, request.command)
+    begin_attempt(folder, request.command)
     outcome = execute(folder, request) if request.devices == 1 else _several(folder, request)
     return _leave(folder, outcome)
 
@@ -65,7 +66,7 @@ def _leave(folder: Path, outcome: Outcome) -> int:
         (folder / "session.json").unlink(missing_ok=True)
         return 0
     with suppress(OSError):  # A full disk: the reason may still find its way into the log.
-        end_try(folder, outcome.reason, outcome.exit_code, outcome.retryable)
+        end_attempt(folder, outcome.reason, outcome.exit_code, outcome.retryable)
     print(outcome.reason, file=sys.stderr)
     return outcome.exit_code
 
@@ -80,9 +81,9 @@ def _rank(folder: Path, request: Request) -> int:
 def _several(folder: Path, request: Request) -> Outcome:
     for old in folder.glob("outcome-*.json"):
         old.unlink()
-    if elastic.nodes() > 1:
-        elastic.call_meeting(folder)
-    exit_code = elastic.run_ranks(folder, request.devices)
+    if torchrun.nodes() > 1:
+        torchrun.call_meeting(folder)
+    exit_code = torchrun.run_ranks(folder, request.devices)
     outcomes = [Outcome(**json.loads(path.read_text())) for path in sorted(folder.glob("outcome-*.json"))]
     for path in folder.glob("outcome-*.json"):
         path.unlink()

@@ -3,7 +3,7 @@
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ from submitit.core.utils import FailedJobError
 
 from crossmae.errors import UserError
 from crossmae.run.stop import EXIT_RESUME
-from transfer.harness.folder.request import Request, heartbeat, write_request
-from transfer.harness.launch.ending import ending_of
-from transfer.harness.launch.launcher import Ended
+from transfer.harness.folder.attempts import heartbeat
+from transfer.harness.folder.request import Request, write_request
+from transfer.harness.folder.state import QueuedJob
+from transfer.harness.launch.launcher import Ended, ending_of
 from transfer.harness.launch.slurm.job import SlurmJob
-from transfer.harness.launch.slurm.profile import Profile
-from transfer.harness.launch.slurm.sbatch import last_line, parameters, refusal, sbatch_options
-from transfer.harness.launch.slurm.squeue import SUBMITTED, Queued, call, job_name, queue
+from transfer.harness.launch.slurm.profile import Profile, last_line, parameters, refusal, sbatch_options
+from transfer.harness.launch.slurm.squeue import SUBMITTED, call, job_name, queue
 from transfer.harness.plan.plan import Run
 from transfer.harness.worker.failure import Failure
 
@@ -29,9 +29,9 @@ _MANY = 10_000
 
 
 @dataclass
-class _Job:
+class _SubmittedRun:
     run: Run
-    queued: Queued
+    queued: QueuedJob
     since: float
     hung: bool = False
 
@@ -39,11 +39,10 @@ class _Job:
 class SlurmLauncher:
     """Everything that can start is submitted; Slurm decides when it runs."""
 
-    def __init__(self, profile: Profile, request_of: Callable[[Run, int], Request], hang_seconds: float) -> None:
+    def __init__(self, profile: Profile, hang_seconds: float) -> None:
         self._profile = profile
-        self._request_of = request_of
         self._hang_seconds = hang_seconds
-        self._jobs: list[_Job] = []
+        self._jobs: list[_SubmittedRun] = []
         self._looked = 0.0
         self._left = False
 
@@ -56,13 +55,13 @@ class SlurmLauncher:
         """Runs whose jobs a former controller submitted and that are still in the queue."""
         jobs = queue()
         known = [run for run in runs if job_name(run) in jobs]
-        self._jobs = [_Job(run, jobs[job_name(run)], time.time()) for run in known]
+        self._jobs = [_SubmittedRun(run, jobs[job_name(run)], time.time()) for run in known]
         return known
 
-    def start(self, run: Run) -> bool:
+    def start(self, run: Run, request: Request) -> bool:
         """Submits ``run``."""
         profile = self._profile.of(run.task.name)
-        write_request(run.folder, self._request_of(run, run.devices))
+        write_request(run.folder, request)
         executor = submitit.SlurmExecutor(run.folder / SUBMITTED, max_num_timeout=_MANY)
         executor.update_parameters(**parameters(profile, run))
         job = SlurmJob(
@@ -72,7 +71,7 @@ class SlurmLauncher:
             submitted = executor.submit(job)
         except FailedJobError as error:
             raise UserError(f"Slurm refuses it: {last_line(str(error))}") from error
-        self._jobs.append(_Job(run, Queued(submitted.job_id, "PENDING", ""), time.time()))
+        self._jobs.append(_SubmittedRun(run, QueuedJob(submitted.job_id, "PENDING", ""), time.time()))
         return True
 
     def poll(self) -> list[Ended]:
@@ -106,7 +105,7 @@ class SlurmLauncher:
         """Job number, state and nodes."""
         return next((str(job.queued) for job in self._jobs if job.run.folder == run.folder), "")
 
-    def _goes_on(self, job: _Job, jobs: dict[str, Queued]) -> bool:
+    def _goes_on(self, job: _SubmittedRun, jobs: dict[str, QueuedJob]) -> bool:
         found = jobs.get(job_name(job.run))
         if found is None:
             return False
@@ -118,14 +117,14 @@ class SlurmLauncher:
             call("scancel", found.job)
         return True
 
-    def _taken(self, jobs: list[_Job]) -> list[_Job]:
+    def _taken(self, jobs: list[_SubmittedRun]) -> list[_SubmittedRun]:
         self._jobs = [job for job in self._jobs if job not in jobs]
         return jobs
 
-    def _ended(self, job: _Job) -> Ended:
+    def _ended(self, job: _SubmittedRun) -> Ended:
         return ending_of(job.run, 1, job.since, self._cause(job))
 
-    def _cause(self, job: _Job) -> Failure | None:
+    def _cause(self, job: _SubmittedRun) -> Failure | None:
         """What Slurm knows; None where the run itself knows better."""
         if job.hung:
             return Failure(f"no sign of life for {self._hang_seconds / 60:g} minutes; job {job.queued.job} ended", True)
@@ -136,7 +135,7 @@ class SlurmLauncher:
             return Failure(f"Slurm job {job.queued.job} ended: {state.lower()}", state in _PASSES)
         return None
 
-    def _leave(self, job: _Job) -> Ended:
+    def _leave(self, job: _SubmittedRun) -> Ended:
         return Ended(job.run, EXIT_RESUME, f"goes on as Slurm job {job.queued.job}; scancel {job.queued.job} ends it")
 
 

@@ -5,10 +5,10 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from crossmae.errors import UserError
 from crossmae.recipe import digest_of
+from transfer.harness.folder.state import QueuedJob
 from transfer.harness.plan.plan import Run
 
 SUBMITTED = "slurm"
@@ -19,29 +19,12 @@ _GOES_ON = {
 }
 
 
-class Queued(NamedTuple):
-    """A job as squeue shows it."""
-
-    job: str
-    state: str
-    where: str
-    """Its nodes, or in parentheses why it waits."""
-
-    @property
-    def runs(self) -> bool:
-        """Whether it has its nodes."""
-        return self.state == "RUNNING"
-
-    def __str__(self) -> str:
-        return f"job {self.job} {self.state.lower()} {self.where}".strip()
-
-
 def job_name(run: Run) -> str:
     """The same for every controller that works on this run folder, and for no other folder."""
     return f"{run.task.name}-{digest_of(str(run.folder.resolve()))}"
 
 
-def queue() -> dict[str, Queued]:
+def queue() -> dict[str, QueuedJob]:
     """This user's jobs by name.
 
     Raises:
@@ -50,10 +33,10 @@ def queue() -> dict[str, Queued]:
     """
     shown = call("squeue", "--me", "--noheader", "--format=%j|%i|%T|%R").splitlines()
     lines = (line.split("|", maxsplit=3) for line in shown)
-    return {name: Queued(*rest) for name, *rest in lines if rest[1] in _GOES_ON}
+    return {name: QueuedJob(*rest) for name, *rest in lines if rest[1] in _GOES_ON}
 
 
-def jobs_of(runs: Iterable[Run]) -> Mapping[Path, Queued]:
+def jobs_of(runs: Iterable[Run]) -> Mapping[Path, QueuedJob]:
     """The jobs of those ``runs`` that a controller has submitted, by run folder; none where there is no Slurm."""
     submitted = [run for run in runs if (run.folder / SUBMITTED).is_dir()]
     if not submitted or shutil.which("squeue") is None:

@@ -1,0 +1,183 @@
+"""Runs on the screen: all of a plan with their states and device-hours, and those that run, while they run."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from crossmae.errors import UserError
+from crossmae.run.lock import owner
+from results.record import RecordError
+from results.store import read_record
+from transfer.harness.folder.attempts import seconds_in_attempts
+from transfer.harness.folder.expected import Expected
+from transfer.harness.folder.pace import Pace, pace_of
+from transfer.harness.folder.request import read_request
+from transfer.harness.folder.state import RunState, RunStatus
+from transfer.harness.launch.scheduler import Campaign, View
+from transfer.harness.plan.plan import Run
+
+_PLAIN_EVERY = 30.0
+Place = Callable[[Run], str]
+_COLOURS = {
+    RunState.DONE: "green",
+    RunState.RUNNING: "cyan",
+    RunState.QUEUED: "blue",
+    RunState.FAILED: "red",
+    RunState.MISSING: "white",
+    RunState.BLOCKED: "yellow",
+}
+
+
+@dataclass(frozen=True)
+class Hours:
+    """Device-hours of a plan."""
+
+    spent: float
+    to_come: float
+    """As far as it is known."""
+    unknown: int
+    """Runs to come of which nothing is known."""
+
+
+def plan_table(statuses: Iterable[RunStatus], estimates: Mapping[str, Expected]) -> Table:
+    """One row per run: state, device-hours so far or expected, and the reason where it cannot run."""
+    table = Table(title_justify="left")
+    for column in ("task", "backbone", "seed", "state", "hours", "note"):
+        table.add_column(column, overflow="fold")
+    for status in statuses:
+        run, colour = status.run, _COLOURS[status.state]
+        state = f"[{colour}]{status.state}[/{colour}]"
+        hours = _hours_cell(status, estimates)
+        table.add_row(run.task.name, run.backbone, str(run.seed), state, hours, _note(status))
+    return table
+
+
+def summary(statuses: Iterable[RunStatus], estimates: Mapping[str, Expected]) -> str:
+    """Counts of the states and the device-hours, in one line."""
+    every = list(statuses)
+    counts = [f"{sum(one.state is state for one in every)} {state}" for state in RunState]
+    hours = hours_of(every, estimates)
+    unknown = f" and {hours.unknown} runs of unknown length (see transfer estimate)" if hours.unknown else ""
+    return f"{', '.join(counts)}; device-hours so far {hours.spent:.2f}, to come {hours.to_come:.2f}{unknown}"
+
+
+def hours_of(statuses: Iterable[RunStatus], estimates: Mapping[str, Expected]) -> Hours:
+    """Spent by finished runs and by tries of others that ended, and expected for the others."""
+    every = list(statuses)
+    spent = sum(hours for one in every if (hours := _spent(one)) is not None)
+    rest = [estimates.get(one.run.identity) for one in every if one.state is not RunState.DONE]
+    known = [expected.device_hours for expected in rest if expected is not None]
+    return Hours(spent, sum(known), len(rest) - len(known))
+
+
+def _hours_cell(status: RunStatus, estimates: Mapping[str, Expected]) -> str:
+    if status.state is RunState.DONE:
+        hours = _spent(status)
+        return "" if hours is None else f"{hours:.3f}"
+    expected = estimates.get(status.run.identity)
+    return "" if expected is None else f"~{expected.device_hours:.3f}"
+
+
+def _spent(status: RunStatus) -> float | None:
+    folder = status.run.folder
+    try:
+        if status.state is RunState.DONE:
+            return read_record(folder).cost.device_hours
+        tried = seconds_in_attempts(folder)
+        return tried * read_request(folder).devices / 3600 if tried else None
+    except (RecordError, UserError):
+        return None
+
+
+def _note(status: RunStatus) -> str:
+    if status.state is not RunState.RUNNING:
+        return status.reason
+    pace = pace_of(status.run.folder)
+    where = status.reason or owner(status.run.folder) or ""
+    return where if pace is None else f"{pace.share:.0%}, step {pace.step} of {pace.total}, {pace.metric}; {where}"
+
+
+@contextmanager
+def watching(console: Console, place: Place) -> Iterator[View]:
+    """The view that fits ``console``."""
+    if not console.is_terminal:
+        yield PlainView(console, place)
+        return
+    with Live(console=console, refresh_per_second=2, transient=True) as live:
+        yield LiveView(live, place)
+
+
+class PlainView:
+    """A line for each thing that happens, and now and then one for each run that goes on."""
+
+    def __init__(self, console: Console, place: Place) -> None:
+        self._console = console
+        self._place = place
+        self._shown = time.monotonic()
+
+    def show(self, state: Campaign) -> None:
+        """A line for each running run, every half minute."""
+        if time.monotonic() - self._shown < _PLAIN_EVERY:
+            return
+        self._shown = time.monotonic()
+        for run in state.running:
+            pace = pace_of(run.folder)
+            self.note(f"{run.title} [{self._place(run)}] {_sentence(pace)}")
+
+    def note(self, line: str) -> None:
+        """The line, with the time."""
+        self._console.print(f"{time.strftime('%H:%M:%S')} {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+class LiveView:
+    """A table of the running runs that renews itself, under the lines of what happened."""
+
+    def __init__(self, live: Live, place: Place) -> None:
+        self._live = live
+        self._place = place
+
+    def show(self, state: Campaign) -> None:
+        """Renews the table."""
+        self._live.update(running_table(state, self._place))
+
+    def note(self, line: str) -> None:
+        """The line, above the table."""
+        self._live.console.print(f"{time.strftime('%H:%M:%S')} {line}", markup=False, highlight=False)
+
+
+def running_table(state: Campaign, place: Place) -> Table:
+    """One row for each running run."""
+    counts = f"{len(state.done)} done, {len(state.running)} running, {len(state.waiting)} waiting"
+    table = Table(title=f"{counts}, {len(state.failed)} failed", title_justify="left")
+    for column in ("task", "backbone", "seed", "device", "progress", "steps/s", "left", "last metric"):
+        table.add_column(column)
+    for run in state.running:
+        table.add_row(run.task.name, run.backbone, str(run.seed), place(run), *_cells(run))
+    return table
+
+
+def _cells(run: Run) -> tuple[str, str, str, str]:
+    pace = pace_of(run.folder)
+    if pace is None:
+        return "starting", "", "", ""
+    return f"{pace.share:.0%} {pace.step}/{pace.total}", f"{pace.rate:.1f}", _clock(pace.seconds_left), pace.metric
+
+
+def _sentence(pace: Pace | None) -> str:
+    if pace is None:
+        return "is starting"
+    left = f", {_clock(pace.seconds_left)} left" if pace.seconds_left is not None else ""
+    return f"{pace.share:.0%} (step {pace.step} of {pace.total}{left}) {pace.metric}"
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
