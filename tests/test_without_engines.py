@@ -15,7 +15,7 @@ SUITE = {
     "backbones": {"crossmae": {"pretrain": "demo_crossmae"}},
     "tasks": {"imagenet_finetune": "demo", "coco_vitdet": "demo", "ade20k_upernet": "demo"},
     "seeds": [0],
-    "overrides": {"pretrain": ["max_steps=4", "warmup_steps=1"], "imagenet_finetune": ["steps=2"]},
+    "overrides": {"pretrain": ["steps=4", "warmup_steps=1"], "imagenet_finetune": ["steps=2"]},
 }
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys(['detectron2', 'mmcv', 'mmengine', 'mmseg']))"
 

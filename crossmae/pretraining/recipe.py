@@ -27,7 +27,7 @@ class Protocol:
     warmup_epochs: float | None = None
     warmup_steps: int | None = None
     epochs: float | None = None
-    max_steps: int | None = None
+    steps: int | None = None
     """Number of updates; if given, it counts instead of ``epochs``."""
     min_lr: float = 0.0
     clip_grad: float | None = None
@@ -88,8 +88,8 @@ def _plan(protocol: Protocol, model: MAEConfig, seed: int) -> TrainPlan:
     return TrainPlan(
         global_batch=protocol.global_batch,
         lr=scaled_lr(protocol.base_lr, protocol.global_batch, model.mask_ratio, model.prediction_ratio),
-        steps=protocol.max_steps,
-        epochs=protocol.epochs if protocol.max_steps is None else None,
+        steps=protocol.steps,
+        epochs=protocol.epochs if protocol.steps is None else None,
         warmup_steps=protocol.warmup_steps,
         warmup_epochs=protocol.warmup_epochs,
         min_lr=protocol.min_lr,

@@ -6,19 +6,31 @@ A state is one file, ``step-00001000.<first digits of its SHA-256>.pt``: the nam
 import errno
 import hashlib
 import io
+import logging
 import os
+import pickle
 import re
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import torch
 
-from crossmae.errors import UserError
+from crossmae.errors import UserError, one_line
+from crossmae.files import sync_folder
+
+log = logging.getLogger("crossmae")
 
 _NAME = re.compile(r"step-(\d{8,})\.([0-9a-f]{16})\.pt")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+# What ``torch.load(weights_only=True)`` reads back.
+_VALUES = (int, float, complex, bool, str, bytes, type(None), torch.dtype, torch.device)
+_SEQUENCES = (list, tuple, set, torch.Size)
+_MAPPINGS = (dict, OrderedDict, Counter)
 
 
 @dataclass(frozen=True)
@@ -30,14 +42,14 @@ class StateFile:
     path: Path
 
     def load(self) -> dict[str, Any] | None:
-        """The state with its tensors on the CPU, or None if the file's content is not what was written."""
-        digest = hashlib.sha256()
-        with open(self.path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        if digest.hexdigest()[:16] != self.digest:
+        """The state with its tensors on the CPU, or None if the file cannot be read or is not what was written."""
+        try:
+            if _digest(self.path) != self.digest:
+                return None
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError) as error:
+            log.warning("%s: %s", self.path, one_line(error, 200))
             return None
-        state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         return state
 
 
@@ -51,27 +63,48 @@ def states(folder: Path) -> list[StateFile]:
 
 
 def save_state(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
-    """Writes ``state`` under a temporary name, syncs it, and gives it its own.
+    """Writes ``state`` and ``step`` under a temporary name, waits for the disk, and gives the file its own name.
 
     Raises:
         UserError: the disk is full; states written before are intact.
+        TypeError: ``state`` holds an object that could not be read back.
     """
+    content = plain({**state, "step": step})
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f"step-{step:08d}.tmp"
     try:
-        digest = _write(temporary, state)
+        digest = _write(temporary, content)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         if error.errno not in _FULL:
             raise
         raise UserError(
-            f"no space left in {folder} for the state after update {step}; the states before it are intact: "
-            "free some space and start the same command again"
+            f"no space left in {folder} for the state after update {step}",
+            "the states before it are intact: free some space and start the same command again",
         ) from error
     path = folder / f"step-{step:08d}.{digest}.pt"
     temporary.rename(path)
-    _sync_folder(folder)
+    sync_folder(folder)
     return path
+
+
+def plain(value: Any, name: str = "state") -> Any:
+    """``value`` with NumPy's numbers as plain ones; whatever holds none of them is returned as it is.
+
+    Raises:
+        TypeError: it holds an object that a state cannot be read back with; the line says where.
+    """
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, torch.Tensor) or type(value) in _VALUES:
+        return value
+    if type(value) in _MAPPINGS:
+        items = {key: plain(item, f"{name}.{key}") for key, item in value.items()}
+        return value if all(items[key] is item for key, item in value.items()) else type(value)(items)
+    if type(value) in _SEQUENCES:
+        parts = [plain(item, name) for item in value]
+        return value if all(new is old for new, old in zip(parts, value, strict=True)) else type(value)(parts)
+    raise TypeError(f"{name} is a {type(value).__name__}, which a saved state cannot hold")
 
 
 def prune(folder: Path, keep: int, milestone_every: int | None) -> None:
@@ -83,11 +116,19 @@ def prune(folder: Path, keep: int, milestone_every: int | None) -> None:
             old.path.unlink()
 
 
-def _write(path: Path, state: Mapping[str, Any]) -> str:
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def _write(path: Path, state: dict[str, Any]) -> str:
     with open(path, "wb") as file:
         hashing = _HashingFile(file)
         try:
-            torch.save(dict(state), hashing)  # type: ignore[arg-type]  # only write() is asked for
+            torch.save(state, hashing)  # type: ignore[arg-type]  # only write() is asked for
         except RuntimeError:
             # torch's writer hides the error of the file below it behind its own.
             if hashing.error is None:
@@ -112,11 +153,3 @@ class _HashingFile(io.RawIOBase):
             raise
         self.digest.update(data)
         return len(data)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -109,7 +109,7 @@ def test_check_data_lists_exactly_the_unreadable_ones(folder: Path, unreadable: 
 def test_a_run_replaces_them_and_its_log_names_exactly_those(
     folder: Path, unreadable: set[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recipe = load_recipe(GOLDEN, "tiny", ["global_batch=100", "max_steps=10", "per_device_batch=100"])
+    recipe = load_recipe(GOLDEN, "tiny", ["global_batch=100", "steps=10", "per_device_batch=100"])
     pretrain(recipe, folder, tmp_path, seed=0, progress=lambda *_: None, device="cpu")
 
     logged = [m for m in caplog.messages if "cannot be read" in m]
@@ -119,7 +119,7 @@ def test_a_run_replaces_them_and_its_log_names_exactly_those(
 
 
 def test_too_many_unreadable_images_stop_the_run(folder: Path, tmp_path: Path) -> None:
-    recipe = load_recipe(GOLDEN, "tiny", ["global_batch=100", "max_steps=10", "most_unreadable=3"])
+    recipe = load_recipe(GOLDEN, "tiny", ["global_batch=100", "steps=10", "most_unreadable=3"])
 
     with pytest.raises(UserError, match="more than 3 images cannot be read"):
         pretrain(recipe, folder, tmp_path, seed=0, progress=lambda *_: None, device="cpu")

@@ -223,7 +223,7 @@ def test_pretraining_on_a_raw_cache_says_so_in_its_checkpoint(tmp_path: Path) ->
     cache, losses = tmp_path / "cache", []
     stage(fill(tmp_path / "images", count=20, width=80, height=60), cache, "raw", short_side=40)
     for augment in ("host", "device"):
-        recipe = load_recipe(GOLDEN, "tiny", ["max_steps=6", f"augment={augment}"])
+        recipe = load_recipe(GOLDEN, "tiny", ["steps=6", f"augment={augment}"])
         done = pretrain(recipe, cache, tmp_path / augment, seed=0, progress=lambda *_: None, device="cpu")
         losses.append(done.metrics["loss"])
         config = (done.checkpoint / "config.json").read_text()

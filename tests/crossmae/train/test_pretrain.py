@@ -16,7 +16,7 @@ from crossmae.run.progress import ProgressFile
 from crossmae.run.stop import EXIT_RESUME
 from crossmae.weights.checkpoint import load_checkpoint
 
-SMALL = ["global_batch=8", "max_steps=6", "log_every=2", "checkpoint_every=3"]
+SMALL = ["global_batch=8", "steps=6", "log_every=2", "checkpoint_every=3"]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_a_run_leaves_a_checkpoint_a_log_and_curves_and_a_second_start_has_nothi
         (["demo_cross"], "no recipe 'demo_cross'; known recipes: crossmae15_400ep"),
         (["demo_mae", "model.depht=3"], "recipe demo_mae has no value 'model.depht'"),
         (["demo_mae", "model.decoder=both"], "decoder must be"),
-        (["demo_mae", "max_steps=many"], "max_steps is 'many', not int | None"),
+        (["demo_mae", "steps=many"], "steps is 'many', not int | None"),
         (["demo_mae", "base_lr=[1.0e-3]"], "base_lr is [0.001], not float"),
         (["demo_mae", "precision=fp16"], "precision is 'fp16', not"),
         (["demo_mae", "--data", "gone"], "no images at"),
@@ -99,7 +99,7 @@ def test_a_mistake_is_one_line(
 
 
 def test_sigterm_ends_with_the_resume_code_and_another_recipe_is_then_refused(data: Path, tmp_path: Path) -> None:
-    long = command("demo_mae", data, tmp_path, "max_steps=100000")
+    long = command("demo_mae", data, tmp_path, "steps=100000")
     process = subprocess.Popen(long, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True)
     try:
         while not (tmp_path / "progress.jsonl").exists():
@@ -112,7 +112,7 @@ def test_sigterm_ends_with_the_resume_code_and_another_recipe_is_then_refused(da
 
     assert process.returncode == EXIT_RESUME
     assert errors.splitlines()[-1].startswith("crossmae: stopped after update")
-    changed = run(command("demo_mae", data, tmp_path, "max_steps=100000", "weight_decay=0.1"))
+    changed = run(command("demo_mae", data, tmp_path, "steps=100000", "weight_decay=0.1"))
     assert changed.returncode == 1
     assert "protocol.weight_decay 0.05 -> 0.1" in changed.stderr
     assert json.loads((tmp_path / "state" / "identity.json").read_text())["protocol"]["weight_decay"] == 0.05

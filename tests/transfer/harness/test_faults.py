@@ -99,7 +99,7 @@ def test_killed_worker_of_a_data_loader_is_retried(bench):
     images.mkdir()
     for index in range(256):
         Image.effect_noise((64, 64), 50).convert("RGB").save(images / f"{index}.png")
-    changes = ["max_steps=150", "warmup_steps=5", "per_device_batch=32", "workers=1", "in_memory=false", "log_every=1"]
+    changes = ["steps=150", "warmup_steps=5", "per_device_batch=32", "workers=1", "in_memory=false", "log_every=1"]
     content = bench.suite_content({"summing": "quick"}, pretrain=[*changes, "checkpoint_every=5"])
     content["backbones"]["ours"] = {"pretrain": "demo_crossmae", "tasks": []}
     bench.write_suite(content)

@@ -63,7 +63,7 @@ def test_only_the_protocol_is_part_of_the_identity():
 
 def test_changed_pretraining_is_another_backbone_for_every_task():
     suite = load_suite("demo")
-    before, after = identities(suite), identities(suite.override("pretrain", "max_steps=7"))
+    before, after = identities(suite), identities(suite.override("pretrain", "steps=7"))
     assert all(before[key] == after[key] for key in before if key[1] == "random")
     assert all(before[key] != after[key] for key in before if key[1] != "random")
 
