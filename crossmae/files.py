@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
+
+T = TypeVar("T")
 
 DATA_VARIABLE = "CROSSMAE_DATA"
 """Environment variable that names the folder of all data sets; ``data`` in the working folder without it."""
@@ -18,21 +20,25 @@ def data_folder() -> Path:
     return Path(os.environ.get(DATA_VARIABLE, "data"))
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Lets ``write`` fill a temporary file beside ``path``, which takes its place once its content is on the disk.
+def write_atomically(path: Path, write: Callable[[Path], T]) -> T:
+    """Lets ``write`` fill a temporary file next to ``path``, which takes its place once its content is on the disk.
 
     A kill or a full disk leaves the former file as it was.
 
     Args:
         write: is called with the temporary file's path.
+
+    Returns:
+        What ``write`` returned.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
-        write(part)
+        result = write(part)
         with part.open("rb") as written:
             os.fsync(written.fileno())
         part.replace(path)
+        return result
     finally:
         part.unlink(missing_ok=True)
 
@@ -40,6 +46,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def write_text(text: str, path: Path) -> None:
     """Writes a text file, complete or not at all."""
     write_atomically(path, lambda part: part.write_text(text))
+
+
+def write_bytes(content: bytes, path: Path) -> None:
+    """Writes a file, complete or not at all."""
+    write_atomically(path, lambda part: part.write_bytes(content))
 
 
 def write_json(content: Any, path: Path) -> None:

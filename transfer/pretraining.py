@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.data.demo.write import write_unlabelled
-from crossmae.data.images import Images, open_images
+from crossmae.data.images import Images
+from crossmae.data.open import open_images
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from crossmae.run.rank import is_main

@@ -15,8 +15,9 @@ from torchvision.transforms.functional import InterpolationMode, hflip, pil_to_t
 from benchmarks.loader.compare import DATA, prepare
 from benchmarks.loader.paths import VIEWS
 from crossmae.data.device import BoxSamples, make_views
-from crossmae.data.images import ImageFiles, open_images
+from crossmae.data.images import ImageFiles
 from crossmae.data.keyed import SampleKey
+from crossmae.data.open import open_images
 from crossmae.data.pretraining import ImageSamples
 
 KEYS = [SampleKey(0, 251 * place) for place in range(8)]

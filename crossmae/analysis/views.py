@@ -10,8 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from crossmae.data.decode import UnreadableImage, read_rgb
-from crossmae.data.images import Images, Source, open_images
+from crossmae.data.images import Images, Source
 from crossmae.data.keyed import SampleKey, uniform
+from crossmae.data.open import open_images
 from crossmae.errors import UserError
 from crossmae.model.config import MAEConfig
 from crossmae.model.masking import random_ids

@@ -56,7 +56,7 @@ def stage(
 def check_data(data: Source, processes: Processes = None) -> None:
     """Lists the images that cannot be read, and the damaged files of a cache; exit code 1 if there are any."""
     from crossmae.data.check import check_cache, check_images
-    from crossmae.data.images import open_images
+    from crossmae.data.open import open_images
     from crossmae.data.staging.cache import find_cache
 
     if find_cache(data):

@@ -1,7 +1,8 @@
-"""Where images lie: a folder with or without class folders, a list of files, tar shards, or a staged cache of these."""
+"""Images as they were published: a folder with or without class folders, a list of files, or tar shards."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,11 @@ from crossmae.data.names import Names
 from crossmae.errors import UserError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+
+_HEADER = 512
+"""Bytes of a tar member before its content."""
+_MOST_OPEN = 256
+"""Shards that a process holds open."""
 
 Source = Path | bytes | NDArray[np.uint8]
 """An image: a file, a file's content, or upright pixels (height, width, 3)."""
@@ -70,48 +76,76 @@ class ImageFiles:
         return self._names.fingerprint
 
 
-def open_images(path: Path, split: str = "train") -> Images:
-    """The images at ``path``: a folder, a folder of tar shards, a text file with one path per line, or their cache.
+class ShardedImages:
+    """The images of WebDataset shards, whatever else the samples hold.
 
-    Of a folder that has a folder ``split``, that is taken. It is searched at any depth, in the order of the paths;
-    class folders make no difference. Paths in a list are absolute or relative to the list's folder. The shards of a
-    folder are its ``*.tar`` files, in the order of their names.
+    The shards are indexed by the webdataset library when they are opened; afterwards one read fetches one image, so
+    that an epoch's order is drawn over all of them and a resume finds its place at once.
+    """
+
+    deviations: tuple[str, ...] = ()
+
+    def __init__(self, shards: Sequence[Path]) -> None:
+        self._shards = list(shards)
+        members = [(number, *member) for number, shard in enumerate(shards) for member in _members(shard)]
+        self._names = Names(f"{self._shards[number].name}/{name}" for number, name, _, _ in members)
+        self._places = np.array([(number, offset, size) for number, _, offset, size in members]).reshape(-1, 3)
+        self._open = lru_cache(maxsize=_MOST_OPEN)(lambda number: open(self._shards[number], "rb"))
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def name(self, index: int) -> str:
+        """Path of the shard and name within it."""
+        return str(self._shards[0].parent / self._names[index])
+
+    def relative(self, index: int) -> str:
+        """Shard and name within the shard."""
+        return self._names[index]
+
+    def read(self, index: int) -> bytes:
+        """The encoded image."""
+        number, offset, size = (int(value) for value in self._places[index])
+        # Data-loading processes share the file's position: read by offset.
+        return os.pread(self._open(number).fileno(), size, offset + _HEADER)
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits of the names and their order."""
+        return self._names.fingerprint
+
+
+def open_published(path: Path, split: str = "train") -> tuple[str, Images]:
+    """The layout (``folder``, ``list`` or ``shards``) of what lies at ``path``, and its images; see ``open_images``.
 
     Raises:
         UserError: nothing there, or no image.
     """
-    from crossmae.data.staging.cache import find_cache, open_cache
+    if path.is_file():
+        lines = path.read_text().splitlines()
+        return "list", require_images(ImageFiles(path.parent, (line.strip() for line in lines if line.strip())), path)
+    if not path.is_dir():
+        raise UserError(f"no images at {path}", "give an image folder, a list of files or a folder of tar shards")
+    root = path / split if (path / split).is_dir() else path
+    if shards := sorted(root.glob("*.tar")):
+        return "shards", require_images(ShardedImages(shards), path)
+    return "folder", require_images(files_below(root), path)
 
-    if found := find_cache(path):
-        images: Images = open_cache(found[0]).opened(found[1], split)
-    else:
-        _, images = _open(path, path / split if (path / split).is_dir() else path)
-    return _some(images, path)
+
+def files_below(root: Path) -> ImageFiles:
+    """The image files in ``root`` at any depth, in the order of their paths."""
+    return ImageFiles(root, sorted(_walk(root)))
 
 
-def open_whole(path: Path) -> tuple[str, Images]:
-    """What is to be staged from ``path``: its layout (``folder``, ``list`` or ``shards``), and all images.
+def require_images(images: Images, path: Path) -> Images:
+    """``images``, those of ``path``, if there are any.
 
     Raises:
-        UserError: as ``open_images``; also a cache.
+        UserError: there is none.
     """
-    from crossmae.data.staging.cache import find_cache
-
-    if find_cache(path):
-        raise UserError(f"{path} is a cache already; stage from the data set itself")
-    # Archives may lie beside what was unpacked from them: image files come first, whatever else is there.
-    if path.is_dir() and len(files := ImageFiles(path, sorted(_walk(path)))):
-        return "folder", files
-    layout, images = _open(path, path / "train" if (path / "train").is_dir() else path)
-    return layout, _some(images, path)
-
-
-def open_listed(root: Path, files: Sequence[str]) -> Images:
-    """The images ``files``, named relative to ``root``: a folder, or a cache or a place within one."""
-    from crossmae.data.staging.cache import find_cache, open_cache
-
-    found = find_cache(root)
-    return open_cache(found[0]).listed(root, files) if found else ImageFiles(root, files)
+    if not len(images):
+        raise UserError(f"{path} holds no image", f"image files end in {' '.join(sorted(SUFFIXES))}")
+    return images
 
 
 def is_image(name: str) -> bool:
@@ -120,26 +154,17 @@ def is_image(name: str) -> bool:
     return suffix.lower() in SUFFIXES and not stem.startswith(".")
 
 
-def _some(images: Images, path: Path) -> Images:
-    if not len(images):
-        raise UserError(f"{path} holds no image; image files end in {' '.join(sorted(SUFFIXES))}")
-    return images
-
-
-def _open(path: Path, root: Path) -> tuple[str, Images]:
-    if path.is_file():
-        lines = path.read_text().splitlines()
-        return "list", ImageFiles(path.parent, (line.strip() for line in lines if line.strip()))
-    if not path.is_dir():
-        raise UserError(f"no images at {path}; give an image folder, a list of files or a folder of tar shards")
-    if shards := sorted(root.glob("*.tar")):
-        from crossmae.data.shards import ShardedImages
-
-        return "shards", ShardedImages(shards)
-    return "folder", ImageFiles(root, sorted(_walk(root)))
-
-
 def _walk(root: Path) -> Iterator[str]:
     for folder, _, files in os.walk(root, followlinks=True):
         inner = os.path.relpath(folder, root)
         yield from (file if inner == "." else f"{inner}/{file}" for file in files if is_image(file))
+
+
+def _members(shard: Path) -> list[tuple[str, int, int]]:
+    from wids.wids_mmtar import MMIndexedTar
+
+    index = MMIndexedTar(str(shard), verbose=False)
+    try:
+        return [member for member in index.by_index if is_image(member[0])]
+    finally:
+        index.close()

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from crossmae.data.demo.write import write_unlabelled
-from crossmae.data.images import Images, open_images
+from crossmae.data.images import Images
+from crossmae.data.open import open_images
 from crossmae.data.staging.cache import holds_pixels
 from crossmae.errors import UserError
 from crossmae.files import data_folder

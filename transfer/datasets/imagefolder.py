@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from crossmae.data.folders import entries, is_folder
+from crossmae.data.images import is_image
+from crossmae.data.open import entries, is_folder
 from crossmae.errors import UserError
-from transfer.datasets.labelled import LabelledImages, is_image
+from transfer.datasets.labelled import LabelledImages
 from transfer.datasets.reader import Reader, Size
 
 _SORTING = (

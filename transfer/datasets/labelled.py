@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmae.data.folders import entries
-from crossmae.data.images import Images, open_listed
-
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+from crossmae.data.images import Images
+from crossmae.data.open import entries, open_listed
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,3 @@ class LabelledImages:
             for folder, listed in sorted(folders.items())
             for name in sorted(set(listed).difference(*entries(self.root / folder)))
         ]
-
-
-def is_image(name: str) -> bool:
-    """Whether a file name is an image's; hidden files (``._x.JPEG`` of some archives) are not."""
-    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES

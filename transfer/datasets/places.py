@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossmae.data.folders import is_folder
+from crossmae.data.open import is_folder
 from crossmae.errors import UserError
 from transfer.datasets.imagefolder import ImageFolder
 from transfer.datasets.labelled import LabelledImages

@@ -46,9 +46,9 @@ class Cache:
         return len(self._range(inner)) > 0
 
     def _below(self, inner: str) -> "StagedImages":
-        chosen = self._range(inner)
-        names = Names(self.names[number].removeprefix(f"{inner}/") for number in chosen) if inner else self.names
-        return StagedImages(self, self.folder / inner, chosen, names)
+        numbers = self._range(inner)
+        names = Names(self.names[number].removeprefix(f"{inner}/") for number in numbers) if inner else self.names
+        return StagedImages(self, self.folder / inner, numbers, names)
 
     def _range(self, inner: str) -> range:
         if not inner:
@@ -62,8 +62,8 @@ class Cache:
         """The images ``files``, named relative to ``root`` in the cache; those that are not there cannot be read."""
         inner = root.relative_to(self.folder)
         number_of = {self.names[number]: number for number in range(len(self.names))}
-        chosen = np.array([number_of.get(str(inner / file), -1) for file in files], np.int64)
-        return StagedImages(self, root, chosen, Names(files))
+        numbers = np.array([number_of.get(str(inner / file), -1) for file in files], np.int64)
+        return StagedImages(self, root, numbers, Names(files))
 
     def entries(self, inner: str) -> tuple[list[str], list[str]]:
         """Names of the folders and of the image files in folder ``inner`` of the source ("" for the source itself)."""
@@ -87,9 +87,9 @@ class Cache:
 class StagedImages:
     """Some images of a cache in some order."""
 
-    def __init__(self, cache: Cache, root: Path, chosen: Sequence[int] | NDArray[np.int64], names: Names) -> None:
+    def __init__(self, cache: Cache, root: Path, numbers: Sequence[int] | NDArray[np.int64], names: Names) -> None:
         self.cache, self.root = cache, root
-        self._chosen, self._names = chosen, names
+        self._numbers, self._names = numbers, names
 
     def __len__(self) -> int:
         return len(self._names)
@@ -104,7 +104,7 @@ class StagedImages:
 
     def read(self, index: int) -> bytes | NDArray[np.uint8]:
         """The image file, or its pixels; no bytes if there is nothing to read."""
-        number = int(self._chosen[index])
+        number = int(self._numbers[index])
         return self.cache.read(number) if number >= 0 else b""
 
     @property
@@ -114,7 +114,7 @@ class StagedImages:
 
     @property
     def fingerprint(self) -> str:
-        """That of the source if every image is as it was there."""
+        """Fingerprint of the source if every image is as it was there."""
         if not self.deviations:
             return self._names.fingerprint
         text = f"{self._names.fingerprint} {self.cache.plan} {self.cache.manifest.index}"
@@ -137,7 +137,7 @@ def find_cache(path: Path) -> tuple[Path, str] | None:
             inner = path.relative_to(folder)
             return folder, "" if inner == Path() else str(inner)
     if (path / PLAN).is_file():
-        raise UserError(f"staging of {path} was not finished; start the same command again, or delete the folder")
+        raise UserError(f"staging of {path} was not finished", "start the same command again, or delete the folder")
     return None
 
 

@@ -1,6 +1,7 @@
-"""What one image becomes in a cache."""
+"""What one image becomes in a cache, and how large that makes the cache."""
 
 import io
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -8,13 +9,17 @@ from typing import Literal
 import numpy as np
 from PIL import ExifTags, Image
 
-from crossmae.data.decode import read_file, read_rgb
-from crossmae.data.images import Source
+from crossmae.data.decode import UnreadableImage, read_file, read_rgb
+from crossmae.data.images import Images, Source
+from crossmae.errors import UserError
 
 FormName = Literal["jpeg", "raw"]
 SHORT_SIDES: dict[FormName, int] = {"jpeg": 400, "raw": 256}
 QUALITY = 90
-"""Of re-encoded JPEGs, with 4:2:0 subsampling."""
+"""JPEG quality of re-encoded images, with 4:2:0 subsampling."""
+_LOOKED_AT = 100
+_MARGIN = 1.1
+"""For what the images that were looked at do not show."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Entry:
     """An image file, or pixels in rows of RGB."""
     height: int
     width: int
-    """Of pixels; 0 x 0 for a file."""
+    """Size of pixels; 0 x 0 for a file."""
     changed: bool
     """Whether it was made smaller."""
 
@@ -77,10 +82,47 @@ class Form:
         return image.resize(size, Image.Resampling.BICUBIC)
 
 
+def expected_bytes(images: Images, form: Form) -> int:
+    """Size of all images in ``form``, judged by some that are spread evenly over them."""
+    looked_at = np.unique(np.linspace(0, len(images) - 1, min(_LOOKED_AT, len(images))).astype(int))
+    sizes = [_size(images, int(index), form) for index in looked_at]
+    return int(sum(sizes) / len(sizes) * len(images))
+
+
+def require_space(images: Images, form: Form, folder: Path, share: float) -> None:
+    """Refuses to start what the disk cannot hold.
+
+    Args:
+        share: of the images that remain to be written.
+
+    Raises:
+        UserError: the disk is too small; the line says by how much.
+    """
+    needed = int(expected_bytes(images, form) * share * _MARGIN)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"staging {len(images):,} images as {form.name} takes about {_gigabytes(needed)}, and {folder} has "
+            f"{_gigabytes(free)} free",
+            "choose another folder, another form or a smaller --short-side",
+        )
+
+
 def _orientation(content: bytes) -> Image.Exif:
-    """Which way is up, and nothing else: readers differ in whether they heed it."""
+    """Which way is up, and nothing else: some readers follow it and others do not."""
     kept = Image.Exif()
     with Image.open(io.BytesIO(content)) as image:
         if ExifTags.Base.Orientation in (exif := image.getexif()):
             kept[ExifTags.Base.Orientation] = exif[ExifTags.Base.Orientation]
     return kept
+
+
+def _size(images: Images, index: int, form: Form) -> int:
+    try:
+        return len(form.convert(images.read(index)).content)
+    except UnreadableImage:
+        return 0
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e8 else f"{count / 1e6:,.2f} MB"

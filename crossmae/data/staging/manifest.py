@@ -1,33 +1,33 @@
 """What is to be staged, and what a finished cache says of itself."""
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossmae.data.staging.forms import Form, FormName
-from crossmae.errors import UserError
+from crossmae.errors import UserError, one_line
+from crossmae.files import write_json
+from crossmae.parsing import Count, Strict, parse_json
 
 MANIFEST, PLAN = "crossmae-cache.json", "crossmae-staging.json"
 INDEX, NAMES, UNREADABLE = "index.npy", "names", "unreadable.txt"
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What decides a cache's content; staging goes on in a folder that holds the same plan."""
+class Plan(Strict):
+    """What decides a cache's content; staging resumes in a folder that holds the same plan."""
 
     layout: str
-    """``folder``, ``list`` or ``shards``: of the source."""
+    """Layout of the source: ``folder``, ``list`` or ``shards``."""
     source: str
     """Fingerprint of the source's names and their order."""
     images: int
     form: FormName
-    short_side: int
-    per_part: int
+    short_side: Count
+    per_part: Count
 
     @property
     def parts(self) -> int:
@@ -44,7 +44,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class Manifest(Strict):
     """A finished cache."""
 
     plan: Plan
@@ -54,28 +54,21 @@ class Manifest:
     index: str
     """Digest of the index and the names."""
     parts: tuple[tuple[int, str], ...]
-    """Bytes and SHA-256 of each."""
+    """Bytes and SHA-256 of each part."""
 
     @property
     def bytes(self) -> int:
-        """Of all parts."""
+        """Size of all parts."""
         return sum(size for size, _ in self.parts)
 
     def write(self, folder: Path) -> None:
         """Makes the cache in ``folder`` a finished one."""
-        write_whole(folder / MANIFEST, json.dumps(asdict(self)).encode())
+        write_json(asdict(self), folder / MANIFEST)
 
 
 def part_path(folder: Path, part: int) -> Path:
     """Where the images of ``part`` lie."""
     return folder / f"{part:06d}.bin"
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -85,12 +78,10 @@ def read_manifest(folder: Path) -> Manifest:
         UserError: it is damaged or not whole.
     """
     try:
-        content: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-        parts = tuple((int(size), str(digest)) for size, digest in content["parts"])
-        manifest = Manifest(**{**content, "plan": Plan(**content["plan"]), "parts": parts})
+        manifest = parse_json(Manifest, (folder / MANIFEST).read_bytes(), MANIFEST)
         digest = index_digest(folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(folder, " ".join(str(error).split())) from error
+    except (OSError, UserError) as error:
+        raise _damaged(folder, one_line(error)) from error
     for number, (size, _) in enumerate(manifest.parts):
         path = part_path(folder, number)
         if not path.is_file() or path.stat().st_size != size:
@@ -101,7 +92,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def index_digest(folder: Path) -> str:
-    """Of the index and the names."""
+    """SHA-256 of the index and the names."""
     digest = hashlib.sha256()
     for name in (INDEX, NAMES):
         digest.update((folder / name).read_bytes())
@@ -121,4 +112,4 @@ def read_index(folder: Path) -> NDArray[np.int64]:
 
 
 def _damaged(folder: Path, what: str) -> UserError:
-    return UserError(f"the cache {folder} is damaged: {what}; delete the folder and stage it again")
+    return UserError(f"the cache {folder} is damaged: {what}", "delete the folder and stage it again")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from crossmae.data.check import check_images
 from crossmae.data.decode import UnreadableImage, read_rgb
-from crossmae.data.images import open_images
+from crossmae.data.open import open_images
 from crossmae.errors import UserError
 from crossmae.pretraining.run import pretrain
 from crossmae.recipe import load_recipe

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from crossmae.data.decode import read_rgb
-from crossmae.data.images import open_images
 from crossmae.data.keyed import SampleKey
+from crossmae.data.open import open_images
 from crossmae.data.pretraining import ImageSamples, MemorySamples, Views
 from crossmae.errors import UserError
 

@@ -18,8 +18,8 @@ from PIL import Image
 
 from crossmae.commands import data as commands
 from crossmae.data.decode import read_rgb
-from crossmae.data.images import open_images
 from crossmae.data.keyed import SampleKey
+from crossmae.data.open import open_images
 from crossmae.data.pretraining import ImageSamples, Views
 from crossmae.data.staging.forms import Form
 from crossmae.data.staging.manifest import Manifest

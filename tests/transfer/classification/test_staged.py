@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from crossmae.backbone import Backbone
-from crossmae.data.images import open_images
 from crossmae.data.keyed import SampleKey
+from crossmae.data.open import open_images
 from crossmae.data.staging.forms import Form
 from crossmae.data.staging.stage import Staging
 from crossmae.recipe import Recipe
