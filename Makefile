@@ -23,7 +23,7 @@ demo-seeds: setup
 
 # The README's picture: the first screen of the demo's report in a browser (Debian's chromium-driver).
 picture: setup
-	$(BIN)/python -m tests.results.report.browser runs/demo/report.html docs/images/report.png
+	$(BIN)/python -m tests.support.browser runs/demo/report.html docs/images/report.png
 
 test: lint test-fast
 

@@ -14,7 +14,7 @@ import typer
 
 from crossmae.cli import app as crossmae
 from tests.docs.pages import PAGES, ROOT, blocks, inline_commands
-from tests.results.conftest import RunFolder
+from tests.support.runs import RunFolder
 from transfer.cli import app as transfer
 from transfer.cli import run_all
 

@@ -7,7 +7,7 @@ import pytest
 
 from results.compare import CompareError, Comparison, Verdict, compare, sentence
 from results.runs import Runs, StoredRecord
-from tests.results.conftest import RunFolder, make_record
+from tests.support.runs import RunFolder, make_record
 
 
 def pairs(differences: list[float], base: list[float] | None = None) -> Runs:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from results.tables.write import write_tables
-from tests.results.conftest import RunFolder
+from tests.support.runs import RunFolder
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -8,7 +8,7 @@ import pytest
 
 from results.tables.spec import table_names
 from results.tables.write import write_tables
-from tests.results.conftest import RunFolder
+from tests.support.runs import RunFolder
 
 pytestmark = [
     pytest.mark.slow,

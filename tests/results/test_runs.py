@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from results.runs import Planned, StoredRecord, Unfinished, find_runs, frame, measured_on
-from tests.results.conftest import RunFolder, make_record
+from tests.support.runs import RunFolder, make_record
 
 
 def test_failed_and_interrupted_runs_are_told_apart(made: RunFolder) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.results.conftest import make_record
+from tests.support.runs import make_record
 
 TASKS = {"imagenet_finetune": "top1", "inat19": "top1", "places365": "top1", "coco_vitdet": "box_ap", "psnr": "psnr"}
 PROGRAM = """

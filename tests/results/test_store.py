@@ -9,7 +9,7 @@ import pytest
 
 from results.record import Attempt, Record, RecordError
 from results.store import read_attempts, read_record, write_attempt, write_record
-from tests.results.conftest import make_record
+from tests.support.runs import make_record
 
 RECORD = make_record("imagenet_finetune", "mae", 0, {"top1": 83.25})
 

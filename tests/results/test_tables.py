@@ -13,7 +13,7 @@ from results.tables.published import PublishedError, all_numbers
 from results.tables.spec import TableError, load_table, table_names
 from results.tables.table import Table
 from results.tables.write import fill_tables, write_tables
-from tests.results.conftest import RunFolder
+from tests.support.runs import RunFolder
 
 PAPER = [
     *(f"table{n}" for n in (1, 2, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15, 16, 17, 18)),

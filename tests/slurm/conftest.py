@@ -1,28 +1,15 @@
 """A cluster for the whole session, and the bench of the local tests with jobs instead of processes."""
 
-import importlib.util
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import yaml
 
+from tests.support.bench import Bench
+from tests.support.cluster import NODES, Cluster, slurm
+
 HERE = Path(__file__).parent
-
-
-def _load(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-cluster_module = _load("slurm_cluster", HERE / "cluster.py")
-bench_module = _load("harness_bench", HERE.parent / "transfer" / "harness" / "conftest.py")
-
 PROFILE = {
     "partition": "main",
     "minutes": 5,
@@ -41,20 +28,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator["cluster_module.Cluster"]:
-    with cluster_module.slurm(tmp_path_factory.mktemp("slurm")) as running:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with slurm(tmp_path_factory.mktemp("slurm")) as running:
         yield running
 
 
 @pytest.fixture
-def bench(cluster, tmp_path, monkeypatch) -> Iterator["bench_module.Bench"]:
+def bench(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])
     (tmp_path / "profile.yaml").write_text(yaml.safe_dump(PROFILE))
-    for name in cluster_module.NODES:
+    for name in NODES:
         if name not in cluster.nodes:
             cluster.start_node(name)
     cluster.wait_for_nodes()
-    bench = bench_module.Bench(tmp_path, options=("--launcher", "slurm", "--profile", "profile.yaml"))
+    bench = Bench(tmp_path, options=("--launcher", "slurm", "--profile", "profile.yaml"))
     yield bench
     bench.end()
     cluster.call("scancel", "--user=root")

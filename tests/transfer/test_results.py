@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from crossmae.errors import UserError
-from tests.results.conftest import RunFolder
+from tests.support.runs import RunFolder
 from transfer.cli import app
 
 

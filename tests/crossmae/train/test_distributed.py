@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-import toy
+
+from tests.support import toy
 
 SCRIPT = Path(toy.__file__)
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-import toy
 
 from crossmae.errors import UserError
 from crossmae.train.checkpoint.state_file import states
 from crossmae.train.data.sampler import SampleStream
+from tests.support import toy
 
 POISONED = 7
 FIRST_BAD = next(

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
-import toy
 
 from crossmae.train.data.sampler import SampleStream
+from tests.support import toy
 
 OPTIONS = ("steps=1000", "checkpoint_every=25", "width=4000", "log_every=10")
 Moment = Callable[[Path], Callable[[], bool]]

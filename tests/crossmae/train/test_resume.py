@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-import toy
-from toy import Interrupted
 
 from crossmae.errors import UserError
 from crossmae.run.stop import Stopped
+from tests.support import toy
+from tests.support.toy import Interrupted
 
-SCRIPT = Path(__file__).with_name("toy.py")
+SCRIPT = Path(toy.__file__)
 
 
 def crash() -> None:

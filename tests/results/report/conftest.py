@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from tests.results.conftest import RunFolder
+from tests.support.runs import RunFolder
 
 
 @pytest.fixture

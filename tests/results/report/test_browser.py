@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from results.report import write_report
-from tests.results.conftest import RunFolder
-from tests.results.report.browser import CHROMEDRIVER, visit
+from tests.support.browser import CHROMEDRIVER, visit
+from tests.support.runs import RunFolder
 
 pytestmark = [
     pytest.mark.slow,

@@ -12,7 +12,7 @@ from results.report.curves import read_curves
 from results.report.pictures import read_pictures
 from results.report.summary import summarise
 from results.tables.spec import load_table
-from tests.results.conftest import RunFolder
+from tests.support.runs import RunFolder
 
 
 class Loads(HTMLParser):

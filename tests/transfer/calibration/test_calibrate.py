@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from crossmae.errors import UserError
-from tests.transfer.harness.conftest import TASKS
+from tests.support.bench import TASKS
 from transfer.calibration.registry import BUILT_IN, Released, load_registry
 from transfer.harness.plan.tasks import load_specs, recipe_of
 

@@ -14,7 +14,7 @@ from torch import nn
 from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
-from tests.transfer.classification.conftest import save_image
+from tests.support.labelled_images import save_image
 from transfer.classification.job import make_job
 from transfer.datasets import READERS
 from transfer.task import Context

@@ -7,7 +7,7 @@ import pytest
 
 from crossmae.data.decode import read_rgb
 from crossmae.data.demo.scenes import SceneSource
-from tests.transfer.classification.conftest import task
+from tests.support.labelled_images import task
 from transfer.classification import demo
 from transfer.datasets import READERS
 from transfer.datasets.reader import Size

@@ -22,7 +22,7 @@ from transfer.datasets import READERS
 from transfer.datasets.reader import Size
 from transfer.task import Context
 
-SCRIPT = Path(__file__).with_name("train_in_processes.py")
+SCRIPT = Path(__file__).parents[2] / "support" / "torchrun" / "train_classifier.py"
 FINETUNE = {"method": "finetune", "image_size": 64, "steps": 8, "global_batch": 16, "base_lr": 0.01, "drop_path": 0.2}
 LINEAR = {"method": "linear", "image_size": 64, "steps": 8, "global_batch": 16, "base_lr": 10.0}
 

@@ -8,7 +8,7 @@ import pytest
 
 from crossmae.data.decode import read_rgb
 from crossmae.errors import UserError
-from tests.transfer.classification.conftest import save_image, task, write_json
+from tests.support.labelled_images import save_image, task, write_json
 from transfer.datasets import READERS
 from transfer.datasets.reader import Size
 

@@ -11,7 +11,7 @@ from crossmae.data.open import open_images
 from crossmae.data.staging.forms import Form
 from crossmae.data.staging.stage import Staging
 from crossmae.recipe import Recipe
-from tests.transfer.classification.conftest import save_image, task
+from tests.support.labelled_images import save_image, task
 from transfer.classification.augment import evaluation_transform
 from transfer.classification.images import EvaluationImages, TrainImages
 from transfer.datasets import READERS

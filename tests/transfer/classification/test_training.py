@@ -25,7 +25,7 @@ from crossmae.errors import UserError
 from crossmae.recipe import Recipe, load_recipe
 from crossmae.run.stop import Stopped
 from crossmae.train.checkpoint.state_file import states
-from tests.transfer.classification.conftest import task
+from tests.support.labelled_images import task
 from transfer.classification import demo
 from transfer.classification.accuracy import label_rank, top_k
 from transfer.classification.augment import Augmentation, evaluation_transform

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.transfer.classification.conftest import task, write_json
+from tests.support.labelled_images import task, write_json
 from transfer.classification.images import read_rgb
 from transfer.datasets import READERS
 from transfer.datasets.reader import Size

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.results.conftest import RunFolder
+from tests.support.runs import RunFolder
 from transfer.harness.benchmark import collect
 from transfer.harness.plan.suite import Suite
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from crossmae.data.demo.scenes import SceneSource
-from tests.transfer.interruptions.interrupting import Bench
+from tests.support.interrupting import Bench
 from transfer.classification import demo as classification
 from transfer.datasets.reader import Size
 

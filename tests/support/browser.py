@@ -1,6 +1,6 @@
 """A headless Chromium, told what to do by chromedriver's plain HTTP interface (W3C WebDriver).
 
-As a program it takes a picture of a page's first screen: ``python -m tests.results.report.browser PAGE PICTURE``.
+As a program it takes a picture of a page's first screen: ``python -m tests.support.browser PAGE PICTURE``.
 """
 
 import base64

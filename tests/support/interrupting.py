@@ -1,6 +1,6 @@
 """Runs of ``run_all`` that something happens to. As a program, on the demo's own data and recipes:
 
-    python -m tests.transfer.interruptions.interrupting FOLDER BACKBONE DATA TASK [KEY=VALUE ...]
+    python -m tests.support.interrupting FOLDER BACKBONE DATA TASK [KEY=VALUE ...]
 
 BACKBONE is a checkpoint that the demo pretrained, DATA its ``data/demo``. Prints the metrics of an uninterrupted run,
 of one that was killed, one that got SIGTERM and one that got Ctrl-C, each at a random update and started again.

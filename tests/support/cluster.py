@@ -150,9 +150,9 @@ def slurm(folder: Path) -> Iterator[Cluster]:
 def _install() -> None:
     if all(shutil.which(name) for name in ("slurmctld", "slurmd", "sbatch", "munged")):
         return
-    quiet = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
-    subprocess.run(["apt-get", "update", "-qq"], check=True, **quiet)
-    subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *PACKAGES], check=True, **quiet)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for words in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
+        subprocess.run(["apt-get", "-qq", *words], check=True, stdout=subprocess.DEVNULL, env=environment)
 
 
 def _configure(folder: Path) -> None:

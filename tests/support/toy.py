@@ -1,4 +1,4 @@
-"""A run of seconds for the engine's tests, alone or under torchrun: ``python toy.py FOLDER [name=value ...]``.
+"""A run of seconds for the engine's tests; as a program: ``python tests/support/toy.py FOLDER [name=value ...]``.
 
 Draws from every source of randomness that a real workload has: keyed samples, dropout, NumPy in the loss. Appends the
 samples of each micro-batch to ``FOLDER/seen-RANK.txt`` as ``update epoch index`` lines.
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,7 +115,9 @@ def run(toy: Toy, plan: TrainPlan = PLAN, execution: FitExecution = EXECUTION) -
 
 def _main(folder: str, *options: str) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
-    values = {name: float(text) if "." in text else int(text) for name, _, text in (o.partition("=") for o in options)}
+    values: dict[str, Any] = {
+        name: float(text) if "." in text else int(text) for name, _, text in (o.partition("=") for o in options)
+    }
     execution = replace(EXECUTION, **{k: v for k, v in values.items() if hasattr(EXECUTION, k)})
     plan = replace(PLAN, **{k: v for k, v in values.items() if hasattr(PLAN, k)})
     toy = Toy(Path(folder), **{k: v for k, v in values.items() if k in ("delay", "width", "poisoned", "fused")})
