@@ -10,9 +10,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from crossmae.analysis.flops import training_flops
-from crossmae.analysis.matmul import data_sheet_peak
-from crossmae.analysis.speed import IMAGENET
+from crossmae.analysis.cost import training_flops
+from crossmae.analysis.speed import IMAGENET, data_sheet_peak
 from crossmae.model.presets import PRESETS
 from crossmae.pretraining.recipe import settings
 from transfer.harness.plan.plan import Run, make_plan

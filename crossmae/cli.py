@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from crossmae.commands import bench
 from crossmae.commands.analysis import register as register_analysis
 from crossmae.commands.data import register as register_data
 from crossmae.errors import UserError, one_line
@@ -63,7 +62,6 @@ def pretrain(
 
 register_data(app)
 register_analysis(app)
-app.command(epilog=bench.EPILOG)(bench.bench)
 
 
 def _locked(folder: Path) -> AbstractContextManager[None]:

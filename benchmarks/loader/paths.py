@@ -10,10 +10,9 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from crossmae.data.device import BoxSamples
 from crossmae.data.keyed import SampleKey
 from crossmae.data.open import open_images
-from crossmae.data.pretraining import ImageSamples, Views
+from crossmae.data.samples import BoxSamples, ImageSamples, Views
 from crossmae.pretraining.workload import MEAN, STD, normalize
 from crossmae.train.data.sampler import SampleStream
 

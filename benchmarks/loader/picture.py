@@ -14,11 +14,10 @@ from torchvision.transforms.functional import InterpolationMode, hflip, pil_to_t
 
 from benchmarks.loader.compare import DATA, prepare
 from benchmarks.loader.paths import VIEWS
-from crossmae.data.device import BoxSamples, make_views
 from crossmae.data.images import ImageFiles
 from crossmae.data.keyed import SampleKey
 from crossmae.data.open import open_images
-from crossmae.data.pretraining import ImageSamples
+from crossmae.data.samples import BoxSamples, ImageSamples, make_views
 
 KEYS = [SampleKey(0, 251 * place) for place in range(8)]
 

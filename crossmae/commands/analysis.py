@@ -1,5 +1,7 @@
-"""``crossmae reconstruct | attention | psnr | info | export``."""
+"""``crossmae reconstruct | attention | psnr | info | bench | export``."""
 
+import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +14,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from crossmae.analysis.speed import Speed
     from crossmae.model.autoencoder import MaskedAutoencoder
+    from crossmae.train.config import FitExecution
 
 Source = Annotated[str, typer.Argument(help="RUN/checkpoint, a released .pth or .safetensors, or a ViTMAE folder.")]
 Data = Annotated[Path, typer.Option(help="Image folder (its val folder, if it has one) or list of files.")]
@@ -34,6 +38,11 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Examples: crossmae info vit_b16 decoder=self · crossmae info vit_h14 prediction_ratio=0.75")(
         info
     )
+    app.command(
+        epilog="Examples: crossmae bench crossmae25_vit_b16 global_batch=512 · "
+        "crossmae bench demo_crossmae compile=true · "
+        "torchrun --nproc-per-node 8 -m crossmae bench crossmae25_vit_b16"
+    )(bench)
     app.command(epilog="Example: crossmae export runs/b16/checkpoint hf-vit exported/b16")(export)
 
 
@@ -97,17 +106,41 @@ def info(
     options: Annotated[list[str] | None, typer.Argument(help="Values of the model to change, as key=value.")] = None,
 ) -> None:
     """Prints tokens, parameters and forward GFLOPs per image of a model, by part."""
-    from crossmae.analysis.info import info_of
+    from crossmae.analysis.cost import cost_of
     from crossmae.model.presets import preset_config
 
     config = _load(model, options).config if Path(model).exists() else preset_config(model, **_values(options))
-    found = info_of(config)
+    cost = cost_of(config)
     print(f"patches: {config.num_patches}, visible {config.num_visible}, predicted {config.num_predicted}")
-    for name, part in (("encoder", found.encoder), ("decoder", found.decoder)):
+    for name, part in (("encoder", cost.encoder), ("decoder", cost.decoder)):
         print(f"{name} parameters: {part.trainable:,} trainable, {part.fixed:,} fixed")
-    for name, flops in found.flops.items():
+    for name, flops in cost.flops.items():
         print(f"{name} GFLOPs: {flops / 1e9:.3f}")
-    print(f"total GFLOPs: {sum(found.flops.values()) / 1e9:.3f}")
+    print(f"total GFLOPs: {sum(cost.flops.values()) / 1e9:.3f}")
+
+
+def bench(
+    recipe: Annotated[str, typer.Argument(help="A pretraining recipe's name, or the path of a YAML file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Values of the recipe to change, as key=value.")] = None,
+    steps: Annotated[int, typer.Option(help="Updates that are timed.", min=1)] = 20,
+    warmup: Annotated[int, typer.Option(help="Updates before them.", min=1)] = 5,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+) -> None:
+    """Times real training steps on images that lie on the device already: what the model and the optimizer take."""
+    from crossmae.analysis.speed import measure
+    from crossmae.pretraining.recipe import settings
+    from crossmae.pretraining.run import load_pretraining_recipe
+
+    resolved = load_pretraining_recipe(recipe, tuple(overrides or ()))
+    chosen = settings(resolved, seed=0)
+    speed = measure(chosen, steps, warmup, device)
+    if not speed.is_main:
+        return
+    for line in _speed_lines(speed, chosen.execution):
+        print(line)
+    if out is not None:
+        out.write_text(json.dumps({"recipe": resolved.name, **speed.to_dict()}, indent=1) + "\n")
 
 
 def export(
@@ -122,10 +155,27 @@ def export(
     print(f"{form} weights in {destination}")
 
 
-def _load(source: str, options: list[str] | None) -> "MaskedAutoencoder":
-    import crossmae
+def _speed_lines(speed: "Speed", execution: "FitExecution") -> list[str]:
+    lines = [
+        f"{speed.device}, {os.environ.get('OMP_NUM_THREADS', 'all')} threads; {speed.precision}, "
+        f"matmul precision {execution.matmul_precision}, compile {str(execution.compile).lower()}",
+        f"batch: {speed.processes} processes x {speed.accumulation} micro-batches x {speed.micro_batch} images",
+        f"ms per step: {speed.ms_per_step:.1f}",
+        f"images/s: {speed.images_per_second:.1f}",
+        f"minutes per ImageNet epoch: {speed.minutes_per_epoch:.2f}",
+        f"peak memory: {speed.memory_bytes / 2**20:.0f} MB",
+        f"achieved per process: {speed.flops_per_second / 1e12:.3f} TFLOP/s",
+        f"large matrix products: {speed.matmul_flops_per_second / 1e12:.3f} TFLOP/s; share {speed.matmul_share:.1%}",
+    ]
+    if speed.mfu is not None:
+        lines.append(f"MFU (of the data sheet's bf16 peak): {speed.mfu:.1%}")
+    return lines
 
-    return crossmae.load_pretrained(source, **_values(options)).to(_device())
+
+def _load(source: str, options: list[str] | None) -> "MaskedAutoencoder":
+    from crossmae.weights.sources import load_pretrained
+
+    return load_pretrained(source, **_values(options)).to(_device())
 
 
 def _batches(

@@ -3,8 +3,8 @@
 from torch import nn
 
 from crossmae.model.config import MAEConfig
+from crossmae.model.decoder import InterBlockAttention
 from crossmae.model.encoder import PatchEmbed
-from crossmae.model.mixing import InterBlockAttention
 
 
 def initialize(model: nn.Module, config: MAEConfig) -> None:

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossmae.data.device import BoxSamples, make_views
 from crossmae.data.images import Images
-from crossmae.data.pretraining import ImageSamples, MemorySamples, Views
+from crossmae.data.samples import BoxSamples, ImageSamples, MemorySamples, Views, make_views
 from crossmae.errors import UserError
 from crossmae.model.attention import check_backend
 from crossmae.model.autoencoder import MaskedAutoencoder

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmae.data.demo import paste
+from crossmae.data.demo.cutouts import shade, trim, warp
 
 SIDE = 64
 """Width and height of a scene in pixels."""
@@ -48,5 +48,5 @@ class Brush:
         """Gray values (H, W) and colours (H, W, 3) of a turned, tinted cut-out of class ``label``."""
         piece = self.pieces[label, self.integer(0, self.pieces.shape[1] - 1)]
         turn, flip = self.integer(-MAX_TURN, MAX_TURN), self.random.random() < 0.5
-        gray = paste.trim(paste.warp(piece, side, turn, flip))[:SIDE, :SIDE]
-        return gray, paste.shade(gray, self.channels(0.45, 1.0))
+        gray = trim(warp(piece, side, turn, flip))[:SIDE, :SIDE]
+        return gray, shade(gray, self.channels(0.45, 1.0))

@@ -7,8 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from crossmae import MaskedAutoencoder
-from crossmae.analysis.flops import forward_flops
-from crossmae.analysis.info import info_of
+from crossmae.analysis.cost import cost_of, forward_flops
 from crossmae.model.presets import preset_config
 
 
@@ -23,7 +22,7 @@ from crossmae.model.presets import preset_config
     ],
 )
 def test_parameters(preset: str, cross: float, mae: float, cross_decoder: float) -> None:
-    ours, baseline = info_of(preset_config(preset)), info_of(preset_config(preset, decoder="self"))
+    ours, baseline = cost_of(preset_config(preset)), cost_of(preset_config(preset, decoder="self"))
     for info, expected in ((ours, cross), (baseline, mae)):
         parts = (info.encoder, info.decoder)
         assert sum(part.trainable + part.fixed for part in parts) / 1e6 == pytest.approx(expected, abs=0.005)

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from crossmae.analysis.flops import forward_flops
-from crossmae.analysis.matmul import data_sheet_peak, matmul_peak
-from crossmae.analysis.speed import IMAGENET, measure
+from crossmae.analysis.cost import forward_flops
+from crossmae.analysis.speed import IMAGENET, data_sheet_peak, matmul_peak, measure
 from crossmae.cli import main
 from crossmae.pretraining.recipe import settings
 from crossmae.pretraining.run import load_pretraining_recipe

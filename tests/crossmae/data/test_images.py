@@ -9,7 +9,7 @@ from PIL import Image
 from crossmae.data.decode import read_rgb
 from crossmae.data.keyed import SampleKey
 from crossmae.data.open import open_images
-from crossmae.data.pretraining import ImageSamples, MemorySamples, Views
+from crossmae.data.samples import ImageSamples, MemorySamples, Views
 from crossmae.errors import UserError
 
 

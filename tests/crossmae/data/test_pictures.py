@@ -13,11 +13,10 @@ from torchvision.transforms.functional import InterpolationMode, hflip, resized_
 from crossmae.data.crops import Crops
 from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.data.demo.scenes import SceneSource
-from crossmae.data.device import BoxSamples, make_views
 from crossmae.data.keyed import SampleKey
 from crossmae.data.open import open_images
 from crossmae.data.pictures import open_picture
-from crossmae.data.pretraining import ImageSamples, Views
+from crossmae.data.samples import BoxSamples, ImageSamples, Views, make_views
 from crossmae.data.staging.forms import Form
 from crossmae.data.staging.stage import Staging
 

@@ -20,7 +20,7 @@ from crossmae.commands import data as commands
 from crossmae.data.decode import read_rgb
 from crossmae.data.keyed import SampleKey
 from crossmae.data.open import open_images
-from crossmae.data.pretraining import ImageSamples, Views
+from crossmae.data.samples import ImageSamples, Views
 from crossmae.data.staging.forms import Form
 from crossmae.data.staging.manifest import Manifest
 from crossmae.data.staging.stage import Staging

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from crossmae.model.config import MAEConfig
+from crossmae.model.decoder import InterBlockAttention
 from crossmae.model.initialization import initialize
-from crossmae.model.mixing import InterBlockAttention
 
 
 # One draw of the released code had standard deviations of .296 (ViT-B, 13 maps), .228 (L, 25) and .213 (H, 33):

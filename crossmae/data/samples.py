@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from crossmae.data.crops import NUMBERS, Crops, random_crops
-from crossmae.data.decode import UnreadableImage, read_rgb
+from crossmae.data.decode import UnreadableImage, read_pixels, read_rgb
 from crossmae.data.images import Images, Source
 from crossmae.data.keyed import SampleKey, uniform
-from crossmae.data.pictures import Picture, open_picture
-from crossmae.data.resample import BatchResampler
+from crossmae.data.pictures import BatchResampler, Picture, bicubic_weights, open_picture, resample
 from crossmae.errors import UserError
 
 Used = TypeVar("Used")
@@ -121,7 +120,33 @@ def readable(images: Images, index: int, use: Callable[[Source], Used], unreadab
             return use(images.read(candidate % len(images)))
         except UnreadableImage:
             unreadable.append(candidate % len(images))
-    raise UserError(f"none of the {len(images)} images can be read; look at them with crossmae check-data")
+    raise UserError(f"none of the {len(images)} images can be read", "look at them with crossmae check-data")
+
+
+class BoxSamples(Samples):
+    """The boxes of a micro-batch, in the corners of canvases of one size; ``make_views`` makes images of them.
+
+    The host cuts the boxes out of images that are pixels already (a ``raw`` cache), which is a copy of memory; the
+    device resizes, mirrors and normalises a batch at a time. The samples are those of ``ImageSamples``, but for the
+    rounding to 8 bits.
+    """
+
+    def __getitems__(self, keys: Sequence[SampleKey]) -> dict[str, Any]:
+        """With ``canvas`` (N, H, W, 3) uint8 and ``box`` (N, 3): height, width, whether to mirror."""
+        unreadable: list[int] = []
+        pixels = [readable(self.images, key.index, read_pixels, unreadable) for key in keys]
+        crops = self.views.crops(keys, [(image.shape[1], image.shape[0]) for image in pixels])
+        canvas = np.empty((len(keys), int(crops.height.max()), int(crops.width.max()), 3), np.uint8)
+        for place, image in enumerate(pixels):
+            left, top, width, height = crops.box(place)
+            canvas[place, :height, :width] = image[top : top + height, left : left + width]
+        box = np.stack([crops.height, crops.width, crops.mirror], axis=1)
+        return {
+            "canvas": torch.from_numpy(canvas),
+            "box": torch.from_numpy(box),
+            "noise": self.views.noise(keys),
+            "unreadable": unreadable,
+        }
 
 
 class MemorySamples(Samples):
@@ -138,7 +163,9 @@ class MemorySamples(Samples):
         self.pixels = torch.stack([_decode(images, index) for index in range(len(images))])
         side = self.pixels.shape[-1]
         if self.pixels.shape[-2] != side or side > BatchResampler.MOST:
-            raise UserError(f"only squares of at most {BatchResampler.MOST} pixels fit in memory; set in_memory=false")
+            raise UserError(
+                f"only squares of at most {BatchResampler.MOST} pixels fit in memory", "set in_memory=false"
+            )
         self.resample = BatchResampler(side, views.image_size)
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> dict[str, Any]:
@@ -149,8 +176,28 @@ class MemorySamples(Samples):
         return {"image": self.resample(images, crops), "noise": self.views.noise(keys), "unreadable": []}
 
 
+@torch.no_grad()
+def make_views(canvas: Tensor, box: Tensor, size: int) -> Tensor:
+    """Resizes (bicubic, antialiased, as Pillow and torchvision do) and mirrors.
+
+    Args:
+        canvas, box: of ``BoxSamples``, on any device.
+        size: side of the views in pixels.
+
+    Returns:
+        (N, 3, size, size) float32, 0 to 255, within 1 of torchvision's on 8-bit images.
+    """
+    heights, widths, mirror = box.unbind(1)
+    starts = torch.zeros_like(heights)
+    rows = bicubic_weights(starts, heights, canvas.shape[1], size)
+    columns = bicubic_weights(starts, widths, canvas.shape[2], size)
+    columns = torch.where(mirror[:, None, None] > 0, columns.flip(1), columns)
+    with torch.autocast(canvas.device.type, enabled=False):
+        return resample(canvas.permute(0, 3, 1, 2).float(), rows, columns)
+
+
 def _decode(images: Images, index: int) -> Tensor:
     try:
         return torch.from_numpy(np.array(read_rgb(images.read(index)))).permute(2, 0, 1)
     except UnreadableImage as error:
-        raise UserError(f"{images.name(index)} cannot be read ({error}); remove it or set in_memory=false") from error
+        raise UserError(f"{images.name(index)} cannot be read ({error})", "remove it or set in_memory=false") from error

@@ -1,6 +1,38 @@
-"""Floating point operations of a forward pass, by part; a multiplication and an addition count as two."""
+"""What a model costs, by part: parameters and floating point operations; multiplying and adding count as two."""
 
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.model.config import MAEConfig
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Numbers of parameters."""
+
+    trainable: int
+    fixed: int
+    """Number in the position embeddings, which are not trained."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the model of a configuration amounts to."""
+
+    encoder: Parameters
+    decoder: Parameters
+    flops: dict[str, int]
+    """Forward FLOPs per image by part; see ``forward_flops``."""
+
+
+def cost_of(config: MAEConfig) -> Cost:
+    """Counts without allocating any weight."""
+    with torch.device("meta"):
+        model = MaskedAutoencoder(config)
+    return Cost(_parameters(model.encoder), _parameters(model.decoder), forward_flops(config))
 
 
 def forward_flops(config: MAEConfig) -> dict[str, int]:
@@ -24,6 +56,11 @@ def forward_flops(config: MAEConfig) -> dict[str, int]:
 def training_flops(config: MAEConfig) -> int:
     """FLOPs per image of one training step: the backward pass counts twice the forward one, as is usual for MFU."""
     return 3 * sum(forward_flops(config).values())
+
+
+def _parameters(module: nn.Module) -> Parameters:
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in module.parameters()]
+    return Parameters(sum(n for n, trains in sizes if trains), sum(n for n, trains in sizes if not trains))
 
 
 def _block(tokens: int, dim: int) -> int:
