@@ -1,5 +1,6 @@
 """Transforms of training and validation images, built by timm."""
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from torch import Tensor
 Transform = Callable[[Image.Image], Tensor]
 
 _BICUBIC = Image.Resampling.BICUBIC
+_LOG_ASPECT = math.log(4 / 3)
 
 
 @dataclass(frozen=True)
@@ -49,20 +51,27 @@ class Augmentation:
 
 
 class SingleTryCrop:
-    """Random resized crop of one area and one aspect ratio, clipped if it does not fit, as TensorFlow does it."""
+    """The random resized crop of MAE's linear probe: one area and one aspect ratio, drawn once.
+
+    The area is uniform within ``scale`` (a share of the image's), the aspect ratio log-uniform between 3/4 and 4/3. A
+    side that does not fit is cut to the image's. Source: released code of MAE (``util/crop.py``), after TensorFlow's.
+    """
 
     def __init__(self, size: int, scale: tuple[float, float]) -> None:
         self.size = size
         self.scale = scale
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """The crop, (size, size), bicubic."""
-        area = random.uniform(*self.scale) * image.width * image.height
-        aspect = random.uniform(3 / 4, 4 / 3)
-        width = min(round((area * aspect) ** 0.5), image.width)
-        height = min(round((area / aspect) ** 0.5), image.height)
-        left, top = random.randint(0, image.width - width), random.randint(0, image.height - height)
-        return image.resize((self.size, self.size), _BICUBIC, box=(left, top, left + width, top + height))
+        """The crop, (size, size), bicubic; cut out first, so that no pixel from outside it enters."""
+        return image.crop(self.box(image.width, image.height)).resize((self.size, self.size), _BICUBIC)
+
+    def box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Draws (left, top, right, bottom) within an image of ``width`` x ``height`` pixels."""
+        area = random.uniform(*self.scale) * width * height
+        aspect = math.exp(random.uniform(-_LOG_ASPECT, _LOG_ASPECT))
+        side = min(round(math.sqrt(area * aspect)), width), min(round(math.sqrt(area / aspect)), height)
+        left, top = random.randint(0, width - side[0]), random.randint(0, height - side[1])
+        return left, top, left + side[0], top + side[1]
 
 
 def evaluation_transform(image_size: int, crop_pct: float) -> Transform:
