@@ -72,7 +72,7 @@ def _classification(run: Run) -> Derived:
 
 def _detection(run: Run) -> Derived:
     seconds = VITDET_SECONDS[_arch(run)]
-    images = run.recipe.protocol["iterations"] * run.recipe.protocol["batch_size"]
+    images = run.recipe.protocol["steps"] * run.recipe.protocol["global_batch"]
     return Derived(seconds * images / GPUS / 3600, f"{seconds} s an image and GPU, published by detectron2's model zoo")
 
 

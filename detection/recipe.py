@@ -1,99 +1,163 @@
-"""What decides the numbers of a ViTDet run: the typed form of a recipe's ``protocol``."""
+"""A ViTDet recipe as types: what decides the numbers of a run (VitDetProtocol) and what does not (VitDetExecution)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+
+from crossmae.errors import UserError
+from crossmae.parsing import Count, CountOrZero, NotNegative, Positive, Share, Strict, parse
+from crossmae.recipe import Recipe
+from crossmae.train.config import Execution
+
+RECIPES = Path(__file__).parent / "recipes"
+
+BUILT_SCALES = (4.0, 2.0, 1.0, 0.5)
+"""The scales that detectron2's simple feature pyramid can build."""
+
+BelowOne = Annotated[float, Ge(0), Lt(1)]
+Decay = Annotated[float, Gt(0), Le(1)]
 
 
 @dataclass(frozen=True)
-class Pyramid:
-    """Simple feature pyramid: ``scales`` multiply the backbone's resolution; ``extra_level`` is a last max pooling."""
+class Pyramid(Strict):
+    """Simple feature pyramid over the backbone's last feature map."""
 
-    scales: list[float]
-    channels: int
+    scales: Annotated[tuple[Positive, ...], MinLen(1)]
+    """Multiples of the backbone's resolution, one level each; among ``BUILT_SCALES``."""
+    channels: Count
     extra_level: bool
+    """Whether a max pooling of the last level makes one more."""
 
 
 @dataclass(frozen=True)
-class Rpn:
+class Rpn(Strict):
     """Region proposals. The pairs are (training, test)."""
 
-    convs: int
-    anchors_per_image: int
-    before_nms: list[int]
-    after_nms: list[int]
+    convs: Count
+    anchors_per_image: Count
+    before_nms: tuple[Count, Count]
+    after_nms: tuple[Count, Count]
 
 
 @dataclass(frozen=True)
-class BoxHead:
+class BoxHead(Strict):
     """Convolutions of ``channels`` and one fully connected layer of ``fc`` units."""
 
-    convs: int
-    channels: int
-    fc: int
+    convs: CountOrZero
+    channels: Count
+    fc: Count
 
 
 @dataclass(frozen=True)
-class MaskHead:
+class MaskHead(Strict):
     """Convolutions of ``channels`` on ``side`` x ``side`` features, then a transposed one that doubles the side."""
 
-    convs: int
-    channels: int
-    side: int
+    convs: CountOrZero
+    channels: Count
+    side: Count
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """One field per value of upstream's configuration, in iterations, pixels and images."""
+class VitDetProtocol(Strict):
+    """One field per value of upstream's configuration, in updates, pixels and images."""
 
-    classes: int
-    image_size: int
-    patch_size: int
+    classes: Count
+    image_size: Count
+    patch_size: Count
     """Patch side inside the detector; other patch kernels are resized to it."""
-    drop_path: float
-    window_size: int
+    drop_path: BelowOne
+    window_size: CountOrZero
     """Side of an attention window in patches; 0 for global attention in every block."""
-    global_blocks: list[int]
-    """Blocks that attend globally where ``window_size`` is not 0."""
+    global_blocks: tuple[CountOrZero, ...]
+    """Blocks that attend globally where ``window_size`` is not 0, counted from 0."""
     pyramid: Pyramid
-    anchors: list[int]
+    anchors: tuple[Count, ...]
     """Anchor side in pixels, one per pyramid level."""
     rpn: Rpn
-    rois_per_image: int
+    rois_per_image: Count
     box_head: BoxHead
     mask_head: MaskHead
-    detections_per_image: int
+    detections_per_image: Count
     """Most detections of one test image."""
-    scale_jitter: list[float]
-    batch_size: int
-    iterations: int
-    milestones: list[int]
-    """Iterations after which the learning rate is multiplied by .1."""
-    warmup_iterations: float
-    warmup_factor: float
-    learning_rate: float
-    betas: list[float]
-    weight_decay: float
-    norm_weight_decay: float | None
-    """None: as every other weight."""
-    pos_embed_weight_decay: float | None
-    layer_decay: float
-    clip_norm: float | None
+    scale_jitter: tuple[Positive, Positive]
+    """Least and greatest random factor on ``image_size``."""
+    global_batch: Count
+    """Images per update, over all processes and accumulation together."""
+    steps: Count
+    milestones: tuple[Count, ...]
+    """Updates after which the learning rate is multiplied by .1; those that ``steps`` does not reach do not count."""
+    warmup_steps: NotNegative
+    """Length of the linear warm-up; not always whole, as upstream gives it as a share of the schedule."""
+    warmup_factor: Share
+    """Multiplier of the learning rate at the first update."""
+    lr: Positive
+    """Learning rate of the last block and of everything behind it, at the end of the warm-up."""
+    betas: tuple[BelowOne, BelowOne]
+    weight_decay: NotNegative
+    norm_weight_decay: NotNegative | None
+    """Weight decay of normalisation layers; None: that of every other weight."""
+    pos_embed_weight_decay: NotNegative | None
+    """Weight decay of position embeddings; None: that of every other weight."""
+    layer_decay: Decay
+    """Factor on the learning rate from one block to the one before it."""
+    clip_grad: Positive | None
+    """Greatest norm of the whole gradient; None for no clipping."""
 
 
 @dataclass(frozen=True)
-class Execution:
-    """What does not decide the numbers."""
+class VitDetExecution(Execution):
+    """How a ViTDet run is carried out; none of it decides the numbers."""
 
-    per_device_batch: int
-    """Images of one micro-batch on one device."""
-    workers: int
-    checkpoint_every: int
-    log_every: int
+    per_device_batch: Count = 1
+    """Most images that one process holds at once in training; accumulation follows from it."""
     activation_checkpointing: bool = False
-    precision: str = "fp32"
-    """``bf16``: autocast; ``Context.precision`` says what ``auto`` is on the machine."""
-    matmul_precision: str = "highest"
-    """``torch.set_float32_matmul_precision``."""
-    attention: str = "auto"
+    """Whether blocks are recomputed in the backward pass, which saves memory."""
+    attention: Literal["auto", "fused", "plain"] = "auto"
     """``fused`` (SDPA), ``plain`` (matrix products), or ``auto``: fused on a GPU."""
-    test_batch: int = 1
-    drawn_images: int = 6
+    test_batch: Count = 1
+    """Images of one batch in evaluation."""
+    drawn_images: CountOrZero = 6
+    """Validation images whose detections are drawn."""
+
+
+@dataclass(frozen=True)
+class VitDetRecipe:
+    """Both halves of a recipe."""
+
+    protocol: VitDetProtocol
+    execution: VitDetExecution
+
+
+def read_recipe(recipe: Recipe) -> VitDetRecipe:
+    """Every value of ``recipe`` as its type.
+
+    Raises:
+        UserError: an unknown, missing or wrong value, or values that contradict each other; one line names them.
+    """
+    where = f"recipe {recipe.name}"
+    protocol = parse(VitDetProtocol, recipe.protocol, where)
+    execution = parse(VitDetExecution, recipe.execution, where)
+    for what, remedy in _contradictions(protocol):
+        raise UserError(f"{where}: {what}", remedy)
+    return VitDetRecipe(protocol, execution)
+
+
+def _contradictions(protocol: VitDetProtocol) -> Iterator[tuple[str, str]]:
+    """What is wrong with values that are each in range, and the remedy."""
+    pyramid, (least, greatest) = protocol.pyramid, protocol.scale_jitter
+    levels = len(pyramid.scales) + pyramid.extra_level
+    if not set(pyramid.scales) <= set(BUILT_SCALES):
+        yield f"pyramid.scales is {list(pyramid.scales)}", f"detectron2 builds {', '.join(map(str, BUILT_SCALES))}"
+    if pyramid.extra_level and protocol.patch_size / pyramid.scales[-1] != 32:
+        yield "detectron2's extra pyramid level comes after stride 32", "change pyramid.scales or extra_level"
+    if len(protocol.anchors) != levels:
+        yield f"{len(protocol.anchors)} anchors for {levels} pyramid levels", "give one anchor side per level"
+    if least > greatest:
+        yield f"scale_jitter goes down from {least} to {greatest}", "give the least factor first"
+    if list(protocol.milestones) != sorted(set(protocol.milestones)):
+        yield f"milestones {list(protocol.milestones)} do not rise", "give each update once, in order"
+    if protocol.window_size and not protocol.global_blocks:
+        yield "window_size without global_blocks", "name the blocks that attend globally, or set window_size to 0"

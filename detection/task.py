@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
+from detection.recipe import read_recipe
 from transfer.task import Context, Problem, Task
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class ViTDetTask(Task):
     ``coco_vitdet_norelpos`` (ViTDet Table 4, which the CrossMAE paper's MAE row comes from)."""
 
     def check(self, data_root: Path) -> Iterable[Problem]:
-        """Everything wrong with COCO 2017 at ``data_root``."""
+        """Finds everything wrong with COCO 2017 at ``data_root``."""
         from detection.data.check import check_coco
 
         return check_coco(data_root)
@@ -30,16 +31,24 @@ class ViTDetTask(Task):
 
         write_demo(data_root, scenes)
 
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Reads every value of ``recipe`` into its type.
+
+        Raises:
+            UserError: an unknown, missing or wrong value, or values that contradict each other.
+        """
+        read_recipe(recipe)
+
     def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
-        """Trains Mask R-CNN on the backbone; box and mask AP in percent.
+        """Trains Mask R-CNN on the backbone and returns box and mask AP in percent.
 
         Raises:
             UserError: no detectron2, unusable data, or a backbone that ViTDet cannot take.
         """
         if backbone is None:
-            raise UserError(f"{self.spec.name} needs a backbone; name one with --backbone")
+            raise UserError(f"{self.spec.name} needs a backbone", "name one with --backbone")
         self._require_detectron2()
-        from detection.run import train_vitdet
+        from detection.training.train import train_vitdet
 
         return train_vitdet(backbone, recipe, context, self.spec.options.get("relative_positions", "yes") == "yes")
 
@@ -50,10 +59,10 @@ class ViTDetTask(Task):
             UserError: no detectron2, or weights or data are unusable.
         """
         self._require_detectron2()
-        from detection.run import evaluate_vitdet
+        from detection.evaluation.finished import evaluate_vitdet
 
         return evaluate_vitdet(weights, recipe, context)
 
     def _require_detectron2(self) -> None:
         if find_spec("detectron2") is None:
-            raise UserError(f"{self.spec.name} needs detectron2, which is not installed; run `make setup`")
+            raise UserError(f"{self.spec.name} needs detectron2, which is not installed", "run `make setup`")

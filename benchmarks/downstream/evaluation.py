@@ -12,7 +12,7 @@ from hotcoco import COCO
 from pycocotools import coco, cocoeval, mask
 
 from benchmarks.downstream.cases import Build, Size, Step
-from detection.evaluation.coco import GEOMETRY, judge
+from detection.evaluation.metrics import GEOMETRY, judge
 
 CLASSES = 80
 DETECTIONS = 100

@@ -17,13 +17,11 @@ from detectron2.structures import Boxes, Instances, PolygonMasks
 from detectron2.utils.events import EventStorage
 
 from benchmarks.downstream.cases import Build, Size, Step
-from crossmae.parsing import parse
 from crossmae.recipe import load_recipe
-from detection.build.build import RECIPES
 from detection.build.dims import VIT_B16, VIT_DEMO, Dims
 from detection.build.model import model_config
 from detection.build.schedule import optimizer_config
-from detection.recipe import Execution, Protocol
+from detection.recipe import RECIPES, VitDetProtocol, VitDetRecipe, read_recipe
 from detection.training.loop import MicroBatchTrainer
 
 DIMS = {"coco_vitdet_demo": VIT_DEMO, "coco_vitdet_vit_b16": VIT_B16}
@@ -33,11 +31,10 @@ OBJECTS = 6
 def ours(size: Size, device: torch.device) -> Step:
     """The trainer of our runs, as the recipe sets it; bf16 on a GPU."""
     protocol, dims, gpu = _protocol(size), DIMS[size.recipe], device.type == "cuda"
-    execution = parse(Execution, load_recipe(RECIPES, size.recipe).execution, size.recipe)
-    torch.set_float32_matmul_precision(execution.matmul_precision)
+    torch.set_float32_matmul_precision(_recipe(size).execution.matmul_precision)
     model = instantiate(model_config(protocol, dims, True, fused_attention=gpu)).to(device)
     options = {"model": model, "data_loader": repeat(_images(size, protocol)), "optimizer": _adamw(model, size, True)}
-    return _stepping(MicroBatchTrainer(micro_batches=1, bf16=gpu, clip_norm=None, seed=0, **options))
+    return _stepping(MicroBatchTrainer(micro_batches=1, bf16=gpu, clip_grad=None, seed=0, **options))
 
 
 def detectron2(
@@ -58,9 +55,12 @@ def detectron2(
     return _stepping(trainer(model, images, _adamw(model, size, fused)))
 
 
-def _protocol(size: Size) -> Protocol:
-    protocol = parse(Protocol, load_recipe(RECIPES, size.recipe).protocol, size.recipe)
-    return replace(protocol, image_size=size.image_size, batch_size=size.batch)
+def _protocol(size: Size) -> VitDetProtocol:
+    return replace(_recipe(size).protocol, image_size=size.image_size, global_batch=size.batch)
+
+
+def _recipe(size: Size) -> VitDetRecipe:
+    return read_recipe(load_recipe(RECIPES, size.recipe))
 
 
 def _stock(config: Any, losses: bool, attention: bool) -> Any:
@@ -98,7 +98,7 @@ def _stepping(trainer: SimpleTrainer) -> Step:
     return step
 
 
-def _images(size: Size, protocol: Protocol) -> list[dict[str, Any]]:
+def _images(size: Size, protocol: VitDetProtocol) -> list[dict[str, Any]]:
     random = np.random.default_rng(0)
     return [_image(size.image_size, protocol.classes, random) for _ in range(size.batch)]
 

@@ -5,8 +5,9 @@ it (``upstream.yaml``, because the package does not hold the project).
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,8 @@ from typing import Any
 import yaml
 from detectron2 import model_zoo
 from detectron2.config import LazyConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from tabulate import tabulate
-
-from detection.build.plain import flatten
 
 FILES = {"b": "mask_rcnn_vitdet_b_100ep", "l": "mask_rcnn_vitdet_l_100ep", "h": "mask_rcnn_vitdet_h_75ep"}
 PARTS = ("model", "dataloader", "optimizer", "lr_multiplier", "train")
@@ -81,6 +81,29 @@ def upstream_values(size: str) -> dict[str, Any]:
             del values[old]
         values.update(flatten(value, name))
     return values
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """``{"model.backbone.net.depth": 12, ...}``; classes and functions by qualified name, tuples as lists."""
+    if isinstance(config, Mapping | DictConfig) and len(config):
+        values: dict[str, Any] = {}
+        for key in config:
+            values.update(flatten(config[key], f"{prefix}.{key}" if prefix else str(key)))
+        return values
+    if isinstance(config, partial):
+        return flatten({"func": config.func, **config.keywords}, prefix)
+    return {prefix: plain(config)}
+
+
+def plain(value: Any) -> Any:
+    """Lists, numbers and text."""
+    if isinstance(value, ListConfig | list | tuple):
+        return [flatten(item, "").get("", flatten(item, "")) for item in value]
+    if isinstance(value, DictConfig):
+        return OmegaConf.to_container(value)
+    if isinstance(value, Callable):  # type: ignore[arg-type]
+        return f"{value.__module__}.{value.__qualname__}"
+    return value
 
 
 def _row(name: str, ours: Any, upstream: Any) -> Row:

@@ -1,4 +1,4 @@
-"""What a detector must know of its backbone's shape."""
+"""The shape of a backbone, as far as a detector must know it."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -19,7 +19,7 @@ class Dims:
 
     @classmethod
     def of(cls, spec: BackboneSpec) -> Self:
-        """The dimensions of ``spec``."""
+        """Takes the dimensions from ``spec``."""
         return cls(spec.embed_dim, spec.depth, spec.num_heads, spec.mlp_ratio, spec.grid, spec.class_token)
 
 

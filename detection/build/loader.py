@@ -6,10 +6,10 @@ import detectron2.data.transforms as T
 from detectron2 import model_zoo
 from detectron2.config import LazyCall as L
 
-from detection.recipe import Protocol
+from detection.recipe import VitDetProtocol
 
 
-def loader_config(protocol: Protocol, names: tuple[str, str], workers: int, test_batch: int = 1) -> Any:
+def loader_config(protocol: VitDetProtocol, names: tuple[str, str], workers: int, test_batch: int = 1) -> Any:
     """``coco_loader_lsj.py`` of upstream's ViTDet project over the registered data sets ``names`` (training, test)."""
     side = protocol.image_size
     least, greatest = protocol.scale_jitter
@@ -24,7 +24,7 @@ def loader_config(protocol: Protocol, names: tuple[str, str], workers: int, test
     # Boxes are recomputed from the masks, because the crop cuts objects.
     mapper.recompute_boxes = True
     loader.train.dataset.names, loader.test.dataset.names = names
-    loader.train.total_batch_size = protocol.batch_size
+    loader.train.total_batch_size = protocol.global_batch
     loader.train.num_workers = loader.test.num_workers = workers
     loader.test.mapper.augmentations = [L(T.ResizeShortestEdge)(short_edge_length=side, max_size=side)]
     loader.test.batch_size = test_batch

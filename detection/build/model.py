@@ -7,13 +7,12 @@ from detectron2 import model_zoo
 from torch import nn
 
 from detection.build.dims import Dims
-from detection.model.heads import KeyedRCNN, KeyedROIHeads, KeyedRPN, PerImageBoxPredictor, PerImageMaskHead
-from detection.model.vit import PlainViT
-from detection.recipe import Protocol
+from detection.model import KeyedRCNN, KeyedROIHeads, KeyedRPN, PerImageBoxPredictor, PerImageMaskHead, PlainViT
+from detection.recipe import VitDetProtocol
 
 
 def model_config(
-    protocol: Protocol,
+    protocol: VitDetProtocol,
     dims: Dims,
     relative_positions: bool,
     fused_attention: bool = False,
@@ -32,7 +31,7 @@ def model_config(
     return model
 
 
-def _set_vit(net: Any, protocol: Protocol, dims: Dims, relative_positions: bool) -> None:
+def _set_vit(net: Any, protocol: VitDetProtocol, dims: Dims, relative_positions: bool) -> None:
     net.img_size, net.patch_size = protocol.image_size, protocol.patch_size
     net.embed_dim, net.depth, net.num_heads, net.mlp_ratio = dims.embed_dim, dims.depth, dims.num_heads, dims.mlp_ratio
     net.norm_layer = partial(nn.LayerNorm, eps=1e-6)
@@ -46,7 +45,7 @@ def _set_vit(net: Any, protocol: Protocol, dims: Dims, relative_positions: bool)
     net.pretrain_use_cls_token = dims.class_token
 
 
-def _set_pyramid(model: Any, protocol: Protocol) -> None:
+def _set_pyramid(model: Any, protocol: VitDetProtocol) -> None:
     pyramid, backbone = protocol.pyramid, model.backbone
     backbone.square_pad = protocol.image_size
     backbone.out_channels = pyramid.channels
@@ -63,17 +62,17 @@ def _set_pyramid(model: Any, protocol: Protocol) -> None:
     heads.box_pooler.scales = heads.mask_pooler.scales = [1.0 / stride for stride in strides]
 
 
-def _set_proposals(rpn: Any, protocol: Protocol) -> None:
+def _set_proposals(rpn: Any, protocol: VitDetProtocol) -> None:
     values = protocol.rpn
     rpn._target_ = KeyedRPN
     rpn.head.in_channels = protocol.pyramid.channels
     rpn.head.conv_dims = [-1] * values.convs
     rpn.anchor_generator.sizes = [[side] for side in protocol.anchors]
     rpn.batch_size_per_image = values.anchors_per_image
-    rpn.pre_nms_topk, rpn.post_nms_topk = tuple(values.before_nms), tuple(values.after_nms)
+    rpn.pre_nms_topk, rpn.post_nms_topk = values.before_nms, values.after_nms
 
 
-def _set_heads(heads: Any, protocol: Protocol) -> None:
+def _set_heads(heads: Any, protocol: VitDetProtocol) -> None:
     box, mask = protocol.box_head, protocol.mask_head
     heads._target_ = KeyedROIHeads
     heads.num_classes = protocol.classes

@@ -1,1 +1,1 @@
-"""Native LazyConfigs of ViTDet, one file per model size, and the functions that make them from a recipe."""
+"""Native LazyConfigs of ViTDet, one file per model size, which detectron2's own tools read."""

@@ -1,7 +1,7 @@
 """The demo's small detector on the demo's data, for detectron2's own tools on a CPU."""
 
 from crossmae.data.demo.write import demo_root
-from detection.build.build import native_config
+from detection.build.config import native_config
 from detection.build.dims import VIT_DEMO
 from detection.data.register import register
 

@@ -1,4 +1,4 @@
-"""What is wrong with a COCO 2017 folder, said before a run meets it."""
+"""What is wrong with a COCO 2017 folder, reported before a run meets it."""
 
 import json
 from collections import Counter
@@ -8,9 +8,11 @@ from typing import Any
 
 from PIL import Image
 
-from detection.data.layout import SPLITS, annotation_file, image_folder
+from crossmae.errors import one_line
+from detection.data.layout import MASKS_NEEDED, NO_MASKS, SPLITS, annotation_file, image_folder
 from transfer.task import Problem
 
+LISTS = ("images", "annotations", "categories")
 FETCH = "unpack COCO 2017 (train2017.zip, val2017.zip, annotations_trainval2017.zip) there"
 PUBLISHED = {"train": (118_287, 860_001), "val": (5_000, 36_781)}
 """Images and annotations of COCO 2017."""
@@ -48,25 +50,46 @@ def _read(path: Path) -> dict[str, Any] | Problem:
         return Problem(f"{path} is missing", FETCH)
     try:
         content = json.loads(path.read_bytes())
-    except ValueError as error:
-        return Problem(f"{path} is not valid JSON ({error})", "it is cut short or damaged: fetch it again")
+    except (ValueError, RecursionError) as error:
+        return Problem(
+            f"{path} is not valid JSON ({one_line(error, 160)})", "it is cut short or damaged: fetch it again"
+        )
     wrong = _not_instances(content)
     return Problem(f"{path} {wrong}", "put COCO's instances_*.json there") if wrong else content
 
 
 def _not_instances(content: Any) -> str | None:
-    if not isinstance(content, dict) or {"images", "annotations", "categories"} - set(content):
+    """What is not as in COCO's instance annotations, as far as the other checks rely on it."""
+    if not isinstance(content, dict) or set(LISTS) - set(content):
         return "has no images, annotations and categories, so it is not COCO instance annotations"
-    if any({"bbox", "segmentation", "category_id", "image_id"} - set(one) for one in content["annotations"]):
+    if any(not isinstance(entry, dict) for name in LISTS for entry in _entries(content[name])):
+        return "has images, annotations or categories that are no lists of mappings"
+    annotations = content["annotations"]
+    if any({"id", "bbox", "segmentation", "category_id", "image_id"} - set(annotation) for annotation in annotations):
         return "has annotations without box, mask or category, so it is the file of another data set or task"
-    if any({"file_name", "height", "width"} - set(one) for one in content["images"]):
+    if any({"id", "file_name", "height", "width"} - set(image) for image in content["images"]):
         return "has images without file name and size, so it is the file of another data set"
+    if any("id" not in category for category in content["categories"]):
+        return "has categories without a number"
+    if any(not _is_box(annotation["bbox"]) for annotation in annotations):
+        return "has boxes that are not four numbers"
     return None
+
+
+def _entries(value: Any) -> list[Any]:
+    """The entries of a list; of anything else, one that is no mapping."""
+    return value if isinstance(value, list) else [None]
+
+
+def _is_box(box: Any) -> bool:
+    return isinstance(box, list) and len(box) == 4 and all(isinstance(number, int | float) for number in box)
 
 
 def _missing_images(content: dict[str, Any], folder: Path) -> Iterator[Problem]:
     present = {path.name for path in folder.iterdir()}
-    missing = sorted(image["file_name"] for image in content["images"] if image["file_name"] not in present)
+    names = [str(image["file_name"]) for image in content["images"]]
+    # One listing answers for nearly all; a name may also have a folder of its own.
+    missing = sorted(name for name in names if name not in present and not ("/" in name and (folder / name).is_file()))
     if missing:
         yield Problem(f"{folder} lacks {_some(missing)} of the annotated images", "unpack its archive again")
 
@@ -75,7 +98,7 @@ def _pictures(images: list[dict[str, Any]], folder: Path) -> Iterator[Problem]:
     broken, resized = [], []
     for image in images[:: max(1, len(images) // OPENED)]:
         try:
-            with Image.open(folder / image["file_name"]) as picture:
+            with Image.open(folder / str(image["file_name"])) as picture:
                 picture.load()
                 if picture.size != (image["width"], image["height"]):
                     resized.append(image["file_name"])
@@ -93,16 +116,21 @@ def _annotations(content: dict[str, Any], path: Path) -> Iterator[Problem]:
     annotations = content["annotations"]
     images = {image["id"] for image in content["images"]}
     categories = {category["id"] for category in content["categories"]}
-    homeless = [one["id"] for one in annotations if one["image_id"] not in images]
+    if not annotations:
+        yield Problem(f"{path} has no annotations", "an AP needs objects: fetch it again")
+    homeless = [thing["id"] for thing in annotations if thing["image_id"] not in images]
     if homeless:
         yield Problem(f"{path}: {_some(homeless)} annotations name images that it does not list", "fetch it again")
-    unknown = [one["id"] for one in annotations if one["category_id"] not in categories]
+    unknown = [thing["id"] for thing in annotations if thing["category_id"] not in categories]
     if unknown:
         yield Problem(f"{path}: {_some(unknown)} annotations have an unknown category", "fetch it again")
-    flat = [one["id"] for one in annotations if len(one["bbox"]) != 4 or min(one["bbox"][2:]) <= 0]
+    flat = [thing["id"] for thing in annotations if min(thing["bbox"][2:]) <= 0]
     if flat:
         yield Problem(f"{path}: {_some(flat)} boxes have no area", "training leaves them out; mend or remove them")
-    twice = [key for key, times in Counter(one["id"] for one in annotations).items() if times > 1]
+    maskless = [thing["id"] for thing in annotations if not thing["segmentation"]]
+    if maskless:
+        yield Problem(f"{path} {NO_MASKS}: {_some(maskless)} of {len(annotations)}", MASKS_NEEDED)
+    twice = [key for key, times in Counter(thing["id"] for thing in annotations).items() if times > 1]
     if twice:
         yield Problem(
             f"{path}: annotation ids {_some(twice)} are used twice", "detectron2 refuses such a file: fetch it again"
@@ -113,10 +141,10 @@ def _counts(content: dict[str, Any], path: Path, split: str) -> Iterator[Problem
     """COCO's numbers, where the file has COCO's 80 categories; other data sets in its format have their own."""
     if len(content["categories"]) != COCO_CATEGORIES:
         return
-    found = (len(content["images"]), len(content["annotations"]))
-    if found != PUBLISHED[split]:
+    counts = (len(content["images"]), len(content["annotations"]))
+    if counts != PUBLISHED[split]:
         yield Problem(
-            f"{path} has {found[0]:,} images and {found[1]:,} annotations, "
+            f"{path} has {counts[0]:,} images and {counts[1]:,} annotations, "
             f"COCO 2017 has {PUBLISHED[split][0]:,} and {PUBLISHED[split][1]:,}",
             "numbers from it are not comparable: fetch it again",
         )

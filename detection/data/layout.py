@@ -1,8 +1,11 @@
-"""Where COCO's files lie under a data root."""
+"""Where COCO's files lie under a data root, and what they must hold."""
 
 from pathlib import Path
 
 SPLITS = ("train", "val")
+
+NO_MASKS = "has boxes without masks"
+MASKS_NEEDED = "ViTDet learns boxes and masks: give each annotation a segmentation, or remove it"
 
 
 def annotation_file(data_root: Path, split: str) -> Path:

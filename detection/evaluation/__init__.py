@@ -1,1 +1,1 @@
-"""COCO's own metrics, and pictures to look at."""
+"""COCO's own metrics, pictures to look at, and finished detectors read from files."""

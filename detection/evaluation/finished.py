@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from collections.abc import Iterable, Mapping
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,19 @@ from torch import Tensor, nn
 
 from crossmae.errors import UserError
 from crossmae.model.presets import PRESETS
+from crossmae.recipe import Recipe
 from detection.build.dims import Dims
+from detection.evaluation.metrics import score
+from detection.run import CocoData, build_model, start_run
+from transfer.task import Context
 
-State = dict[str, Tensor]
+Weights = dict[str, Tensor]
 NET = "backbone.net."
 
 _CONSTANTS = re.compile(r"pixel_mean|pixel_std|proposal_generator\.anchor_generator\.cell_anchors\.\d+")
 """What older files hold beside the weights, and the configuration says anyway; detectron2 passes over them too."""
+
+_BLOCK = re.compile(re.escape(NET) + r"blocks\.(\d{1,6})\..+")
 
 _HARMLESS = {
     ("collections", "OrderedDict"),
@@ -29,57 +36,124 @@ _HARMLESS = {
 }
 
 
-def read_detector(path: Path) -> State:
-    """The weights in ``path`` by detectron2's names, read without running code from the file.
+def evaluate_vitdet(path: Path, recipe: Recipe, context: Context) -> dict[str, float]:
+    """Evaluates the finished detector in ``path``.
+
+    Returns:
+        Box and mask AP in percent, on every process.
+
+    Raises:
+        UserError: the file is unreadable or does not fit the recipe, or the data is unusable.
+    """
+    weights = read_detector(path)
+    with start_run(recipe, context, dims_of(weights)) as run:
+        data = CocoData.read(run)
+        model = build_model(run, has_relative_positions(weights))
+        load_detector(model, weights, path)
+        return dict(run.world.share(score(model, data, run)))
+
+
+def read_detector(path: Path) -> Weights:
+    """Reads the weights in ``path`` by detectron2's names, without running code from the file.
 
     Raises:
         UserError: no readable file, or no ViTDet in it.
     """
-    try:
-        content = _read_pickle(path) if path.suffix == ".pkl" else torch.load(path, "cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"{path} is no readable checkpoint: {' '.join(str(error).split())[:160]}") from error
-    weights = content.get("model", content)
-    arrays = {name: value for name, value in weights.items() if isinstance(value, np.ndarray | Tensor)}
-    state = {name: torch.as_tensor(array) for name, array in arrays.items() if not _CONSTANTS.fullmatch(name)}
-    if f"{NET}pos_embed" not in state:
-        raise UserError(f"{path} holds no ViTDet: it has no weight {NET}pos_embed")
-    return state
+    content = _read(path)
+    weights = content.get("model", content) if isinstance(content, Mapping) else None
+    if not isinstance(weights, Mapping):
+        raise UserError(f"{path} holds no named weights", "name a detector's file")
+    tensors = {name: _tensor(value, name, path) for name, value in weights.items() if _is_weight(name, value)}
+    if problem := _no_vitdet(tensors):
+        raise UserError(f"{path} holds no ViTDet: {problem}")
+    return tensors
 
 
-def dims_of(state: State) -> Dims:
-    """The backbone's dimensions, from the shapes of its weights; without relative positions they hold no head count."""
-    width = state[f"{NET}pos_embed"].shape[2]
-    positions = state[f"{NET}pos_embed"].shape[1]
-    depth = len({name.split(".")[3] for name in state if name.startswith(f"{NET}blocks.")})
-    hidden = state[f"{NET}blocks.0.mlp.fc1.weight"].shape[0]
+def dims_of(weights: Weights) -> Dims:
+    """Reads the backbone's dimensions off the shapes of its weights, as ``read_detector`` returns them.
+
+    Without relative positions no shape tells the number of heads; it is that of the preset of the same width and depth.
+    """
+    width = weights[f"{NET}pos_embed"].shape[2]
+    positions = weights[f"{NET}pos_embed"].shape[1]
+    depth = len(_blocks(weights))
+    hidden = weights[f"{NET}blocks.0.mlp.fc1.weight"].shape[0]
     grid = isqrt(positions)
-    return Dims(width, depth, _heads(state, width, depth), hidden / width, grid, class_token=grid**2 != positions)
+    return Dims(width, depth, _heads(weights, width, depth), hidden / width, grid, class_token=grid**2 != positions)
 
 
-def has_relative_positions(state: State) -> bool:
+def has_relative_positions(weights: Weights) -> bool:
     """Whether the detector was trained with relative positions."""
-    return f"{NET}blocks.0.attn.rel_pos_h" in state
+    return f"{NET}blocks.0.attn.rel_pos_h" in weights
 
 
-def load_detector(model: nn.Module, state: State, path: Path) -> None:
+def load_detector(model: nn.Module, weights: Weights, path: Path) -> None:
     """Copies every weight.
 
     Raises:
         UserError: names or shapes that do not fit.
     """
     places = model.state_dict()
-    wrong = sorted(state.keys() ^ places.keys()) or sorted(n for n in state if state[n].shape != places[n].shape)
+    wrong = sorted(weights.keys() ^ places.keys()) or sorted(n for n in weights if weights[n].shape != places[n].shape)
     if wrong:
         raise UserError(f"{path} does not fit this recipe: {len(wrong)} weights differ, {wrong[0]} for one")
-    model.load_state_dict(state)
+    model.load_state_dict(weights)
 
 
-def _heads(state: State, width: int, depth: int) -> int:
-    if has_relative_positions(state):
-        return width // int(state[f"{NET}blocks.0.attn.rel_pos_h"].shape[1])
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"no weight file {path}")
+    try:
+        return _read_pickle(path) if path.suffix == ".pkl" else torch.load(path, "cpu", weights_only=True)
+    except Exception as error:  # what is no pickle fails in every way there is
+        # Not in torch's words, whose advice is to trust the file.
+        reason = str(error) if isinstance(error, _HoldsCode) else "it is damaged, or holds something else than weights"
+        raise UserError(f"{path} is no readable checkpoint: {reason}; nothing of it was run") from error
+
+
+def _is_weight(name: Any, value: Any) -> bool:
+    return isinstance(name, str) and isinstance(value, np.ndarray | Tensor) and not _CONSTANTS.fullmatch(name)
+
+
+def _tensor(value: Any, name: str, path: Path) -> Tensor:
+    try:
+        tensor = torch.as_tensor(np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value)
+        # A view without strides claims more numbers than its file holds.
+        if tensor.layout == torch.strided and tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.itemsize:
+            return tensor.reshape(value.shape)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} is no readable checkpoint: {name} is no array of numbers") from error
+    raise UserError(f"{path} is no readable checkpoint: {name} has fewer numbers than its shape says")
+
+
+def _no_vitdet(weights: Weights) -> str | None:
+    """What the weights lack of a ViTDet's backbone, if anything; else ``dims_of`` can read them."""
+    needed = {f"{NET}pos_embed": 3, f"{NET}blocks.0.mlp.fc1.weight": 2, f"{NET}blocks.0.attn.rel_pos_h": 2}
+    for name, dimensions in needed.items():
+        if name not in weights:
+            if "rel_pos" not in name:
+                return f"it has no weight {name}"
+        elif weights[name].dim() != dimensions or not weights[name].numel():
+            return f"{name} has the shape {tuple(weights[name].shape)}"
+    if (blocks := sorted(_blocks(weights))) != list(range(len(blocks))):
+        return f"its blocks are {_some(blocks)}"
+    return None
+
+
+def _blocks(weights: Weights) -> set[int]:
+    return {int(match[1]) for name in weights if (match := _BLOCK.fullmatch(name))}
+
+
+def _some(numbers: Iterable[int]) -> str:
+    shown = ", ".join(str(number) for number in numbers)
+    return shown if len(shown) <= 40 else f"{shown[:37]}..."
+
+
+def _heads(weights: Weights, width: int, depth: int) -> int:
+    if has_relative_positions(weights):
+        return max(1, width // int(weights[f"{NET}blocks.0.attn.rel_pos_h"].shape[1]))
     known = [p["num_heads"] for p in PRESETS.values() if (p["embed_dim"], p["depth"]) == (width, depth)]
-    return int(known[0]) if known else width // 64
+    return int(known[0]) if known else max(1, width // 64)
 
 
 def _read_pickle(path: Path) -> Any:
@@ -87,10 +161,14 @@ def _read_pickle(path: Path) -> Any:
         return _Unpickler(file, encoding="latin1").load()
 
 
+class _HoldsCode(pickle.UnpicklingError):
+    """A pickle names something that is neither an array nor a container."""
+
+
 class _Unpickler(pickle.Unpickler):
     """Builds arrays and containers only."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _HARMLESS:
-            raise pickle.UnpicklingError(f"it wants to run {module}.{name}")
+            raise _HoldsCode(f"it wants to run {module}.{name}")
         return super().find_class(module, name)

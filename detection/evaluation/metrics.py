@@ -1,18 +1,68 @@
-"""A detector's box and mask AP, and their names in a result."""
+"""COCO's box and mask AP of a detector, their names in a result, and pictures of what it finds.
 
+AP comes from hotcoco, which equals pycocotools and takes a small part of its time.
+"""
+
+import itertools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from detectron2.evaluation import inference_on_dataset
+import numpy as np
+import torch
+from detectron2.config import instantiate
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
+from detectron2.evaluation.coco_evaluation import instances_to_coco_json
+from detectron2.utils import comm
+from detectron2.utils.visualizer import Visualizer
+from hotcoco import COCO, COCOeval
+from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 
-from detection.evaluation.coco import CocoEvaluator, Results
+from detection.run import CocoData, VitDetRun
+
+Results = dict[str, dict[str, float]]
+"""By kind (``bbox``, ``segm``): AP, AP50, AP75, APs, APm, APl, and AP-CLASS of every class; nan where there is none."""
 
 NAMES = {"AP": "ap", "AP50": "ap50", "AP75": "ap75", "APs": "ap_small", "APm": "ap_medium", "APl": "ap_large"}
+"""The first of COCO's twelve numbers, in their order, and what they are called in a result."""
+
 KINDS = {"bbox": "box", "segm": "mask"}
+
+GEOMETRY = {"bbox": "bbox", "segm": "segmentation"}
+"""What of a detection counts. Without its box, a mask's size is that of the mask."""
+
+RESULTS = "coco_instances_results.json"
+"""All detections in COCO's format, under the name that detectron2's COCOEvaluator gives them."""
+
+LEAST_SIDE = 256
+"""Small images are enlarged to this many pixels, so that labels can be read."""
+
+
+def score(model: nn.Module, data: CocoData, run: VitDetRun) -> dict[str, float]:
+    """Evaluates ``model`` and leaves pictures and the AP of every class in the run's ``artifacts``.
+
+    Returns:
+        On the main process what ``metrics_of`` says, nothing on the others.
+    """
+    folder, name = run.context.folder / "artifacts", data.loaders.test.dataset.names
+    folder.mkdir(exist_ok=True)
+    loader = instantiate(data.loaders.test)
+    results = evaluate(model, loader, name, folder)
+    if not run.world.is_main:
+        return {}
+    write_classes(results, folder / "class_ap.json")
+    drawn = range(min(run.execution.drawn_images, len(data.val)))
+    samples, truths = [loader.dataset[i] for i in drawn], [data.val[i] for i in drawn]
+    if drawn:
+        draw_predictions(model, samples, truths, name, folder / "detections.png")
+        run.context.artifact("detections", folder / "detections.png")
+    run.context.artifact("class_ap", folder / "class_ap.json")
+    return metrics_of(results)
 
 
 def evaluate(model: nn.Module, loader: Any, dataset: str, folder: Path) -> Results:
@@ -23,6 +73,58 @@ def evaluate(model: nn.Module, loader: Any, dataset: str, folder: Path) -> Resul
     """
     model.eval()
     return dict(inference_on_dataset(model, loader, CocoEvaluator(dataset, folder)))
+
+
+class CocoEvaluator(DatasetEvaluator):
+    """Takes the place of detectron2's ``COCOEvaluator``, whose numbers it gives.
+
+    Args:
+        dataset: registered name of a data set in COCO's format.
+        folder: gets ``RESULTS``.
+    """
+
+    def __init__(self, dataset: str, folder: Path) -> None:
+        self.metadata = MetadataCatalog.get(dataset)
+        self.folder = folder
+        self.detections: list[dict[str, Any]] = []
+
+    def reset(self) -> None:
+        """Forgets all detections."""
+        self.detections = []
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        """Takes in the detections of a batch."""
+        for image, output in zip(inputs, outputs, strict=True):
+            self.detections += instances_to_coco_json(output["instances"].to("cpu"), image["image_id"])
+
+    def evaluate(self) -> Results:
+        """The results of all processes' detections, on the main process; empty on the others, or without detections."""
+        detections = list(itertools.chain(*comm.gather(self.detections)))
+        if not detections:
+            return {}
+        ids = {index: number for number, index in self.metadata.thing_dataset_id_to_contiguous_id.items()}
+        for detection in detections:
+            detection["category_id"] = ids[detection["category_id"]]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / RESULTS).write_text(json.dumps(detections))
+        truth = COCO(self.metadata.json_file)
+        return {kind: judge(truth, detections, kind, self.metadata.thing_classes) for kind in GEOMETRY}
+
+
+def judge(truth: COCO, detections: list[dict[str, Any]], kind: str, classes: list[str]) -> dict[str, float]:
+    """The results of one kind for detections in COCO's format; ``classes`` by ascending category id."""
+    kept = ("image_id", "category_id", "score", GEOMETRY[kind])
+    judged = truth.load_res([{key: detection[key] for key in kept} for detection in detections])
+    evaluation = COCOeval(truth, judged, kind)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    results = {name: _percent(value) for name, value in zip(NAMES, evaluation.stats, strict=False)}
+    assert evaluation.eval is not None
+    # By IoU threshold, recall, class, size (the first: all), and number of detections (the last: 100).
+    precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
+    by_class = {f"AP-{name}": _mean(precision[:, :, index]) for index, name in enumerate(classes)}
+    return results | by_class
 
 
 def metrics_of(results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -50,3 +152,45 @@ def write_classes(results: Mapping[str, Mapping[str, float]], path: Path) -> Non
         for kind, prefix in KINDS.items()
     }
     path.write_text(json.dumps(classes, indent=1).replace("NaN", "null"))
+
+
+def draw_predictions(
+    model: nn.Module, samples: Iterable[dict[str, Any]], truths: Iterable[dict[str, Any]], dataset: str, path: Path
+) -> None:
+    """Writes one picture, a row per image: the ground truth on the left, predictions of a score above .5 on the right.
+
+    Args:
+        model: in evaluation mode.
+        samples: mapped images of the test loader, at least one.
+        truths: the same images in detectron2's data set format.
+        dataset: their registered name.
+    """
+    rows = []
+    for sample, truth in zip(samples, truths, strict=True):
+        pixels = np.asarray(Image.open(truth["file_name"]).convert("RGB"))
+        with torch.no_grad():
+            instances = model([sample])[0]["instances"].to("cpu")
+        left = _canvas(pixels, dataset).draw_dataset_dict(truth)
+        right = _canvas(pixels, dataset).draw_instance_predictions(instances[instances.scores > 0.5])
+        rows.append(np.concatenate([left.get_image(), right.get_image()], axis=1))
+    Image.fromarray(_stack(rows)).save(path)
+
+
+def _percent(value: float) -> float:
+    return 100 * value if value >= 0 else math.nan
+
+
+def _mean(precision: Any) -> float:
+    known = precision[precision > -1]
+    return 100 * float(known.mean()) if known.size else math.nan
+
+
+def _canvas(pixels: NDArray[np.uint8], dataset: str) -> Visualizer:
+    scale = max(1.0, LEAST_SIDE / min(pixels.shape[:2]))
+    return Visualizer(pixels, MetadataCatalog.get(dataset), scale=scale)
+
+
+def _stack(rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    width = max(row.shape[1] for row in rows)
+    padded = [np.pad(row, ((0, 4), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+    return np.concatenate(padded)

@@ -1,37 +1,64 @@
-"""detectron2's checkpointer with one file, written whole or not at all."""
+"""Resume states of a detector in training, under the guarantees of ``crossmae.train.checkpoint``."""
 
-import os
-from pathlib import Path
+import hashlib
+from collections.abc import Mapping
 from typing import Any
 
-import torch
-from detectron2.checkpoint import DetectionCheckpointer
+from torch import nn
+from torch.optim import Optimizer
+
+from crossmae.backbone import Backbone
+from crossmae.errors import UserError, one_line
+from crossmae.recipe import Recipe
+from crossmae.train.checkpoint.manager import CheckpointManager
+from detection.data.layout import annotation_file
+from transfer.task import Context
 
 
-class AtomicCheckpointer(DetectionCheckpointer):
-    """Keeps one state, ``<save_dir>/<name>.pth``; a kill while saving leaves the one before."""
+class DetectorStates:
+    """Saves and loads weights, optimizer and the number of updates; the learning rate follows from that number.
 
-    def save(self, name: str, **extra: Any) -> None:
-        """Writes model and checkpointables, on the main process only."""
-        if not self.save_to_disk:
-            return
-        states = {key: thing.state_dict() for key, thing in self.checkpointables.items()}
-        path = self._path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part")
-        with open(unfinished, "wb") as file:
-            torch.save({"model": self.model.state_dict(), **states, **extra}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
+    Args:
+        model: the detector without its wrapper for several processes.
+    """
 
-    def resume(self, name: str) -> bool:
-        """Loads the state called ``name`` if there is one."""
-        path = self._path(name)
-        if not path.is_file():
-            return False
-        self.load(str(path))
-        return True
+    def __init__(self, manager: CheckpointManager, model: nn.Module, optimizer: Optimizer) -> None:
+        self.manager, self.model, self.optimizer = manager, model, optimizer
 
-    def _path(self, name: str) -> Path:
-        return Path(self.save_dir) / f"{name}.pth"
+    def resume(self, identity: Mapping[str, Any]) -> int:
+        """Loads the newest state that is whole and returns the updates that lie behind it; 0 in a new run.
+
+        Raises:
+            UserError: the folder is another run's, or none of its states can be used.
+        """
+        state = self.manager.newest(identity)
+        if state is None:
+            return 0
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            return int(state["step"])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            folder = self.manager.folder
+            raise UserError(
+                f"{folder} holds the state of another run ({one_line(error, 160)})", "delete that folder to start anew"
+            ) from error
+
+    def save(self, step: int) -> None:
+        """Saves the state after ``step`` updates, on the main process only."""
+        state = {"step": step, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        self.manager.save(step, state)
+
+
+def identity_of(backbone: Backbone, recipe: Recipe, context: Context, relative_positions: bool) -> dict[str, Any]:
+    """What a state belongs to: only a start with the same values may resume from it."""
+    assert context.data_root is not None
+    with annotation_file(context.data_root, "train").open("rb") as file:
+        annotations = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return {
+        "protocol": recipe.hash,
+        "backbone": backbone.digest,
+        "seed": context.seed,
+        "relative_positions": relative_positions,
+        "data": annotations,
+    }

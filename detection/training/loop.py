@@ -1,15 +1,20 @@
-"""detectron2's SimpleTrainer with micro-batches, bf16 and repeatable random numbers."""
+"""detectron2's SimpleTrainer with micro-batches, bf16 and repeatable random numbers, and the hooks of our runs."""
 
+import time
 from collections import defaultdict
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from detectron2.engine import SimpleTrainer
+from detectron2.engine import HookBase, SimpleTrainer
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from crossmae.data.keyed import seed_libraries
+from crossmae.run.stop import StopGuard, Stopped
+from crossmae.train.runtime.distributed import World
+from detection.training.checkpoint import DetectorStates
 
 
 class MicroBatchTrainer(SimpleTrainer):
@@ -20,16 +25,16 @@ class MicroBatchTrainer(SimpleTrainer):
     Args:
         micro_batches: consecutive batches of the loader that one iteration takes.
         bf16: autocast the forward pass (weights, optimizer and losses in fp32; no scaling is needed).
-        clip_norm: greatest norm of the whole gradient; None for no clipping.
+        clip_grad: greatest norm of the whole gradient; None for no clipping.
         seed: keys the random numbers of each micro-batch, so that a resumed run repeats them.
         options: as ``SimpleTrainer``.
     """
 
-    def __init__(self, *, micro_batches: int, bf16: bool, clip_norm: float | None, seed: int, **options: Any) -> None:
+    def __init__(self, *, micro_batches: int, bf16: bool, clip_grad: float | None, seed: int, **options: Any) -> None:
         super().__init__(**options)
         self.micro_batches = micro_batches
         self.bf16 = bf16
-        self.clip_norm = clip_norm
+        self.clip_grad = clip_grad
         self.seed = seed
 
     def run_step(self) -> None:
@@ -42,8 +47,8 @@ class MicroBatchTrainer(SimpleTrainer):
         self.after_backward()
         # Raises on a loss that is not finite, before the weights take it in.
         self._write_metrics(losses, data_time=0.0)
-        if self.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        if self.clip_grad is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_grad)
         self.optimizer.step()
 
     def _backward(self, index: int) -> dict[str, Tensor]:
@@ -62,3 +67,57 @@ class MicroBatchTrainer(SimpleTrainer):
         if isinstance(self.model, DistributedDataParallel) and not last:
             return self.model.no_sync()
         return nullcontext()
+
+
+class Report(HookBase):
+    """Reports loss, learning rate and images per second every ``every`` iterations, on the main process."""
+
+    def __init__(self, progress: Callable[[int, int, Mapping[str, float]], None], batch: int, every: int) -> None:
+        self.progress, self.batch, self.every = progress, batch, every
+        self.trained_seconds = 0.0
+        self._window_seconds = 0.0
+        self._window = 0
+
+    def before_step(self) -> None:
+        """Starts the iteration's clock."""
+        self._started = time.perf_counter()
+
+    def after_step(self) -> None:
+        """Adds up, and reports when it is time."""
+        seconds = time.perf_counter() - self._started
+        self.trained_seconds += seconds
+        self._window_seconds += seconds
+        self._window += 1
+        done = self.trainer.iter + 1
+        if done % self.every == 0 or done == self.trainer.max_iter:
+            self._report(done)
+
+    def _report(self, done: int) -> None:
+        latest = self.trainer.storage.latest()
+        names = [name for name in latest if name.startswith("loss_")]
+        values = {"loss": latest["total_loss"][0], **{name: latest[name][0] for name in names}}
+        values["lr"] = latest["lr"][0]
+        values["images_per_second"] = self._window * self.batch / max(self._window_seconds, 1e-9)
+        self.progress(done, self.trainer.max_iter, {name: float(value) for name, value in values.items()})
+        self._window, self._window_seconds = 0, 0.0
+
+    def images_per_second(self) -> float | None:
+        """Over all iterations of this start; None if there was none."""
+        iterations = self.trainer.iter - self.trainer.start_iter
+        return iterations * self.batch / self.trained_seconds if iterations and self.trained_seconds else None
+
+
+class SaveAndStop(HookBase):
+    """Saves every ``every`` iterations, at the end, and when any process was asked to stop; then leaves."""
+
+    def __init__(self, states: DetectorStates, guard: StopGuard, world: World, every: int) -> None:
+        self.states, self.guard, self.world, self.every = states, guard, world, every
+
+    def after_step(self) -> None:
+        """Raises Stopped once the state is on disk."""
+        done = self.trainer.iter + 1
+        stopping = any(self.world.gather(self.guard.requested))
+        if stopping or done % self.every == 0 or done == self.trainer.max_iter:
+            self.states.save(done)
+        if stopping:
+            raise Stopped(f"stopped by {self.guard.reason or 'another process'} after iteration {done}")

@@ -1,109 +1,133 @@
-"""From a model, an optimizer and samples to a trained model, going on where an earlier start was stopped."""
+"""From a backbone to a trained detector and its metrics, resuming where an earlier start was stopped."""
 
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import torch
 from detectron2.config import instantiate
 from detectron2.engine import hooks
 from torch import nn
 
-from crossmae.errors import UserError
+from crossmae.backbone import Backbone
+from crossmae.errors import UserError, one_line
+from crossmae.files import write_atomically
+from crossmae.recipe import Recipe
 from crossmae.run.stop import StopGuard, Stopped
-from crossmae.train.config import split_batch
-from crossmae.train.runtime.distributed import World
+from crossmae.train.checkpoint.manager import CheckpointManager
+from crossmae.train.config import Split, split_batch
 from detection.build.dims import Dims
 from detection.build.schedule import optimizer_config, schedule_config
 from detection.data.samples import KeyedSamples, train_loader
-from detection.recipe import Execution, Protocol
-from detection.training.checkpoint import AtomicCheckpointer
-from detection.training.hooks import STATE, Report, SaveAndStop
-from detection.training.loop import MicroBatchTrainer
+from detection.evaluation.metrics import score
+from detection.run import CocoData, VitDetRun, build_model, start_run
+from detection.training.checkpoint import DetectorStates, identity_of
+from detection.training.loop import MicroBatchTrainer, Report, SaveAndStop
+from detection.weights import load_backbone
 from transfer.task import Context
 
+FINAL_WEIGHTS = "model_final.pth"
+"""The trained detector under detectron2's own name and keys."""
 
-@dataclass(frozen=True)
-class Job:
-    """What a training run is made of."""
-
-    protocol: Protocol
-    execution: Execution
-    dims: Dims
-    world: World
-    context: Context
-
-    @property
-    def state_folder(self) -> Path:
-        """Where the run's resume state lies."""
-        return self.context.folder / "state"
+log = logging.getLogger("detection")
 
 
-def train(model: nn.Module, samples: KeyedSamples, job: Job) -> None:
-    """Trains ``model`` in place after the job's protocol.
+def train_vitdet(backbone: Backbone, recipe: Recipe, context: Context, relative_positions: bool) -> dict[str, float]:
+    """Trains a detector on ``backbone`` and evaluates it.
+
+    Returns:
+        Box and mask AP in percent, on every process.
 
     Raises:
         Stopped: a signal came; the state is saved.
-        UserError: the loss became infinite or NaN, or the batch does not divide by the processes.
+        UserError: a faulty recipe, unusable data, a backbone that does not fit, another run's states in the folder, a
+            loss that became infinite or NaN, or a batch that does not divide by the processes.
     """
-    trainer = _trainer(model, job)
-    checkpointer = AtomicCheckpointer(model, str(job.state_folder), trainer=trainer)
-    resumed = checkpointer.resume(STATE)
-    start = trainer.iter + 1 if resumed else 0
-    if resumed and job.world.is_main:
-        print(f"resumed at iteration {start} of {job.protocol.iterations}", flush=True)
-    trainer.data_loader = _loader(samples, job, start)
-    report = Report(job.context.progress, job.protocol.batch_size, job.execution.log_every)
+    mixed = "bf16 in place of fp16" if context.precision == "bf16" else "fp32 in place of"
+    context.deviation(f"{mixed} mixed precision")
+    with start_run(recipe, context, Dims.of(backbone.spec)) as run:
+        data = CocoData.read(run)
+        model = build_model(run, relative_positions)
+        _load(model, backbone, run)
+        manager = CheckpointManager(context.folder, run.world)
+        _train(
+            model, data.samples(context.seed), run, manager, identity_of(backbone, recipe, context, relative_positions)
+        )
+        metrics = score(model, data, run)
+        if run.world.is_main:
+            _leave_weights(model, context)
+            shutil.rmtree(manager.folder, ignore_errors=True)
+        return dict(run.world.share(metrics))
+
+
+def _load(model: Any, backbone: Backbone, run: VitDetRun) -> None:
+    loaded = load_backbone(model.backbone.net, backbone)
+    if run.world.is_main:
+        unused, zero = ", ".join(loaded.not_used) or "nothing", len(loaded.starting_at_zero)
+        log.info("backbone loaded; without use: %s; starting at zero: %d tables of relative positions", unused, zero)
+
+
+def _train(
+    model: nn.Module, samples: KeyedSamples, run: VitDetRun, manager: CheckpointManager, identity: dict[str, Any]
+) -> None:
+    """Trains ``model`` in place."""
+    protocol, execution, world = run.protocol, run.execution, run.world
+    split = split_batch(protocol.global_batch, world.size, execution.per_device_batch)
+    trainer = _trainer(model, run, split)
+    states = DetectorStates(manager, model, trainer.optimizer)
+    start = states.resume(identity)
+    if start and world.is_main:
+        log.info("resumed at iteration %d of %d", start, protocol.steps)
+    steps = (start, protocol.steps)
+    trainer.data_loader = train_loader(samples, protocol.global_batch, split, world.rank, steps, execution.workers)
+    report = Report(run.context.progress, protocol.global_batch, execution.log_every)
     with StopGuard() as guard, _one_line(trainer):
-        saving = SaveAndStop(checkpointer, guard, job.world, job.execution.checkpoint_every)
-        trainer.register_hooks([report if job.world.is_main else None, saving])
-        trainer.train(start, job.protocol.iterations)
-    if job.world.is_main:
-        job.context.throughput = report.images_per_second()
+        saving = SaveAndStop(states, guard, world, execution.checkpoint_every)
+        trainer.register_hooks([report if world.is_main else None, saving])
+        trainer.train(*steps)
+    if world.is_main:
+        run.context.throughput = report.images_per_second()
 
 
-def _trainer(model: nn.Module, job: Job) -> MicroBatchTrainer:
-    config = optimizer_config(job.protocol, job.dims)
-    config.params.model = model
-    config.fused = True
-    split = split_batch(job.protocol.batch_size, job.world.size, job.execution.per_device_batch)
+def _trainer(model: nn.Module, run: VitDetRun, split: Split) -> MicroBatchTrainer:
+    optimizer = optimizer_config(run.protocol, run.dims)
+    optimizer.params.model = model
+    optimizer.fused = True
     trainer = MicroBatchTrainer(
         micro_batches=split.accumulation,
-        bf16=job.context.precision == "bf16",
-        clip_norm=job.protocol.clip_norm,
-        seed=job.context.seed,
-        model=job.world.wrap(model),
+        bf16=run.context.precision == "bf16",
+        clip_grad=run.protocol.clip_grad,
+        seed=run.context.seed,
+        model=run.world.wrap(model),
         data_loader=(),
-        optimizer=instantiate(config),
+        optimizer=instantiate(optimizer),
     )
-    # Registered before a state is loaded, which holds the hook's.
-    trainer.register_hooks([hooks.LRScheduler(scheduler=instantiate(schedule_config(job.protocol)))])
+    trainer.register_hooks([hooks.LRScheduler(scheduler=instantiate(schedule_config(run.protocol)))])
     return trainer
 
 
-def _loader(samples: KeyedSamples, job: Job, start: int) -> Any:
-    protocol, execution = job.protocol, job.execution
-    split = split_batch(protocol.batch_size, job.world.size, execution.per_device_batch)
-    steps = (start, protocol.iterations)
-    return train_loader(samples, protocol.batch_size, split, job.world.rank, steps, execution.workers)
+def _leave_weights(model: nn.Module, context: Context) -> None:
+    path = context.folder / FINAL_WEIGHTS
+    write_atomically(path, lambda part: torch.save({"model": model.state_dict()}, part))
+    context.artifact("model", path)
 
 
 @contextmanager
 def _one_line(trainer: MicroBatchTrainer) -> Iterator[None]:
-    """A stop is no error to log, and a loss that is not finite is one line to read."""
+    """Keeps a stop out of the log of errors, and makes a loss that is not finite one line to read."""
     logger = logging.getLogger("detectron2.engine.train_loop")
-    logger.addFilter(_not_stopped)
+    logger.addFilter(_is_error)
     try:
         yield
     except FloatingPointError as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error, 300)
         remedy = "lower the learning rate or, with bf16, try fp32"
-        raise UserError(f"training diverged at iteration {trainer.iter + 1} ({reason}); {remedy}") from error
+        raise UserError(f"training diverged at iteration {trainer.iter + 1} ({reason})", remedy) from error
     finally:
-        logger.removeFilter(_not_stopped)
+        logger.removeFilter(_is_error)
 
 
-def _not_stopped(record: logging.LogRecord) -> bool:
+def _is_error(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], Stopped | FloatingPointError))

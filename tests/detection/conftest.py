@@ -9,8 +9,8 @@ import torch
 from crossmae.backbone import Backbone
 from crossmae.data.demo.scenes import SceneSource
 from crossmae.recipe import Recipe, load_recipe
-from detection.build.build import RECIPES
 from detection.data.demo import write_demo
+from detection.recipe import RECIPES
 from transfer.task import Context, TaskSpec
 
 
@@ -43,7 +43,7 @@ def spec() -> TaskSpec:
 @pytest.fixture(scope="session")
 def short_recipe() -> Callable[..., Recipe]:
     """The demo's recipe over 6 iterations of 4 images, with ``key=value`` overrides."""
-    short = ("iterations=6", "batch_size=4", "milestones=[5]", "warmup_iterations=2", "log_every=1", "drawn_images=2")
+    short = ("steps=6", "global_batch=4", "milestones=[5]", "warmup_steps=2", "log_every=1", "drawn_images=2")
     return lambda *overrides: load_recipe(RECIPES, "coco_vitdet_demo", (*short, *overrides))
 
 

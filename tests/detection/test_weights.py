@@ -7,7 +7,7 @@ from torch import Tensor
 
 from crossmae.backbone import Backbone, BackboneSpec, resize_patch_kernel, resize_pos_embed
 from crossmae.errors import UserError
-from detection.model.vit import PlainViT
+from detection.model import PlainViT
 from detection.weights import load_backbone
 
 SIZE = {"embed_dim": 32, "depth": 2, "num_heads": 2}

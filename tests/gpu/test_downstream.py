@@ -7,7 +7,7 @@ import torch
 from detectron2.modeling.backbone.vit import Attention
 
 from benchmarks.downstream.cases import Size
-from detection.model.attention import FusedAttention
+from detection.model import FusedAttention
 
 
 @pytest.mark.parametrize("relative", [True, False])

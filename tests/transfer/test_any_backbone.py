@@ -25,7 +25,7 @@ KINDS: dict[str, dict[str, Any]] = {
 SHORT = {
     "imagenet_finetune": ("steps=2", "global_batch=16", "warmup_epochs=0.0"),
     "imagenet_linear": ("steps=2", "global_batch=16", "warmup_epochs=0.0"),
-    "coco_vitdet": ("iterations=2", "batch_size=4", "milestones=[1]", "warmup_iterations=1"),
+    "coco_vitdet": ("steps=2", "global_batch=4", "milestones=[1]", "warmup_steps=1"),
     "ade20k_upernet": ("max_steps=2", "warmup_steps=1", "batch_size=4"),
 }
 

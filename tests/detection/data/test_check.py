@@ -11,13 +11,11 @@ from detectron2.config import instantiate
 from PIL import Image
 
 from crossmae.errors import UserError
-from crossmae.parsing import parse
 from crossmae.recipe import load_recipe
-from detection.build.build import RECIPES
 from detection.build.loader import loader_config
 from detection.data.check import check_coco
 from detection.data.register import read_dicts, register
-from detection.recipe import Protocol
+from detection.recipe import RECIPES, read_recipe
 
 
 @pytest.fixture
@@ -104,7 +102,7 @@ def test_grayscale_and_cmyk_images_under_unicode_names_are_read(broken: Path, mo
         picture = Image.new("RGB", (64, 64), (120, 120, 120)).convert(mode)
         picture.save(broken / f"{split}2017" / "Zürich_東京.jpg", quality=95)
     assert problems(broken) == []
-    protocol = parse(Protocol, load_recipe(RECIPES, "coco_vitdet_demo").protocol, "recipe")
+    protocol = read_recipe(load_recipe(RECIPES, "coco_vitdet_demo")).protocol
     loaders = loader_config(protocol, (register(broken, "train"), register(broken, "val")), workers=0)
     for split, loader in (("train", loaders.train), ("val", loaders.test)):
         (image,) = [one for one in read_dicts(broken, split, 4) if one["file_name"].endswith("東京.jpg")]

@@ -8,8 +8,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from crossmae.data.demo.scenes import SceneSource
-from detection.data.demo import LABELS, write_demo
-from detection.data.polygons import mask_polygons
+from detection.data.demo import LABELS, mask_polygons, write_demo
 
 
 def test_masks_boxes_and_crowds_survive_the_file(coco: Path) -> None:

@@ -10,18 +10,17 @@ import torch
 from detectron2.config import instantiate
 
 from crossmae.data.keyed import SampleKey
-from crossmae.parsing import parse
 from crossmae.recipe import Recipe
 from crossmae.train.config import split_batch
 from detection.build.loader import loader_config
 from detection.data.register import read_dicts, register
 from detection.data.samples import KeyedSamples, train_loader
-from detection.recipe import Protocol
+from detection.recipe import read_recipe
 
 
 @pytest.fixture(scope="module")
 def samples(coco: Path, short_recipe: Callable[..., Recipe]) -> KeyedSamples:
-    protocol = parse(Protocol, short_recipe().protocol, "recipe")
+    protocol = read_recipe(short_recipe()).protocol
     config = loader_config(protocol, (register(coco, "train"), register(coco, "val")), workers=0)
     return KeyedSamples(read_dicts(coco, "train", 4), instantiate(config.train.mapper), seed=0)
 
@@ -47,7 +46,7 @@ def same(ours: list[list[Any]], theirs: list[list[Any]]) -> bool:
     )
 
 
-def test_a_resumed_stream_goes_on_where_it_stopped(samples: KeyedSamples) -> None:
+def test_a_resumed_stream_continues_where_it_stopped(samples: KeyedSamples) -> None:
     assert same(stream(samples)[5:], stream(samples, start=5))
 
 
@@ -65,8 +64,8 @@ def test_an_image_looks_different_in_the_next_epoch_and_under_another_seed(sampl
 
 
 def test_crowds_are_not_trained_on(samples: KeyedSamples) -> None:
-    crowded = [i for i, image in enumerate(samples.dicts) if any(one["iscrowd"] for one in image["annotations"])]
+    crowded = [i for i, image in enumerate(samples.dicts) if any(thing["iscrowd"] for thing in image["annotations"])]
     assert crowded
     for index in crowded:
-        objects = [one for one in samples.dicts[index]["annotations"] if not one["iscrowd"]]
+        objects = [thing for thing in samples.dicts[index]["annotations"] if not thing["iscrowd"]]
         assert len(samples[SampleKey(0, index)]["instances"]) <= len(objects)

@@ -12,7 +12,7 @@ from transfer.harness.plan.suite import BackboneEntry, load_suite
 from transfer.harness.plan.tasks import load_specs
 from transfer.harness.show.estimates import Estimate, trial_suite, wall_seconds
 
-UNITS = {"steps": ("max_steps", "steps"), "iterations": ("iterations",), "epochs": ("epochs",)}
+UNITS = {"steps": ("max_steps", "steps"), "epochs": ("epochs",)}
 
 
 @pytest.mark.slow

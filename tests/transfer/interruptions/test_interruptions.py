@@ -38,7 +38,7 @@ TASKS: dict[str, tuple[str, Callable[[Path], None], tuple[str, ...]]] = {
     "coco_vitdet": (
         "coco",
         write_coco,
-        ("iterations=16", "batch_size=4", "milestones=[12]", "warmup_iterations=2", "checkpoint_every=3"),
+        ("steps=16", "global_batch=4", "milestones=[12]", "warmup_steps=2", "checkpoint_every=3"),
     ),
     "ade20k_upernet": (
         "ade20k",

@@ -15,7 +15,7 @@ from transfer.harness.plan.suite import Suite
 UPDATES = 30
 EPOCHS = 0.05
 _LOG_EVERY = 5
-_WARMUPS = ("warmup_steps", "warmup_iterations", "warmup_epochs")
+_WARMUPS = ("warmup_steps", "warmup_epochs")
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,15 @@
 """From a recipe and a backbone's dimensions to the five parts of a LazyConfig."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from crossmae.errors import UserError
 from crossmae.recipe import load_recipe
-from crossmae.parsing import parse
 from detection.build.dims import Dims
 from detection.build.loader import loader_config
 from detection.build.model import model_config
 from detection.build.schedule import optimizer_config, schedule_config, train_config
-from detection.recipe import Protocol
-
-RECIPES = Path(__file__).parents[1] / "recipes"
+from detection.recipe import RECIPES, VitDetProtocol, read_recipe
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,7 @@ def native_config(
     names: tuple[str, str] = ("coco_2017_train", "coco_2017_val"),
 ) -> NativeConfig:
     """The LazyConfig of ``recipe`` over the registered data sets ``names`` (training, test)."""
-    protocol = parse(Protocol, load_recipe(RECIPES, recipe).protocol, recipe)
+    protocol = read_recipe(load_recipe(RECIPES, recipe)).protocol
     check_dims(protocol, dims)
     return NativeConfig(
         model=model_config(protocol, dims, relative_positions),
@@ -45,16 +41,15 @@ def native_config(
     )
 
 
-def check_dims(protocol: Protocol, dims: Dims) -> None:
-    """Refuses a recipe written for another depth, or a pyramid that detectron2 cannot build.
+def check_dims(protocol: VitDetProtocol, dims: Dims) -> None:
+    """Refuses a recipe that was written for a backbone of another depth.
 
     Raises:
-        UserError: the last block is not the last that attends globally, or an extra level over another than p5.
+        UserError: the last block is not the last that attends globally.
     """
-    if protocol.pyramid.extra_level and protocol.patch_size / protocol.pyramid.scales[-1] != 32:
-        raise UserError("detectron2's extra pyramid level comes after stride 32; change pyramid.scales or extra_level")
     if protocol.window_size and max(protocol.global_blocks) != dims.depth - 1:
         raise UserError(
             f"the recipe's last global block is {max(protocol.global_blocks)}, but the backbone has {dims.depth} "
-            "blocks, counted from 0; take the recipe of the backbone's size"
+            "blocks, counted from 0",
+            "take the recipe of the backbone's size",
         )

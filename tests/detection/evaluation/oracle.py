@@ -11,14 +11,12 @@ from detectron2.config import instantiate
 from detectron2.structures import BitMasks, Boxes, BoxMode, Instances
 from torch import nn
 
-from crossmae.parsing import parse
 from crossmae.recipe import load_recipe
 from crossmae.train.runtime.distributed import join_world
-from detection.build.build import RECIPES
 from detection.build.loader import loader_config
 from detection.data.register import read_dicts, register
 from detection.evaluation.metrics import evaluate
-from detection.recipe import Protocol
+from detection.recipe import RECIPES, read_recipe
 from detection.run import forgetting_groups
 
 
@@ -52,7 +50,7 @@ class Oracle(nn.Module):
 
 def measure(coco: Path, folder: Path, blur: float) -> dict[str, dict[str, float]]:
     """COCOEvaluator's results of the oracle on the validation images."""
-    protocol = parse(Protocol, load_recipe(RECIPES, "coco_vitdet_demo").protocol, "recipe")
+    protocol = read_recipe(load_recipe(RECIPES, "coco_vitdet_demo")).protocol
     loaders = loader_config(protocol, (register(coco, "train"), register(coco, "val")), workers=0, test_batch=2)
     dicts = read_dicts(coco, "val", 4)
     return evaluate(Oracle(dicts, blur), instantiate(loaders.test), register(coco, "val"), folder)

@@ -8,8 +8,8 @@ import torch
 
 from crossmae.backbone import Backbone
 from crossmae.recipe import load_recipe
-from detection.build.build import RECIPES
-from detection.run import train_vitdet
+from detection.recipe import RECIPES
+from detection.training.train import train_vitdet
 from transfer.task import Context
 
 torch.set_num_threads(1)

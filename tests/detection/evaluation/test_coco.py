@@ -12,7 +12,7 @@ from pycocotools import mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detection.evaluation.coco import GEOMETRY, METRICS, judge
+from detection.evaluation.metrics import GEOMETRY, NAMES, judge
 
 SIDE = 200
 CLASSES = 6
@@ -83,7 +83,7 @@ def test_every_number_is_that_of_pycocotools(kind: str, seed: int, tmp_path: Pat
     judged.evaluate()
     judged.accumulate()
     judged.summarize()
-    numbers = dict(zip(METRICS, judged.stats, strict=False))
+    numbers = dict(zip(NAMES, judged.stats, strict=False))
     expected = {name: 100 * value if value >= 0 else math.nan for name, value in numbers.items()}
     for index, name in enumerate(names):
         precision = judged.eval["precision"][:, :, index, 0, -1]

@@ -5,12 +5,10 @@ from dataclasses import replace
 import pytest
 from detectron2.config import instantiate
 
-from crossmae.parsing import parse
 from crossmae.recipe import load_recipe
-from detection.build.build import RECIPES
 from detection.build.compare import REASONS, compare, main
 from detection.build.schedule import schedule_config
-from detection.recipe import Protocol
+from detection.recipe import RECIPES, read_recipe
 
 
 @pytest.mark.parametrize("size", ["b", "l", "h"])
@@ -42,7 +40,7 @@ def test_the_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_shortened_run_keeps_the_milestones_that_it_reaches() -> None:
-    protocol = parse(Protocol, load_recipe(RECIPES, "coco_vitdet_demo", ["iterations=400"]).protocol, "recipe")
+    protocol = read_recipe(load_recipe(RECIPES, "coco_vitdet_demo", ["steps=400"])).protocol
     schedule = instantiate(schedule_config(protocol))
     assert [round(schedule(step / 400), 6) for step in (0, 30, 359, 360, 399)] == [0.001, 1.0, 1.0, 0.1, 0.1]
-    instantiate(schedule_config(replace(protocol, iterations=5)))
+    instantiate(schedule_config(replace(protocol, steps=5)))
