@@ -100,7 +100,7 @@ def _trainer(model: nn.Module, run: VitDetRun, split: Split) -> MicroBatchTraine
         bf16=run.context.precision == "bf16",
         clip_grad=run.protocol.clip_grad,
         seed=run.context.seed,
-        model=run.world.wrap(model),
+        model=run.world.wrap(model, broadcast_buffers=False),  # as detectron2; they are constants
         data_loader=(),
         optimizer=instantiate(optimizer),
     )

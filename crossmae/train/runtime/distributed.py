@@ -55,12 +55,18 @@ class World:
         dist.all_gather_object(values, value)
         return values
 
-    def wrap(self, model: nn.Module) -> nn.Module:
-        """The model as the processes train it together, until the block of ``join_world`` ends."""
+    def wrap(self, model: nn.Module, broadcast_buffers: bool = True) -> nn.Module:
+        """The model as the processes train it together, until the block of ``join_world`` ends.
+
+        Args:
+            broadcast_buffers: whether every forward pass takes over the main process's buffers.
+        """
         if self.size == 1:
             return model
         devices = [self.device] if self.device.type == "cuda" else None
-        net = DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
+        net = DistributedDataParallel(
+            model, device_ids=devices, broadcast_buffers=broadcast_buffers, gradient_as_bucket_view=True
+        )
         self.adopt(net)
         return net
 

@@ -76,14 +76,41 @@ def test_a_truncated_file_stops_a_run_in_one_line(broken: Path) -> None:
         (lambda c: [one.pop("bbox") for one in c["annotations"]], "file of another data set or task"),
         (lambda c: c.pop("categories"), "not COCO instance annotations"),
         (lambda c: [one.pop("height") for one in c["images"]], "images without file name and size"),
+        (lambda c: c["annotations"][0].update(segmentation=[]), "has boxes without masks: 1 (1) of "),
+        (lambda c: c.update(annotations=[]), "has no annotations"),
+        (lambda c: c.update(annotations={}), "no lists of mappings"),
+        (lambda c: c.update(images=[3]), "no lists of mappings"),
+        (lambda c: c["annotations"][0].update(bbox=None), "boxes that are not four numbers"),
     ],
-    ids=["image", "category", "area", "id", "iNaturalist", "no categories", "no sizes"],
+    ids=[
+        *("image", "category", "area", "id", "iNaturalist", "no categories", "no sizes"),
+        *("no mask", "no annotations", "a mapping", "numbers", "no box"),
+    ],
 )
 def test_faulty_annotations(broken: Path, edit: Callable[[dict[str, Any]], Any], says: str) -> None:
     change(broken, edit)
     (only,) = problems(broken)
     assert says in only
     assert "instances_val2017.json" in only
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_boxes_without_masks_stop_a_run_in_one_line(broken: Path, split: str) -> None:
+    change(broken, lambda c: [thing.update(segmentation=[]) for thing in c["annotations"]], split)
+    with pytest.raises(UserError, match=f"instances_{split}2017.json has boxes without masks; ViTDet learns") as error:
+        read_dicts(broken, split, 4)
+    assert "\n" not in str(error.value)
+
+
+def test_images_may_lie_in_folders_of_their_own(broken: Path) -> None:
+    folder = broken / "val2017"
+    (folder / "rome").mkdir()
+    (folder / "000000000002.png").rename(folder / "rome" / "2.png")
+    change(
+        broken, lambda c: [c["images"][1].update(file_name="rome/2.png"), c["images"][2].update(file_name="a/3.png")]
+    )
+    (only,) = problems(broken)
+    assert "lacks 1 (a/3.png) of the annotated images" in only
 
 
 def test_empty_files_and_resized_pictures_are_named(broken: Path) -> None:
