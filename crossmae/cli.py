@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 
 def main() -> None:
-    """Runs the command line; errors are one line, exit code 75 means that the same command goes on later."""
+    """Runs the command line; errors are one line, exit code 75 means that the same command resumes later."""
     try:
         app()
     except (UserError, OSError) as error:
@@ -42,7 +42,7 @@ def root() -> None:
 )
 def pretrain(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, or the path of a YAML file.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run. The same command again goes on where it stopped.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run. The same command again resumes where it stopped.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="Values of the recipe to change, as key=value.")] = None,
     data: Annotated[Path | None, typer.Option(help="Image folder, list of files, or folder of tar shards.")] = None,
     seed: Annotated[int, typer.Option(help="Decides initial weights, order, crops and masks.")] = 0,

@@ -24,7 +24,7 @@ class Reconstruction:
     masked: Tensor
     """Masked patches in grey."""
     pasted: Tensor
-    """Predicted patches beside the visible ones as they are; clipped to the unit range."""
+    """Predicted patches next to the visible ones as they are; clipped to the unit range."""
     ids_masked: Tensor
     """(N, n) patches that were predicted."""
     num_patches: int

@@ -38,9 +38,9 @@ def pick(images: Images, count: int | None) -> list[int]:
 
 
 def batches(
-    images: Images, chosen: Sequence[int], config: MAEConfig, batch: int, seed: int, device: str = "cpu"
+    images: Images, indices: Sequence[int], config: MAEConfig, batch: int, seed: int, device: str = "cpu"
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The ``chosen`` images in batches.
+    """The images ``indices`` in batches.
 
     Yields:
         Normalised images (n, 3, image_size, image_size) and the noise of their masks (n, num_patches); both depend on
@@ -49,10 +49,10 @@ def batches(
     Raises:
         UserError: an image cannot be read.
     """
-    for start in range(0, len(chosen), batch):
-        indices = chosen[start : start + batch]
-        pixels = torch.stack([_view(images.read(index), config.image_size) for index in indices])
-        keys = [SampleKey(0, index) for index in indices]
+    for start in range(0, len(indices), batch):
+        batched = indices[start : start + batch]
+        pixels = torch.stack([_view(images.read(index), config.image_size) for index in batched])
+        keys = [SampleKey(0, index) for index in batched]
         noise = torch.from_numpy(uniform(seed, keys, "mask", config.num_patches)).float()
         yield normalize(pixels.to(device)), noise.to(device)
 
@@ -72,7 +72,7 @@ def _view(source: Source, size: int) -> Tensor:
     try:
         image = read_rgb(source)
     except UnreadableImage as error:
-        raise UserError(f"{source!s:.200} cannot be read ({error}); remove it") from error
+        raise UserError(f"{source!s:.200} cannot be read ({error})", "remove it") from error
     if image.size != (size, size):
         image = _centre(image, size)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)

@@ -22,7 +22,7 @@ Source = Annotated[str, typer.Argument(help="RUN/checkpoint, a released .pth or 
 Data = Annotated[Path, typer.Option(help="Image folder (its val folder, if it has one) or list of files.")]
 Options = Annotated[
     list[str] | None,
-    typer.Option("--set", help="What released weights do not tell, as in --set num_heads=12; may be repeated."),
+    typer.Option("--set", help="What released weights do not say, as in --set num_heads=12; may be repeated."),
 ]
 Images = Annotated[int, typer.Option(help="Number of images, spread evenly over the data.", min=1)]
 Seed = Annotated[int, typer.Option(help="Decides the masks.")]
@@ -133,11 +133,11 @@ def bench(
     from crossmae.pretraining.run import load_pretraining_recipe
 
     resolved = load_pretraining_recipe(recipe, tuple(overrides or ()))
-    chosen = settings(resolved, seed=0)
-    speed = measure(chosen, steps, warmup, device)
+    values = settings(resolved, seed=0)
+    speed = measure(values, steps, warmup, device)
     if not speed.is_main:
         return
-    for line in _speed_lines(speed, chosen.execution):
+    for line in _speed_lines(speed, values.execution):
         print(line)
     if out is not None:
         out.write_text(json.dumps({"recipe": resolved.name, **speed.to_dict()}, indent=1) + "\n")

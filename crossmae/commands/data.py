@@ -1,15 +1,23 @@
 """The commands ``crossmae stage`` and ``crossmae check-data``."""
 
+from collections.abc import Iterator
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crossmae.errors import UserError
 
+if TYPE_CHECKING:
+    from crossmae.data.images import Images
+
 Source = Annotated[Path, typer.Argument(help="Image folder, list of files, or folder of tar shards.")]
 Processes = Annotated[int | None, typer.Option(help="Default: one per core.")]
+
+_CHUNK = 64
+"""Images that a process checks at a time."""
 
 
 class FormOption(StrEnum):
@@ -30,7 +38,7 @@ def register(app: typer.Typer) -> None:
 
 def stage(
     source: Source,
-    dest: Annotated[Path, typer.Argument(help="Folder of the cache. The same command again goes on.")],
+    dest: Annotated[Path, typer.Argument(help="Folder of the cache. The same command again resumes.")],
     form: Annotated[FormOption, typer.Option(help="Image files, or 8-bit pixels.")] = FormOption.JPEG,
     short_side: Annotated[int | None, typer.Option(help="Shrink larger images. Default: jpeg 400, raw 256.")] = None,
     processes: Processes = None,
@@ -55,17 +63,57 @@ def stage(
 
 def check_data(data: Source, processes: Processes = None) -> None:
     """Lists the images that cannot be read, and the damaged files of a cache; exit code 1 if there are any."""
-    from crossmae.data.check import check_cache, check_images
     from crossmae.data.open import open_images
     from crossmae.data.staging.cache import find_cache
 
     if find_cache(data):
-        check_cache(data, processes)
+        _check_cache(data, processes)
     images = open_images(data)
     count = 0
-    for problem in check_images(images, processes):
-        print(f"{problem.name}: {problem.reason}", flush=True)
+    for name, reason in unreadable_images(images, processes):
+        print(f"{name}: {reason}", flush=True)
         count += 1
     if count:
-        raise UserError(f"{count} of {len(images)} images cannot be read; pretraining would replace them by others")
+        raise UserError(f"{count} of {len(images)} images cannot be read", "pretraining would replace them by others")
     print(f"all {len(images)} images can be read")
+
+
+def unreadable_images(images: "Images", processes: int | None = None) -> Iterator[tuple[str, str]]:
+    """Decodes every image, showing progress on a terminal.
+
+    Args:
+        processes: None for one per core.
+
+    Yields:
+        Name of each image that pretraining would replace, in order, and why it cannot be read.
+    """
+    from crossmae.data.parallel import on_all_cores
+
+    starts = list(range(0, len(images), _CHUNK))
+    for unreadable in on_all_cores(partial(_check, images), starts, f"Checking {len(images):,} images", processes):
+        yield from unreadable
+
+
+def _check(images: "Images", start: int) -> list[tuple[str, str]]:
+    from crossmae.data.decode import UnreadableImage, read_rgb
+
+    unreadable = []
+    for index in range(start, min(start + _CHUNK, len(images))):
+        try:
+            read_rgb(images.read(index))
+        except UnreadableImage as error:
+            unreadable.append((images.name(index), str(error)))
+    return unreadable
+
+
+def _check_cache(folder: Path, processes: int | None) -> None:
+    """Reads a cache whole and compares it with the digests that were taken when it was written."""
+    from crossmae.data.parallel import on_all_cores
+    from crossmae.data.staging.manifest import is_sound, part_path, read_manifest
+
+    manifest = read_manifest(folder)
+    parts = list(range(manifest.plan.parts))
+    verified = on_all_cores(partial(is_sound, folder, manifest), parts, f"Verifying {folder}", processes)
+    damaged = [part_path(folder, number).name for number, sound in zip(parts, verified, strict=True) if not sound]
+    if damaged:
+        raise UserError(f"{folder} is damaged: {', '.join(damaged)} changed", "delete the folder and stage it again")

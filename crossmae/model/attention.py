@@ -80,8 +80,8 @@ def _math(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 def _flash(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     if query.device.type != "cuda" or query.dtype not in (torch.float16, torch.bfloat16):
         raise UserError(
-            f"attention flash_attn needs a CUDA device and half precision, not {query.device.type} {query.dtype}; "
-            "use precision bf16 or attention sdpa"
+            f"attention flash_attn needs a CUDA device and half precision, not {query.device.type} {query.dtype}",
+            "use precision bf16 or attention sdpa",
         )
     from flash_attn import flash_attn_func  # type: ignore[import-not-found, unused-ignore]
 

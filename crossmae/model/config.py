@@ -1,14 +1,21 @@
-"""The configuration of a masked autoencoder."""
+"""The configuration of a masked autoencoder, and what makes one wrong: each reason in one line that names the field."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
 from crossmae.errors import UserError
-from crossmae.model import checks
 
 DecoderKind = Literal["cross", "self", "cross+self"]
 FeatureMaps = Literal["all", "last"] | Sequence[int]
+
+_SIZES = ("image_size", "patch_size", "embed_dim", "depth", "num_heads", "decoder_embed_dim", "decoder_num_heads")
+_CHOICES = {
+    "decoder": ("cross", "self", "cross+self"),
+    "mixing": ("linear", "softmax"),
+    "mixing_init": ("released", "paper"),
+    "masking": ("random", "grid"),
+}
 
 
 @dataclass(frozen=True)
@@ -62,15 +69,15 @@ class MAEConfig:
     """``grid``: one fixed patch of every 2x2 cell is visible (Table 15); which masked ones are predicted is random."""
 
     def __post_init__(self) -> None:
-        checks.check_values(self)
+        _check_values(self)
         cross = self.decoder != "self"
         self._fill("decoder_depth", 12 if cross else 8)
         self._fill("feature_maps", "all" if cross else "last")
         self._fill("use_input", cross and self.feature_maps == "all")
         self._fill("prediction_ratio", min(0.25, self.mask_ratio) if cross else self.mask_ratio)
         if not isinstance(self.feature_maps, str):
-            object.__setattr__(self, "feature_maps", checks.block_indices(self.feature_maps or (), self.depth))
-        checks.check_combination(self)
+            object.__setattr__(self, "feature_maps", _block_indices(self.feature_maps or (), self.depth))
+        _check_combination(self)
 
     def _fill(self, name: str, value: Any) -> None:
         if getattr(self, name) is None:
@@ -128,5 +135,96 @@ class MAEConfig:
         """
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - known):
-            raise UserError(f"unknown model option {', '.join(unknown)}; the options are {', '.join(sorted(known))}")
+            raise UserError(f"unknown model option {', '.join(unknown)}", f"the options are {', '.join(sorted(known))}")
         return cls(**values)
+
+
+def _check_values(config: MAEConfig) -> None:
+    """Checks every value on its own: its type and its range."""
+    for name in _SIZES:
+        _check_size(name, getattr(config, name))
+    if config.decoder_depth is not None:
+        _check_size("decoder_depth", config.decoder_depth)
+    for name, choices in _CHOICES.items():
+        if getattr(config, name) not in choices:
+            raise UserError(f"{name} must be one of {', '.join(choices)}, not {getattr(config, name)!r}")
+    for name in ("norm_pix_loss", "map_projection", "use_input"):
+        value = getattr(config, name)
+        if not isinstance(value, bool) and not (name == "use_input" and value is None):
+            raise UserError(f"{name} must be true or false, not {value!r}")
+    _check_feature_maps(config.feature_maps)
+    for name in ("mask_ratio", "prediction_ratio"):
+        value = getattr(config, name)
+        if not (_is_number(value) and 0 < value < 1) and not (name == "prediction_ratio" and value is None):
+            raise UserError(f"{name} must lie between 0 and 1, both excluded, not {value!r}")
+
+
+def _check_combination(config: MAEConfig) -> None:
+    """Checks the values of a filled-in configuration against each other."""
+    if config.image_size % config.patch_size:
+        raise UserError(f"image_size {config.image_size} is not a multiple of patch_size {config.patch_size}")
+    for dim, heads in (("embed_dim", "num_heads"), ("decoder_embed_dim", "decoder_num_heads")):
+        if getattr(config, dim) % getattr(config, heads):
+            raise UserError(f"{heads} {getattr(config, heads)} does not divide {dim} {getattr(config, dim)}")
+        if getattr(config, dim) % 4:
+            raise UserError(f"{dim} must be a multiple of 4 for two-dimensional sine-cosine positions")
+    assert config.prediction_ratio is not None
+    if config.prediction_ratio > config.mask_ratio:
+        raise UserError(
+            f"prediction_ratio {config.prediction_ratio} is above mask_ratio {config.mask_ratio}",
+            "only masked patches can be predicted",
+        )
+    _check_counts(config)
+    _check_mixing(config)
+
+
+def _block_indices(given: Sequence[int], depth: int) -> tuple[int, ...]:
+    """Ascending, non-negative indices of the encoder blocks whose outputs are mixed."""
+    if outside := [i for i in given if not -depth <= i < depth]:
+        raise UserError(f"feature_maps: block {outside[0]} does not exist", f"the blocks are 0 to {depth - 1}")
+    blocks = sorted({i % depth for i in given})
+    if len(blocks) < len(given):
+        raise UserError(f"feature_maps {list(given)} names a block twice")
+    if depth - 1 not in blocks:
+        raise UserError(
+            f"feature_maps {list(given)} leaves out the last block ({depth - 1})",
+            "the blocks above the highest one named would never train",
+        )
+    return tuple(blocks)
+
+
+def _check_size(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UserError(f"{name} must be a whole number of at least 1, not {value!r}")
+
+
+def _check_feature_maps(value: object) -> None:
+    if value in (None, "all", "last"):
+        return
+    if isinstance(value, list | tuple) and value and all(isinstance(i, int) and not isinstance(i, bool) for i in value):
+        return
+    raise UserError(f"feature_maps must be all, last or a list of block indices, not {value!r}")
+
+
+def _check_counts(config: MAEConfig) -> None:
+    if config.num_visible < 1:
+        raise UserError(f"mask_ratio {config.mask_ratio} leaves no visible patch of {config.num_patches}")
+    if config.masking == "grid" and (config.mask_ratio != 0.75 or config.grid % 2):
+        raise UserError(
+            "masking grid keeps one patch of every 2x2 cell: it needs mask_ratio 0.75 and an even number of patches "
+            f"per side, not mask_ratio {config.mask_ratio} and {config.grid}"
+        )
+
+
+def _check_mixing(config: MAEConfig) -> None:
+    if config.mixed_blocks:
+        return
+    if config.use_input:
+        raise UserError("use_input needs inter-block attention: set feature_maps to all or to a list of blocks")
+    if config.map_projection or config.mixing != "linear":
+        name = "map_projection" if config.map_projection else "mixing"
+        raise UserError(f"{name} needs inter-block attention: set feature_maps to all or to a list of blocks")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

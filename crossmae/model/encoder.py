@@ -1,4 +1,4 @@
-"""The encoder: a vision transformer that sees chosen patches only. Parameter names are timm's."""
+"""The encoder: a vision transformer that sees the given patches only. Parameter names are timm's."""
 
 import torch
 from torch import Tensor, nn

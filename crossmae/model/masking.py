@@ -1,4 +1,4 @@
-"""Which patches are visible and which are predicted, and the pixels of chosen patches. Static shapes throughout."""
+"""Which patches are visible and which are predicted, and the pixels of given patches. Static shapes throughout."""
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ def random_ids(noise: Tensor, config: MAEConfig) -> tuple[Tensor, Tensor]:
 
 
 def patch_pixels(images: Tensor, ids: Tensor, patch_size: int) -> Tensor:
-    """Pixels of chosen patches only, so that nothing is computed for the others.
+    """Pixels of the given patches only, so that nothing is computed for the others.
 
     Args:
         images: (N, 3, H, W).
@@ -44,8 +44,8 @@ def patch_pixels(images: Tensor, ids: Tensor, patch_size: int) -> Tensor:
     channel = torch.arange(channels, device=ids.device)[:, None] * (height * columns)
     row = torch.arange(patch_size, device=ids.device) * columns
     first = (ids // columns) * (patch_size * columns) + ids % columns
-    chosen = image + first[..., None, None] + channel + row
-    return runs.index_select(0, chosen.flatten()).reshape(*chosen.shape, patch_size)
+    places = image + first[..., None, None] + channel + row
+    return runs.index_select(0, places.flatten()).reshape(*places.shape, patch_size)
 
 
 def gather_tokens(tokens: Tensor, ids: Tensor) -> Tensor:

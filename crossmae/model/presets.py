@@ -40,8 +40,8 @@ def preset_config(preset: str, **overrides: Any) -> MAEConfig:
     Raises:
         UserError: unknown preset or option, or a value that MAEConfig refuses.
     """
-    if preset not in PRESETS:
-        raise UserError(f"no model preset {preset!r}; the presets are {', '.join(PRESETS)}")
+    if preset not in list(PRESETS):
+        raise UserError(f"no model preset {preset!r}", f"the presets are {', '.join(PRESETS)}")
     return MAEConfig.from_dict({**PRESETS[preset], **overrides})
 
 

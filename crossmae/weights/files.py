@@ -123,7 +123,7 @@ def _read_torch(path: Path) -> WeightFile:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what is no pickle fails in every way there is
         if isinstance(error, pickle.UnpicklingError) and "unsupported" in str(error).lower():
-            raise UserError(f"{path} refused: it holds code or objects beside weights; none of it was run") from error
+            raise UserError(f"{path} refused: it holds code or objects next to weights; none of it was run") from error
         raise UserError(f"{path} is damaged or no PyTorch weight file") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, not named weights")
@@ -135,7 +135,7 @@ def _read_torch(path: Path) -> WeightFile:
 
 
 def _arguments(content: dict[str, Any]) -> dict[str, Any]:
-    """The options beside the weights: plain values, and the contents of ``args``."""
+    """The options next to the weights: plain values, and the contents of ``args``."""
     options = content.get("args")
     plain = {name: value for name, value in content.items() if name not in {*_NESTED, "args", "optimizer"}}
     return plain | (dict(vars(options)) if isinstance(options, argparse.Namespace) else {})

@@ -45,9 +45,9 @@ class AnalysisTask(ClassificationTask):
         chosen = pick(images, recipe.protocol["images"])
         batch = recipe.execution["batch"]
         seen = partial(batches, images, config=model.config, seed=context.seed, device=device)
-        drawn = next(seen(chosen=pick(images, _DRAWN), batch=_DRAWN))
+        drawn = next(seen(indices=pick(images, _DRAWN), batch=_DRAWN))
         self.draw(model, *drawn, context)
-        shown = _reported(seen(chosen=chosen, batch=batch), context, len(chosen))
+        shown = _reported(seen(indices=chosen, batch=batch), context, len(chosen))
         return self.measure(model, shown, [images.name(index) for index in chosen], context)
 
     @abstractmethod

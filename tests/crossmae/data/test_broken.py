@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossmae.data.check import check_images
+from crossmae.commands.data import unreadable_images
 from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.data.open import open_images
 from crossmae.errors import UserError
@@ -97,7 +97,7 @@ def test_a_broken_image_is_refused_with_a_reason(name: str, folder: Path) -> Non
 
 
 def test_check_data_lists_exactly_the_unreadable_ones(folder: Path, unreadable: set[str]) -> None:
-    assert {problem.name for problem in check_images(open_images(folder), processes=2)} == unreadable
+    assert {name for name, _ in unreadable_images(open_images(folder), processes=2)} == unreadable
     command = [sys.executable, "-m", "crossmae", "check-data", str(folder)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
 

@@ -66,6 +66,8 @@ def test_a_configuration_survives_being_written_down(config: MAEConfig) -> None:
         ("mask_ratio", {"mask_ratio": 0}),
         ("mask_ratio", {"mask_ratio": "0.75"}),
         ("mask_ratio", {"mask_ratio": 0.999}),
+        ("mask_ratio", {"mask_ratio": None}),
+        ("mask_ratio", {"mask_ratio": float("nan")}),
         ("prediction_ratio", {"prediction_ratio": -0.1}),
         ("prediction_ratio", {"mask_ratio": 0.65, "prediction_ratio": 0.75}),
         ("num_heads", {"num_heads": 7}),
@@ -78,6 +80,8 @@ def test_a_configuration_survives_being_written_down(config: MAEConfig) -> None:
         ("decoder", {"decoder": "mae"}),
         ("feature_maps", {"feature_maps": "first"}),
         ("feature_maps", {"feature_maps": []}),
+        ("feature_maps", {"feature_maps": [False, 11]}),
+        ("feature_maps", {"feature_maps": 3}),
         ("feature_maps", {"feature_maps": [12]}),
         ("feature_maps", {"feature_maps": [11, -1]}),
         ("feature_maps", {"feature_maps": [1, 3, 5]}),
@@ -102,6 +106,7 @@ def test_a_wrong_value_gives_one_line_that_names_the_field(field: str, options: 
     assert "\n" not in line
 
 
-def test_an_unknown_preset_lists_the_known_ones() -> None:
+@pytest.mark.parametrize("preset", ["vit_x", ["vit_b16"], None])
+def test_an_unknown_preset_lists_the_known_ones(preset: Any) -> None:
     with pytest.raises(UserError, match="vit_b16"):
-        preset_config("vit_x")
+        preset_config(preset)
