@@ -37,7 +37,7 @@ def backbone() -> Backbone:
 def spec() -> TaskSpec:
     """The task as its YAML names it."""
     metrics = ("box_ap", "mask_ap")
-    return TaskSpec("coco_vitdet", 1, "ViTDet", "detection.task:ViTDetTask", "coco", metrics, "detection", {})
+    return TaskSpec("coco_vitdet", 1, "ViTDet", "detection.task:ViTDetTask", "coco", metrics, "detection")
 
 
 @pytest.fixture(scope="session")

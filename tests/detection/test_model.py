@@ -1,5 +1,7 @@
 """What is ours in the network changes speed and memory only, but for the losses, which are means over images."""
 
+from typing import Any
+
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
@@ -75,10 +77,17 @@ def test_mask_loss_is_averaged_within_each_image() -> None:
     assert nothing == 0
 
 
-OPTIONS = {"img_size": 64, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2, "pretrain_img_size": 64}
+OPTIONS: dict[str, Any] = {
+    "img_size": 64,
+    "patch_size": 8,
+    "embed_dim": 32,
+    "depth": 3,
+    "num_heads": 2,
+    "pretrain_img_size": 64,
+}
 
 
-def run(model: nn.Module, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+def run(model: nn.Module, images: Tensor) -> tuple[Tensor, dict[str, Tensor | None]]:
     features = model(images)["last_feat"]
     (features * torch.linspace(-1, 1, features.numel()).view_as(features)).sum().backward()
     return features.detach(), {name: weight.grad for name, weight in model.named_parameters()}

@@ -1,5 +1,7 @@
 """Pretrained weights really arrive in detectron2: the features are timm's."""
 
+from typing import Any
+
 import pytest
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -10,12 +12,12 @@ from crossmae.errors import UserError
 from detection.model import PlainViT
 from detection.weights import load_backbone
 
-SIZE = {"embed_dim": 32, "depth": 2, "num_heads": 2}
+SIZE: dict[str, Any] = {"embed_dim": 32, "depth": 2, "num_heads": 2}
 
 
 def make_backbone(
     patch: int = 16, grid: int = 4, class_token: bool = True, registers: int = 0, layer_scale: bool = False
-):
+) -> Backbone:
     torch.manual_seed(0)
     model = VisionTransformer(
         img_size=grid * patch,
@@ -90,7 +92,7 @@ def detectron2_vit(backbone: Backbone, relative_positions: bool = False) -> Plai
     ],
     ids=["class token", "no class token", "registers and LayerScale", "patch 14"],
 )
-def test_features_equal_timms(kind: dict, side: int) -> None:
+def test_features_equal_timms(kind: dict[str, Any], side: int) -> None:
     backbone = make_backbone(**kind)
     vit = detectron2_vit(backbone)
     load_backbone(vit, backbone)

@@ -40,7 +40,7 @@ def polygon(box: list[float]) -> list[list[float]]:
 
 
 def truth(random: np.random.Generator) -> dict[str, Any]:
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for image in range(1, 13):
         for _ in range(random.integers(0, 8)):
             box = [*random.uniform(0, 80, 2).tolist(), *random.choice([20, 60, 115], 2).tolist()]
