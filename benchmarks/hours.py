@@ -77,7 +77,7 @@ def _detection(run: Run) -> Derived:
 
 
 def _segmentation(run: Run) -> Derived:
-    images = run.recipe.protocol["max_steps"] * run.recipe.protocol["batch_size"]
+    images = run.recipe.protocol["steps"] * run.recipe.protocol["global_batch"]
     return _by_flops(UPERNET_FLOPS * images, f"{UPERNET_FLOPS / 1e12:.2f} TFLOPs a training image")
 
 

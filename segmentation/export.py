@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
-import segmentation.model.prefix_mae  # noqa: F401 (registers PrefixMAE)
+import segmentation.model  # noqa: F401 (registers PrefixMAE)
 from crossmae.backbone import Backbone
 from crossmae.errors import UserError
 from segmentation.build.config import NATIVE

@@ -1,33 +1,89 @@
-"""What decides the numbers of an UperNet run: the typed form of a recipe's ``protocol``."""
+"""An UperNet recipe as types: what decides the numbers of a run (UperNetProtocol) and what does not (the rest)."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le, Len, Lt
+
+from crossmae.errors import UserError
+from crossmae.parsing import Count, CountOrZero, NotNegative, Positive, Strict, parse
+from crossmae.recipe import Recipe
+from crossmae.train.config import Execution
+
+RECIPES = Path(__file__).parent / "recipes"
 
 
 @dataclass(frozen=True)
-class Protocol:
+class UperNetProtocol(Strict):
     """The values of mmsegmentation's MAE configurations that recipes choose, in pixels, images and updates."""
 
-    classes: int
-    image_scale: tuple[int, int]
+    classes: Count
+    image_scale: tuple[Count, Count]
     """Width and height that the resized image must fit into, either way round."""
-    ratio_range: tuple[float, float]
-    """Random factor on ``image_scale``."""
-    crop: int
-    stride: int
-    """Of slide inference."""
-    patch_size: int
-    out_indices: tuple[int, ...]
-    """Blocks that the pyramid is made of, from 0."""
-    layer_scale: float
-    """Start value; 1 is none."""
-    drop_path: float
-    channels: int
-    """Of UPerHead."""
-    aux_channels: int
-    """Of the auxiliary FCN head."""
-    batch_size: int
-    lr: float
-    weight_decay: float
-    layer_decay: float
-    warmup_steps: int
-    max_steps: int
+    ratio_range: tuple[Positive, Positive]
+    """Least and greatest random factor on ``image_scale`` in training."""
+    crop: Count
+    """Side of a crop."""
+    stride: Count
+    """Stride of the sliding window at inference."""
+    patch_size: Count
+    """Patch side inside the network; other patch kernels are resized to it."""
+    out_indices: Annotated[tuple[CountOrZero, ...], Len(4, 4)]
+    """Blocks that the four levels of the pyramid are made of, counted from 0."""
+    layer_scale: Positive
+    """Start value of LayerScale; 1 is the identity."""
+    drop_path: Annotated[float, Ge(0), Lt(1)]
+    channels: Count
+    """Width of UPerHead."""
+    aux_channels: Count
+    """Width of the auxiliary FCN head."""
+    global_batch: Count
+    """Images per update, over all processes and accumulation together."""
+    lr: Positive
+    """Learning rate of the heads at the end of the warm-up."""
+    weight_decay: NotNegative
+    layer_decay: Annotated[float, Gt(0), Le(1)]
+    """Factor on the learning rate from one block to the one before it."""
+    warmup_steps: CountOrZero
+    """Length of the linear warm-up."""
+    steps: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class UperNetExecution(Execution):
+    """How an UperNet run is carried out; none of it decides the numbers."""
+
+    evaluate_every: Count
+    """Updates between two evaluations; the end of the run is always evaluated."""
+
+
+@dataclass(frozen=True)
+class UperNetRecipe:
+    """Both halves of a recipe."""
+
+    protocol: UperNetProtocol
+    execution: UperNetExecution
+
+
+def read_recipe(recipe: Recipe) -> UperNetRecipe:
+    """Every value of ``recipe`` as its type.
+
+    Raises:
+        UserError: an unknown, missing or wrong value, or values that contradict each other; one line names them.
+    """
+    where = f"recipe {recipe.name}"
+    protocol = parse(UperNetProtocol, recipe.protocol, where)
+    execution = parse(UperNetExecution, recipe.execution, where)
+    _check(protocol, where)
+    return UperNetRecipe(protocol, execution)
+
+
+def _check(protocol: UperNetProtocol, where: str) -> None:
+    least, greatest = protocol.ratio_range
+    if least > greatest:
+        raise UserError(f"{where}: ratio_range goes down from {least} to {greatest}", "give the least factor first")
+    if protocol.steps <= protocol.warmup_steps:
+        raise UserError(f"{where}: steps ({protocol.steps}) must be larger than warmup_steps ({protocol.warmup_steps})")
+    if list(protocol.out_indices) != sorted(set(protocol.out_indices)):
+        raise UserError(f"{where}: out_indices {list(protocol.out_indices)} do not rise", "give four blocks in order")

@@ -1,37 +1,35 @@
-"""One run of UperNet: build, load the backbone, train, evaluate."""
+"""One run of UperNet: train a backbone under it, or evaluate a finished model."""
 
 import shutil
 from pathlib import Path
+from typing import Any
 
-import mmseg.models  # noqa: F401 (fills mmengine's registries)
 import pandas as pd
 import torch
-from mmengine.config import Config
-from mmengine.dist import barrier, get_rank
+from mmengine.dist import barrier
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-import segmentation.data.samples
-import segmentation.evaluation.metrics
-import segmentation.model.prefix_mae
-import segmentation.training.loop
-import segmentation.training.precision  # noqa: F401 (registers BFloat16OptimWrapper)
-from crossmae.backbone import Backbone, BackboneSpec
-from crossmae.recipe import Recipe, digest_of
+from crossmae.backbone import Backbone
+from crossmae.recipe import Recipe
 from crossmae.run.stop import StopGuard
+from crossmae.train.checkpoint.manager import CheckpointManager
 from crossmae.train.runtime.distributed import join_world
 from crossmae.train.runtime.precision import matmul_precision
-from segmentation.build.config import upernet
-from segmentation.build.prepare import prepare
-from segmentation.data.layout import class_names
-from segmentation.evaluation.draw import draw
-from segmentation.training.checkpoint import ResumableState, StateFile
-from segmentation.training.hooks import Report
+from segmentation.build.prepare import configure
+from segmentation.data.layout import digest_of_listing
+from segmentation.evaluation.finished import read_finished, require_fit, spec_of
+from segmentation.evaluation.metrics import draw
+from segmentation.recipe import UperNetRecipe, read_recipe
+from segmentation.training.hooks import Report, ResumableState
 from segmentation.weights import load_backbone
 from transfer.task import Context
 
 DRAWN = 6
+"""Validation images whose predictions are drawn."""
+
 CHECKPOINT = "upernet.pth"
+"""The finished model in the run folder, an mmengine checkpoint."""
 
 
 def train(backbone: Backbone, recipe: Recipe, context: Context) -> dict[str, float]:
@@ -39,60 +37,77 @@ def train(backbone: Backbone, recipe: Recipe, context: Context) -> dict[str, flo
 
     Raises:
         Stopped: a signal came; the state is saved.
-        UserError: the backbone does not fit, the loss is not finite, the state is another run's.
+        UserError: backbone or data do not fit, the loss is not finite, the folder holds another run's states.
     """
-    with join_world("auto") as world, matmul_precision(recipe.execution["matmul_precision"]):
-        runner = Runner.from_cfg(configure(backbone.spec, recipe, context))
+    values = read_recipe(recipe)
+    with join_world("auto") as world, matmul_precision(values.execution.matmul_precision):
+        runner = Runner.from_cfg(configure(backbone.spec, values, context))
         world.adopt(runner.model)
-        return _train(runner, backbone, recipe, context)
+        _initialize(runner, backbone)
+        states = CheckpointManager(context.folder, world)
+        report = _train(runner, states, _identity(backbone, recipe, context), values, context)
+        metrics = _final_metrics(runner, report)
+        if world.is_main:
+            _write_results(runner, context)
+            shutil.rmtree(states.folder)
+        barrier()
+        return metrics
 
 
-def _train(runner: Runner, backbone: Backbone, recipe: Recipe, context: Context) -> dict[str, float]:
-    _initialize(runner, backbone)
-    report = Report(context, recipe.execution["log_every"], recipe.protocol["batch_size"])
-    state = StateFile(context.folder / "state" / "latest.pth", _identity(backbone, recipe, context))
-    with StopGuard() as guard:
-        runner.register_hook(report)
-        runner.register_hook(ResumableState(state, guard, recipe.execution["checkpoint_every"], context.seed))
-        runner.train()
-    context.throughput = report.throughput or None
-    metrics = _final_metrics(runner, report)
-    if get_rank() == 0:
-        _leave(runner, context)
-        shutil.rmtree(state.path.parent)
-    barrier()
-    return metrics
+def evaluate(weights: Path, recipe: Recipe, context: Context) -> dict[str, float]:
+    """Validation metrics in percent of the UperNet in ``weights``, in as many processes as torchrun started.
 
-
-def configure(spec: BackboneSpec, recipe: Recipe, context: Context) -> Config:
-    """The mmengine config of this run."""
-    assert context.data_root is not None
-    names = class_names(context.data_root)
-    background = names.index("background") if "background" in names else None
-    return prepare(upernet(recipe.protocol, spec, context.data_root, names), recipe, context, background)
+    Raises:
+        UserError: no such file, no UperNet of this recipe in it, or unusable data.
+    """
+    values, state = read_recipe(recipe), read_finished(weights)
+    with join_world("auto") as world, matmul_precision(values.execution.matmul_precision):
+        runner = Runner.from_cfg(configure(spec_of(state), values, context))
+        world.adopt(runner.model)
+        model = _unwrapped(runner)
+        require_fit(state, model.state_dict(), weights)
+        model.load_state_dict(state)
+        metrics: dict[str, float] = runner.val()
+        return metrics
 
 
 def _initialize(runner: Runner, backbone: Backbone) -> None:
-    model = getattr(runner.model, "module", runner.model)
+    model = _unwrapped(runner)
     init_default_scope("mmseg")
     model.init_weights()  # once: mmengine passes over a model that is initialized
     load_backbone(model.backbone, backbone)
 
 
-def _identity(backbone: Backbone, recipe: Recipe, context: Context) -> str:
-    return digest_of([recipe.protocol, backbone.digest, context.seed])
+def _identity(backbone: Backbone, recipe: Recipe, context: Context) -> dict[str, Any]:
+    """What decides the numbers: a folder with the states of another identity is refused."""
+    assert context.data_root is not None
+    data = digest_of_listing(context.data_root)
+    return {"protocol": recipe.protocol, "backbone": backbone.digest, "seed": context.seed, "data": data}
+
+
+def _train(
+    runner: Runner, states: CheckpointManager, identity: dict[str, Any], recipe: UperNetRecipe, context: Context
+) -> Report:
+    report = Report(context, recipe.execution.log_every, recipe.protocol.global_batch)
+    with StopGuard() as guard:
+        runner.register_hook(report)
+        interval = recipe.execution.checkpoint_every
+        runner.register_hook(ResumableState(states, identity, guard, interval, context.seed))
+        runner.train()
+    context.throughput = report.throughput or None
+    return report
 
 
 def _final_metrics(runner: Runner, report: Report) -> dict[str, float]:
-    if report.validated and report.validated[0] == runner.max_iters:
-        return report.validated[1]
+    if report.evaluated and report.evaluated[0] == runner.max_iters:
+        return report.evaluated[1]
     metrics: dict[str, float] = runner.val()
     return metrics
 
 
-def _leave(runner: Runner, context: Context) -> None:
-    model = getattr(runner.model, "module", runner.model)
-    dataset = runner.val_dataloader.dataset
+def _write_results(runner: Runner, context: Context) -> None:
+    """Leaves per-image results, drawn predictions and the finished model in the run folder."""
+    model, dataset = _unwrapped(runner), runner.val_dataloader.dataset
     names = [Path(dataset.get_data_info(i)["img_path"]).stem for i in range(len(dataset))]
     images = pd.DataFrame(runner.val_evaluator.metrics[0].images, columns=["miou", "aacc"])
     context.per_sample(images.assign(sample=names))
@@ -100,3 +115,7 @@ def _leave(runner: Runner, context: Context) -> None:
         context.artifact(f"prediction_{path.stem}", path)
     torch.save({"state_dict": model.state_dict(), "meta": {}}, context.folder / CHECKPOINT)
     context.artifact("checkpoint", context.folder / CHECKPOINT)
+
+
+def _unwrapped(runner: Runner) -> Any:
+    return getattr(runner.model, "module", runner.model)

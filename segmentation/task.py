@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from segmentation.data import check, demo
+from segmentation.recipe import read_recipe
 from transfer.task import Context, Problem, Task
 
 if TYPE_CHECKING:
@@ -19,21 +20,29 @@ class UperNetTask(Task):
     """UperNet on ADE20K with mmsegmentation; ``miou``, ``aacc`` and ``macc`` at a single scale."""
 
     def check(self, data_root: Path) -> Iterable[Problem]:
-        """Missing or unreadable files, annotations that are not ADE20K's, counts that differ from the real data's."""
+        """Finds missing or unreadable files, annotations that are not ADE20K's, other counts than the real data's."""
         return check.problems(data_root)
 
     def demo(self, data_root: Path, scenes: "SceneSource") -> None:
         """Writes 400 + 300 scenes with background and four garments."""
         demo.write(data_root, scenes)
 
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Reads every value of ``recipe`` into its type.
+
+        Raises:
+            UserError: an unknown, missing or wrong value, or values that contradict each other.
+        """
+        read_recipe(recipe)
+
     def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
-        """Trains and evaluates.
+        """Trains UperNet on the backbone and returns its metrics in percent.
 
         Raises:
             UserError: mmsegmentation is not installed, or the data is unusable.
         """
         if backbone is None:
-            raise UserError(f"{self.spec.name} needs a backbone; name one with --backbone")
+            raise UserError(f"{self.spec.name} needs a backbone", "name one with --backbone")
         self._require_mmsegmentation()
         from segmentation.run import train
 
@@ -46,11 +55,12 @@ class UperNetTask(Task):
             UserError: mmsegmentation is not installed, or weights or data are unusable.
         """
         self._require_mmsegmentation()
-        from segmentation.evaluation.finished import evaluate
+        from segmentation.run import evaluate
 
         return evaluate(weights, recipe, context)
 
     def _require_mmsegmentation(self) -> None:
         missing = [name for name in ("mmengine", "mmcv", "mmseg") if find_spec(name) is None]
         if missing:
-            raise UserError(f"{self.spec.name} needs mmsegmentation ({missing[0]} is not installed); run `make setup`")
+            what = f"{self.spec.name} needs mmsegmentation ({missing[0]} is not installed)"
+            raise UserError(what, "run `make setup`")

@@ -13,34 +13,30 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch.utils.data import DataLoader
 
-import segmentation
-import segmentation.data.samples
-import segmentation.model.prefix_mae
-import segmentation.training.loop
-import segmentation.training.precision
 from benchmarks.downstream.cases import Build, Size, Step
 from crossmae.backbone import Backbone
-from crossmae.recipe import Recipe, load_recipe
+from crossmae.recipe import load_recipe
 from crossmae.run.stop import StopGuard
+from crossmae.train.checkpoint.manager import CheckpointManager
+from crossmae.train.runtime.distributed import World
 from segmentation.build.config import upernet
 from segmentation.build.prepare import prepare
-from segmentation.training.checkpoint import ResumableState, StateFile
-from segmentation.training.hooks import Report
+from segmentation.recipe import RECIPES, UperNetRecipe, read_recipe
+from segmentation.training.hooks import Report, ResumableState
 from transfer.task import Context
 
 BACKBONES = {"ade20k_upernet_demo": "random:vit_demo", "ade20k_upernet_vit_b16": "random:vit_b16"}
-RECIPES = Path(segmentation.__file__).parent / "recipes"
 
 
 def ours(size: Size, device: torch.device) -> Step:
     """The Runner of our runs, with their hooks; bf16 on a GPU."""
     recipe, precision = _recipe(size), "bf16" if device.type == "cuda" else "fp32"
-    torch.set_float32_matmul_precision(recipe.execution["matmul_precision"])
+    torch.set_float32_matmul_precision(recipe.execution.matmul_precision)
     context = Context(Path(tempfile.mkdtemp()), Path(), seed=0, precision=precision)
-    runner = Runner.from_cfg(prepare(_config(size, recipe), recipe, context))
-    runner.register_hook(Report(context, recipe.execution["log_every"], size.batch))
-    state = StateFile(context.folder / "state", "none")
-    runner.register_hook(ResumableState(state, StopGuard(), recipe.execution["checkpoint_every"], seed=0))
+    runner = Runner.from_cfg(prepare(_config(size, recipe), recipe.execution, context))
+    runner.register_hook(Report(context, recipe.execution.log_every, size.batch))
+    states = CheckpointManager(context.folder, World(0, 1, device))
+    runner.register_hook(ResumableState(states, {}, StopGuard(), recipe.execution.checkpoint_every, seed=0))
     return _stepping(runner, size)
 
 
@@ -67,14 +63,14 @@ def mmseg_(
     return _stepping(runner, size)
 
 
-def _recipe(size: Size) -> Recipe:
+def _recipe(size: Size) -> UperNetRecipe:
     side = size.image_size
-    values = [f"batch_size={size.batch}", f"per_device_batch={size.batch}", f"crop={side}"]
-    return load_recipe(RECIPES, size.recipe, values)
+    values = [f"global_batch={size.batch}", f"per_device_batch={size.batch}", f"crop={side}"]
+    return read_recipe(load_recipe(RECIPES, size.recipe, values))
 
 
-def _config(size: Size, recipe: Recipe) -> Config:
-    names = tuple(str(label) for label in range(recipe.protocol["classes"]))
+def _config(size: Size, recipe: UperNetRecipe) -> Config:
+    names = tuple(str(label) for label in range(recipe.protocol.classes))
     return upernet(recipe.protocol, Backbone.load(BACKBONES[size.recipe]).spec, Path("none"), names)
 
 

@@ -1,4 +1,4 @@
-"""Two mmengine configs, value by value; ``python -m segmentation.build.compare`` prints ours beside the published."""
+"""Two mmengine configs, value by value; ``python -m segmentation.build.compare`` prints ours next to the published."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ ABSENT = "absent"
 REASONS = {
     "data_root": "folder on this machine",
     "pretrained": "file name",
-    "loss_scale": "not read by mmengine: the published training is fp32",
+    "loss_scale": "not read by mmengine, which trains this file in fp32; how the published model was trained is not known",
 }
 
 INERT = {
@@ -66,9 +66,9 @@ def inert_differences(published: Config, ours: Config) -> dict[str, int]:
     return {prefix: sum(key.startswith(prefix) for key in keys) for prefix in INERT}
 
 
-def table(found: list[Difference]) -> str:
+def table(pairs: list[Difference]) -> str:
     """The differences as a table."""
-    return tabulate([(d.key, d.published, d.ours, d.reason) for d in found], ["value", "published", "ours", "reason"])
+    return tabulate([(d.key, d.published, d.ours, d.reason) for d in pairs], ["value", "published", "ours", "reason"])
 
 
 def _pairs(published: Config, ours: Config) -> list[Difference]:

@@ -1,14 +1,15 @@
-"""A recipe's values on the native config: the one place where the task's protocol becomes an mmengine Config."""
+"""A recipe's values on the native config: the one place where a protocol becomes an mmengine Config."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
 
 from crossmae.errors import UserError
-from crossmae.parsing import parse
-from segmentation.recipe import Protocol
+import segmentation.model  # noqa: F401 (registers PrefixMAE)
+from segmentation.data.layout import ADE20K_CLASSES, image_suffix
+from segmentation.recipe import UperNetProtocol
 
 if TYPE_CHECKING:
     from crossmae.backbone import BackboneSpec
@@ -16,28 +17,26 @@ if TYPE_CHECKING:
 Values = dict[str, Any]
 
 NATIVE = Path(__file__).parents[1] / "configs" / "upernet_vit_b16.py"
-ADE20K_CLASSES = 150
 
 
-def upernet(protocol: Mapping[str, Any], spec: "BackboneSpec", data_root: Path, classes: Sequence[str] = ()) -> Config:
-    """The config of a run on one process, as a user of mmengine would write it.
+def upernet(values: UperNetProtocol, spec: "BackboneSpec", data_root: Path, classes: Sequence[str] = ()) -> Config:
+    """Builds the config of a run on one process, as a user of mmengine would write it.
 
     Args:
-        protocol: a recipe's protocol values.
+        values: a recipe's protocol.
         spec: the backbone's dimensions.
         data_root: folder with ``images`` and ``annotations``.
         classes: names of the data set's classes; needed where they are not ADE20K's 150.
 
     Raises:
-        UserError: a faulty value, the recipe is for a deeper backbone, or mmsegmentation cannot build it.
+        UserError: the recipe is for a deeper backbone, or mmsegmentation cannot build this one.
     """
-    values = parse(Protocol, protocol, "the protocol")
     _check_blocks(values, spec)
     config = Config.fromfile(NATIVE)
     config.merge_from_dict({"model": _model(values, spec), "optim_wrapper": _optimizer(values, spec)})
     config.param_scheduler = _schedule(values)
-    config.train_cfg.max_iters = values.max_steps
-    config.train_dataloader.batch_size = values.batch_size
+    config.train_cfg.max_iters = values.steps
+    config.train_dataloader.batch_size = values.global_batch
     config.train_dataloader.dataset.pipeline = _training_pipeline(config.train_pipeline, values)
     config.val_dataloader.dataset.pipeline[1].scale = values.image_scale
     for loader in (config.train_dataloader, config.val_dataloader):
@@ -46,15 +45,15 @@ def upernet(protocol: Mapping[str, Any], spec: "BackboneSpec", data_root: Path, 
     return config
 
 
-def _check_blocks(values: Protocol, spec: "BackboneSpec") -> None:
+def _check_blocks(values: UperNetProtocol, spec: "BackboneSpec") -> None:
     if max(values.out_indices) >= spec.depth:
         fitting = f"ade20k_upernet_{spec.arch}" if spec.arch else "one with other out_indices"
         raise UserError(
-            f"the recipe taps block {max(values.out_indices)}, the backbone has {spec.depth} blocks; use {fitting}"
+            f"the recipe taps block {max(values.out_indices)}, the backbone has {spec.depth} blocks", f"use {fitting}"
         )
 
 
-def _model(values: Protocol, spec: "BackboneSpec") -> Values:
+def _model(values: UperNetProtocol, spec: "BackboneSpec") -> Values:
     crop = (values.crop, values.crop)
     head = {"num_classes": values.classes}
     return {
@@ -68,8 +67,8 @@ def _model(values: Protocol, spec: "BackboneSpec") -> Values:
     }
 
 
-def _backbone(values: Protocol, spec: "BackboneSpec") -> Values:
-    # mmsegmentation's class knows one token before the patches.
+def _backbone(values: UperNetProtocol, spec: "BackboneSpec") -> Values:
+    # mmsegmentation's class has one token before the patches.
     kind = {} if spec.num_prefix == 1 else {"type": "PrefixMAE", "num_prefix": spec.num_prefix}
     return {
         **kind,
@@ -87,28 +86,26 @@ def _backbone(values: Protocol, spec: "BackboneSpec") -> Values:
 
 def _whole(mlp_ratio: float) -> int:
     if mlp_ratio != int(mlp_ratio):
-        raise UserError(f"mmsegmentation's MAE takes whole MLP ratios, this backbone has {mlp_ratio:.3f}; use another")
+        raise UserError(f"mmsegmentation's MAE takes whole MLP ratios, this backbone has {mlp_ratio:.3f}", "use another")
     return int(mlp_ratio)
 
 
-def _optimizer(values: Protocol, spec: "BackboneSpec") -> Values:
+def _optimizer(values: UperNetProtocol, spec: "BackboneSpec") -> Values:
     return {
         "optimizer": {"lr": values.lr, "weight_decay": values.weight_decay},
         "paramwise_cfg": {"num_layers": spec.depth, "layer_decay_rate": values.layer_decay},
     }
 
 
-def _schedule(values: Protocol) -> list[Values]:
-    warmup, end = values.warmup_steps, values.max_steps
-    if end <= warmup:
-        raise UserError(f"max_steps ({end}) must be larger than warmup_steps ({warmup})")
+def _schedule(values: UperNetProtocol) -> list[Values]:
+    warmup, end = values.warmup_steps, values.steps
     return [
         {"type": "LinearLR", "start_factor": 1e-6, "by_epoch": False, "begin": 0, "end": warmup},
         {"type": "PolyLR", "eta_min": 0.0, "power": 1.0, "begin": warmup, "end": end, "by_epoch": False},
     ]
 
 
-def _training_pipeline(published: list[Values], values: Protocol) -> list[Values]:
+def _training_pipeline(published: list[Values], values: UperNetProtocol) -> list[Values]:
     """The native pipeline, every step in its place, with the recipe's sizes."""
     changes: dict[str, Values] = {
         "RandomResize": {"scale": values.image_scale, "ratio_range": values.ratio_range},
@@ -117,14 +114,14 @@ def _training_pipeline(published: list[Values], values: Protocol) -> list[Values
     return [{**step, **changes.get(step["type"], {})} for step in published]
 
 
-def _dataset(data_root: Path, values: Protocol, classes: Sequence[str]) -> Values:
+def _dataset(data_root: Path, values: UperNetProtocol, classes: Sequence[str]) -> Values:
     if values.classes == ADE20K_CLASSES:
         return {"data_root": str(data_root)}
-    # ADE20KDataset fixes the 150 names; its base class is told everything that it would set.
+    # ADE20KDataset fixes the 150 names; its base class takes everything that it would set.
     return {
         "type": "BaseSegDataset",
         "data_root": str(data_root),
         "metainfo": {"classes": tuple(classes)},
-        "img_suffix": ".png",
+        "img_suffix": image_suffix(values.classes),
         "reduce_zero_label": True,
     }

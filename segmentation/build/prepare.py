@@ -1,16 +1,24 @@
-"""A native config prepared for one of this project's runs: processes, precision, device, resumable samples."""
+"""A recipe on one of this project's runs: the native config plus processes, precision, device, resumable samples."""
 
-import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import mmseg.models
 import torch
 from mmengine.config import Config
 
+import segmentation.data.samples
+import segmentation.training.loop  # noqa: F401 (registers, as the two above, what a prepared config names)
+from crossmae.backbone import BackboneSpec
 from crossmae.errors import UserError
 from crossmae.run.rank import under_torchrun, world_size
-from crossmae.recipe import Recipe
+from segmentation.build.config import upernet
+from segmentation.data.check import require_readable
+from segmentation.data.layout import ADE20K_CLASSES, CLASS_FILE, class_names
+from segmentation.evaluation.metrics import SegmentationMetric
+from segmentation.recipe import UperNetExecution, UperNetRecipe
 from transfer.task import Context
 
 
@@ -27,39 +35,60 @@ class Shares:
         return self.per_process // self.micro_batches
 
 
-def shares(batch_size: int, processes: int, per_device_batch: int) -> Shares:
-    """Shares ``batch_size`` images over ``processes``, at most ``per_device_batch`` at a time on each.
+def configure(spec: BackboneSpec, recipe: UperNetRecipe, context: Context) -> Config:
+    """Builds the mmengine config of a run, and notes on ``context`` what departs from the published protocol.
 
     Raises:
-        UserError: they cannot be shared evenly.
+        UserError: the recipe fits neither backbone, data nor number of processes.
     """
-    if batch_size % processes:
-        raise UserError(f"{batch_size} images do not divide among {processes} processes; use another number of devices")
-    per_process = batch_size // processes
-    parts = next(k for k in range(1, per_process + 1) if per_process % k == 0 and per_process // k <= per_device_batch)
-    return Shares(per_process, parts)
+    assert context.data_root is not None
+    protocol, names = recipe.protocol, class_names(context.data_root)
+    _require_classes(context.data_root, names, protocol.classes)
+    require_readable(context.data_root, protocol.classes)
+    if max(protocol.out_indices) < spec.depth - 1:
+        blocks = ", ".join(map(str, protocol.out_indices))
+        context.deviation(f"taps blocks {blocks} of {spec.depth}, counted from 0: not the last one")
+    background = names.index("background") if "background" in names else None
+    config = upernet(protocol, spec, context.data_root, names)
+    return prepare(config, recipe.execution, context, background)
 
 
-def prepare(config: Config, recipe: Recipe, context: Context, background: int | None = None) -> Config:
+def prepare(config: Config, execution: UperNetExecution, context: Context, background: int | None = None) -> Config:
     """Adds to ``config`` what this run needs, and notes on ``context`` what departs from the published protocol."""
-    share = shares(config.train_dataloader.batch_size, processes(), recipe.execution["per_device_batch"])
-    _samples(config, share, recipe.execution["workers"], context.seed)
-    _schedule(config, share, recipe.execution["validate_every"])
+    share = shares(config.train_dataloader.batch_size, world_size(), execution.per_device_batch)
+    _samples(config, share, execution.workers, context.seed)
+    _schedule(config, share, execution.evaluate_every)
     _precision(config, context)
     _kernels(config)
     _batch_norm(config, share, context)
-    config.val_evaluator = {"type": "SegmentationMetric", "background": background}
+    config.val_evaluator = {"type": SegmentationMetric.__name__, "background": background}
     config.test_evaluator = config.val_evaluator
-    config.default_hooks = {"logger": {**config.default_hooks.logger, "interval": recipe.execution["log_every"]}}
+    config.default_hooks = {"logger": {**config.default_hooks.logger, "interval": execution.log_every}}
     # mmengine adds its own of these unless they are None; this project's state and samples take their place.
     config.default_hooks.update(checkpoint=None, sampler_seed=None)
     _environment(config, context)
     return config
 
 
-def processes() -> int:
-    """Number of processes that torchrun started for this run; 1 without it."""
-    return world_size()
+def shares(global_batch: int, processes: int, per_device_batch: int) -> Shares:
+    """Shares ``global_batch`` images over ``processes``, at most ``per_device_batch`` at a time on each.
+
+    Raises:
+        UserError: they cannot be shared evenly.
+    """
+    if global_batch % processes:
+        raise UserError(
+            f"{global_batch} images do not divide among {processes} processes", "use another number of devices"
+        )
+    per_process = global_batch // processes
+    parts = next(k for k in range(1, per_process + 1) if per_process % k == 0 and per_process // k <= per_device_batch)
+    return Shares(per_process, parts)
+
+
+def _require_classes(root: Path, names: tuple[str, ...], classes: int) -> None:
+    if len(names) != classes and (names or classes != ADE20K_CLASSES):
+        what = f"{root / CLASS_FILE} names {len(names)} classes, the recipe has {classes}"
+        raise UserError(what, f"give a list of {classes} classes, or a recipe with classes={len(names)}")
 
 
 def _samples(config: Config, share: Shares, workers: int, seed: int) -> None:
@@ -71,19 +100,19 @@ def _samples(config: Config, share: Shares, workers: int, seed: int) -> None:
         each.update(num_workers=workers, persistent_workers=workers > 0)
 
 
-def _schedule(config: Config, share: Shares, validate_every: int) -> None:
-    config.train_cfg.update(type="MicroBatchTrainLoop", micro_batches=share.micro_batches, val_interval=validate_every)
+def _schedule(config: Config, share: Shares, evaluate_every: int) -> None:
+    config.train_cfg.update(type="MicroBatchTrainLoop", micro_batches=share.micro_batches, val_interval=evaluate_every)
     config.optim_wrapper.accumulative_counts = share.micro_batches
 
 
 def _precision(config: Config, context: Context) -> None:
     if context.precision == "bf16":
         config.optim_wrapper.type = "BFloat16OptimWrapper"
-        context.deviation("bf16 autocast in training (published config: fp32)")
+        context.deviation("bf16 autocast in training (published config, as mmengine reads it: fp32)")
 
 
 def _kernels(config: Config) -> None:
-    """The same functions by faster kernels."""
+    """Computes the same functions by faster kernels."""
     config.optim_wrapper.optimizer.fused = True
     # On a CPU, mmsegmentation's matrix products are as fast.
     if torch.cuda.is_available() and config.model.backbone.type == "MAE":
@@ -91,15 +120,15 @@ def _kernels(config: Config) -> None:
 
 
 def _batch_norm(config: Config, share: Shares, context: Context) -> None:
-    images = share.per_forward * processes()
+    images = share.per_forward * world_size()
     if not torch.cuda.is_available():
         # SyncBN refuses to run on the CPU as soon as there is a process group.
         images = share.per_forward
         for part in (config.model.neck, config.model.decode_head, config.model.auxiliary_head):
             part.norm_cfg = {"type": "BN", "requires_grad": True}
         context.deviation("batch norm per process instead of synchronized")
-    if images != share.per_process * processes():
-        context.deviation(f"batch norm over {images} images (batch: {share.per_process * processes()})")
+    if images != share.per_process * world_size():
+        context.deviation(f"batch norm over {images} images (batch: {share.per_process * world_size()})")
 
 
 def _environment(config: Config, context: Context) -> None:
@@ -108,6 +137,7 @@ def _environment(config: Config, context: Context) -> None:
         "experiment_name": f"upernet-{uuid4().hex}",  # mmengine keeps loggers by this name for the life of a process
         "launcher": "pytorch" if under_torchrun() else "none",
         "randomness": {"seed": context.seed},
+        "log_processor": {**config.log_processor, "type": "PeakLogProcessor"},
     }
     config.update(values)
     if not torch.cuda.is_available():

@@ -36,7 +36,7 @@ test_pipeline = [
     dict(type="PackSegInputs"),
 ]
 dataset = dict(
-    # ADE20KDataset fixes the 150 names; its base class is told everything that it would set.
+    # ADE20KDataset fixes the 150 names; its base class takes everything that it would set.
     type="BaseSegDataset",
     data_root="data/demo/ade20k",
     metainfo=dict(classes=class_names),

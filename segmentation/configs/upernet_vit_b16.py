@@ -2,8 +2,8 @@
 """UperNet on a masked-autoencoder ViT-B, ADE20K, 160k iterations.
 
 Every value of mmsegmentation's ``mae-base_upernet_8xb2-amp-160k_ade20k-512x512`` (commit e663aca8), written out. Like
-that file it trains in fp32: its ``fp16`` key is one that mmengine does not read. ``pretrained`` is a file written by
-``python -m segmentation.export BACKBONE FILE``.
+that file it trains in fp32: mmengine does not read its ``fp16`` key (mmsegmentation's issue 2778). ``pretrained``
+is a file written by ``python -m segmentation.export BACKBONE FILE``.
 """
 
 crop_size = (512, 512)

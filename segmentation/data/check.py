@@ -6,28 +6,49 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from segmentation.data.layout import CLASS_FILE, SPLITS, Split, class_names, split_of
+from crossmae.errors import UserError, one_line
+from segmentation.data.layout import (
+    ADE20K_CLASSES,
+    CLASS_FILE,
+    SPLITS,
+    Split,
+    class_names,
+    image_suffix,
+    split_of,
+)
 from transfer.task import Problem
 
 OPENED = 500
 """Files per split whose content is looked at, spread evenly; names are all compared."""
 
 SHOWN = 3
-REAL_CLASSES = 150
 IGNORED = 255
 
 
 def problems(root: Path) -> Iterator[Problem]:
-    """Everything found wrong with the data at ``root``."""
+    """Finds everything wrong with the data at ``root``."""
     if not (root / "images").is_dir() or not (root / "annotations").is_dir():
         yield _wrong_layout(root)
         return
     names = class_names(root)
+    classes = len(names) or ADE20K_CLASSES
     for name, expected in SPLITS.items():
         split = split_of(root, name)
         yield from _names(name, split)
+        yield from _suffixes(name, split, classes)
         yield from _count(name, split, expected, demo="background" in names)
-        yield from _content(split, len(names) or REAL_CLASSES)
+        yield from _content(split, classes)
+
+
+def require_readable(root: Path, classes: int) -> None:
+    """Refuses images that mmsegmentation would not list for a data set of ``classes`` classes.
+
+    Raises:
+        UserError: the first split with such images.
+    """
+    for name in SPLITS:
+        for problem in _suffixes(name, split_of(root, name), classes):
+            raise UserError(problem.what, problem.remedy)
 
 
 def _wrong_layout(root: Path) -> Problem:
@@ -47,6 +68,13 @@ def _names(name: str, split: Split) -> Iterator[Problem]:
         yield Problem(f"annotations/{name}: no image for {_some(lone)}", "restore the images or remove these")
 
 
+def _suffixes(name: str, split: Split, classes: int) -> Iterator[Problem]:
+    suffix = image_suffix(classes)
+    if others := [stem for stem, path in split.images.items() if path.suffix != suffix]:
+        what = f"images/{name}: with {classes} classes images are {suffix} files, {_some(others)} are not"
+        yield Problem(what, f"convert them to {suffix}")
+
+
 def _count(name: str, split: Split, expected: int, demo: bool) -> Iterator[Problem]:
     if split.images and len(split.images) != expected and not demo:
         what = f"images/{name} has {len(split.images):,} images, ADE20K has {expected:,}"
@@ -59,7 +87,7 @@ def _content(split: Split, classes: int) -> Iterator[Problem]:
         try:
             yield from _pair(image, annotation, classes)
         except (OSError, UnidentifiedImageError, SyntaxError) as error:
-            yield Problem(f"{stem}: image or annotation cannot be read ({error})", "restore both files")
+            yield Problem(f"{stem}: image or annotation cannot be read ({one_line(error)})", "restore both files")
 
 
 def _pair(image: Path, annotation: Path, classes: int) -> Iterator[Problem]:

@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from crossmae.recipe import digest_of
+
 SPLITS = {"training": 20_210, "validation": 2_000}
 """The real data set's splits and their numbers of images."""
+
+ADE20K_CLASSES = 150
 
 IMAGE_SUFFIXES = (".jpg", ".png")
 """ADE20K's images are JPEG; the demo's are PNG, because they must be the same on every machine."""
@@ -35,6 +39,16 @@ def class_names(root: Path) -> tuple[str, ...]:
     if not path.exists():
         return ()
     return tuple(line.split("\t")[-1].strip() for line in path.read_text().splitlines()[1:] if line.strip())
+
+
+def image_suffix(classes: int) -> str:
+    """The end of the names of images: mmsegmentation's data set of 150 classes reads JPEG, that of others PNG."""
+    return ".jpg" if classes == ADE20K_CLASSES else ".png"
+
+
+def digest_of_listing(root: Path) -> str:
+    """Ten hex digits over the names of the classes and of the images; the same wherever the data lie."""
+    return digest_of([class_names(root), {name: sorted(split_of(root, name).images) for name in SPLITS}])
 
 
 def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:

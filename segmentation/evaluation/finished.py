@@ -1,67 +1,76 @@
-"""Evaluation of a finished model: ours, mmsegmentation's released UperNet-MAE, or any mmengine checkpoint of one."""
+"""Files of finished models: ours, mmsegmentation's released UperNet-MAE, or any mmengine checkpoint of one."""
 
+import pickle
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.runner import Runner
 from torch import Tensor
 
 from crossmae.backbone import BackboneSpec
 from crossmae.errors import UserError
-from crossmae.recipe import Recipe
-from crossmae.train.runtime.distributed import join_world
-from crossmae.train.runtime.precision import matmul_precision
-from segmentation.run import configure
-from transfer.task import Context
+from crossmae.weights.files import Weights
 
-State = dict[str, Tensor]
+_TOKENS = "backbone.cls_token"
+_KERNEL = "backbone.patch_embed.projection.weight"
+_POSITIONS = "backbone.pos_embed"
+_HIDDEN = "backbone.layers.0.ffn.layers.0.0.weight"
+_BIASES = "backbone.layers.0.attn.relative_position_bias_table"
+_DIMENSIONS = {_TOKENS: 3, _KERNEL: 4, _POSITIONS: 3, _HIDDEN: 2, _BIASES: 2}
+"""Weights that say how large the backbone is, and their numbers of dimensions."""
 
 
-def evaluate(weights: Path, recipe: Recipe, context: Context) -> dict[str, float]:
-    """Validation metrics in percent of the UperNet in ``weights``, in as many processes as torchrun started.
+def read_finished(path: Path) -> Weights:
+    """The weights in an mmengine checkpoint (or a bare state), loaded without running code from it.
 
     Raises:
-        UserError: no such file, no UperNet of this recipe in it, or unusable data.
+        UserError: no such file, unreadable, or no UperNet on a MAE backbone; in one line.
     """
-    state = read(weights)
-    with join_world("auto") as world, matmul_precision(recipe.execution["matmul_precision"]):
-        runner = Runner.from_cfg(configure(spec_of(state), recipe, context))
-        world.adopt(runner.model)
-        model = getattr(runner.model, "module", runner.model)
-        _check(state, model.state_dict(), weights)
-        model.load_state_dict(state)
-        metrics: dict[str, float] = runner.val()
-        return metrics
+    content = _load(path)
+    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    state = state if isinstance(state, dict) else {}
+    state = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    for name in _DIMENSIONS:
+        if not _usable(state.get(name), name):
+            raise UserError(f"{path} holds no UperNet on a MAE backbone: it has no usable weight {name}")
+    if state[_TOKENS].shape[2] % state[_BIASES].shape[1]:
+        raise UserError(f"{path} holds no UperNet on a MAE backbone: its heads do not divide its width")
+    return state
 
 
-def read(path: Path) -> State:
-    """The weights in an mmengine checkpoint (or a bare state), loaded without running code from it."""
+def _load(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"no weight file {path}")
     try:
-        with _mmengine_objects_as_blanks():
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"{path} is no readable checkpoint: {' '.join(str(error).split())[:160]}") from error
-    state = content.get("state_dict", content)
-    if "backbone.cls_token" not in state:
-        raise UserError(f"{path} holds no UperNet on a MAE backbone: it has no weight backbone.cls_token")
-    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
+        with _mmengine_objects_as_blanks(), warnings.catch_warnings(action="ignore"):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what is no checkpoint fails in every way there is
+        if isinstance(error, pickle.UnpicklingError) and "unsupported" in str(error).lower():
+            raise UserError(f"{path} refused: it holds code or objects beside weights; none of it was run") from error
+        raise UserError(f"{path} is damaged or no PyTorch checkpoint") from error
 
 
-def spec_of(state: State) -> BackboneSpec:
+def _usable(value: Tensor | None, name: str) -> bool:
+    if value is None or value.ndim != _DIMENSIONS[name]:
+        return False
+    return 0 not in (value.shape[2:] if name == _TOKENS else value.shape)  # there may be no prefix token
+
+
+def spec_of(state: Weights) -> BackboneSpec:
     """The backbone's dimensions, as far as they can be told from the weights of an UperNet."""
-    token, kernel = state["backbone.cls_token"], state["backbone.patch_embed.projection.weight"]
+    token, kernel = state[_TOKENS], state[_KERNEL]
     depth = len({match[1] for name in state if (match := re.match(r"backbone\.layers\.(\d+)\.", name))})
-    hidden = state["backbone.layers.0.ffn.layers.0.0.weight"].shape[0]
-    side = round((state["backbone.pos_embed"].shape[1] - token.shape[1]) ** 0.5)
+    hidden = state[_HIDDEN].shape[0]
+    side = round((state[_POSITIONS].shape[1] - token.shape[1]) ** 0.5)
     return BackboneSpec(
         arch=None,
         embed_dim=token.shape[2],
         depth=depth,
-        num_heads=state["backbone.layers.0.attn.relative_position_bias_table"].shape[1],
+        num_heads=state[_BIASES].shape[1],
         patch_size=kernel.shape[-1],
         image_size=side * kernel.shape[-1],
         mlp_ratio=hidden / token.shape[2],
@@ -73,7 +82,12 @@ def spec_of(state: State) -> BackboneSpec:
     )
 
 
-def _check(state: State, places: State, path: Path) -> None:
+def require_fit(state: Weights, places: Weights, path: Path) -> None:
+    """Compares the names and shapes of ``state`` with those of their ``places``.
+
+    Raises:
+        UserError: they differ.
+    """
     wrong = sorted(state.keys() ^ places.keys()) or sorted(n for n in state if state[n].shape != places[n].shape)
     if wrong:
         raise UserError(f"{path} does not fit this recipe: {len(wrong)} weights differ, {wrong[0]} for one")

@@ -1,15 +1,18 @@
-"""Iterations of several micro-batches.
+"""Parts of mmengine's runner that this project replaces: the training loop, bf16, the log's memory.
 
 mmengine's own gradient accumulation counts micro-batches as iterations, so that schedule, intervals and length of a
 published config would all have to be multiplied. Here an iteration stays one update.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from mmengine.registry import LOOPS
-from mmengine.runner import IterBasedTrainLoop
+from mmengine.optim import OptimWrapper
+from mmengine.registry import LOG_PROCESSORS, LOOPS, OPTIM_WRAPPERS
+from mmengine.runner import IterBasedTrainLoop, LogProcessor, Runner
+from torch import nn
 
 Batch = dict[str, list[Any]]
 
@@ -26,13 +29,13 @@ class MicroBatchTrainLoop(IterBasedTrainLoop):
         self.micro_batches = micro_batches
 
     def run(self) -> None:
-        """The whole training."""
+        """Trains to the end."""
         # The runner counted iterations; updates are due after every ``micro_batches`` steps, without an end (-1).
         self.runner.optim_wrapper.initialize_count_status(self.runner.model, 0, -1)
         super().run()
 
     def run_iter(self, data_batch: Batch) -> None:
-        """One update; the reported losses are means over the parts."""
+        """Makes one update; the reported losses are means over the parts."""
         self.runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=data_batch)
         outputs = [self._step(part) for part in _split(data_batch, self.micro_batches)]
         means = {name: torch.stack([output[name].detach() for output in outputs]).mean() for name in outputs[0]}
@@ -42,6 +45,32 @@ class MicroBatchTrainLoop(IterBasedTrainLoop):
     def _step(self, part: Batch) -> dict[str, torch.Tensor]:
         outputs: dict[str, torch.Tensor] = self.runner.model.train_step(part, self.runner.optim_wrapper)
         return outputs
+
+
+@OPTIM_WRAPPERS.register_module()
+class BFloat16OptimWrapper(OptimWrapper):
+    """Runs the forward pass under bf16 autocast, without a loss scaler.
+
+    mmengine's AmpOptimWrapper brings fp16's loss scaler along and refuses to work without an accelerator.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Opens autocast around the forward pass; gradients are synchronized as in the base class."""
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, torch.bfloat16):
+            yield
+
+
+@LOG_PROCESSORS.register_module()
+class PeakLogProcessor(LogProcessor):
+    """Reads the GPU's peak memory without resetting it, so that the record holds the peak of the whole run.
+
+    mmengine resets the counter at every line of its log.
+    """
+
+    def _get_max_memory(self, runner: Runner) -> int:
+        return torch.cuda.max_memory_allocated() // 2**20
 
 
 def _split(batch: Batch, parts: int) -> Iterator[Batch]:

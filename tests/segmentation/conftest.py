@@ -6,14 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-import segmentation
 from crossmae.backbone import Backbone
 from crossmae.data.demo.scenes import SceneSource
 from crossmae.recipe import Recipe, load_recipe
 from segmentation.data import demo
+from segmentation.recipe import RECIPES
 from transfer.task import Context
-
-RECIPES = Path(segmentation.__file__).parent / "recipes"
 
 STEPS = 8
 
@@ -41,8 +39,8 @@ def small_recipe() -> Callable[..., Recipe]:
     """The demo recipe with eight steps of four images, and further overrides."""
 
     def build(*overrides: str) -> Recipe:
-        small = ("batch_size=4", f"max_steps={STEPS}", "warmup_steps=2", "channels=16", "aux_channels=16")
-        execution = ("checkpoint_every=3", "log_every=1", "validate_every=1000")
+        small = ("global_batch=4", f"steps={STEPS}", "warmup_steps=2", "channels=16", "aux_channels=16")
+        execution = ("checkpoint_every=3", "log_every=1", "evaluate_every=1000")
         return load_recipe(RECIPES, "ade20k_upernet_demo", [*small, *execution, *overrides])
 
     return build

@@ -4,7 +4,7 @@ import torch
 from mmseg.models.backbones.mae import MAE
 from torch import Tensor, nn
 
-from segmentation.model.prefix_mae import PrefixMAE
+from segmentation.model import PrefixMAE
 
 OPTIONS = {"img_size": 32, "patch_size": 8, "embed_dims": 32, "num_layers": 2, "num_heads": 2, "out_indices": [0, 1]}
 

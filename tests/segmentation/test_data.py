@@ -9,11 +9,15 @@ import pytest
 from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 
-import segmentation.run  # noqa: F401 (fills the registries)
+from crossmae.backbone import Backbone
 from crossmae.data.demo.scenes import SceneSource
+from crossmae.errors import UserError
+from crossmae.recipe import Recipe
+from segmentation.build.prepare import configure
 from segmentation.data import check, demo
 from segmentation.data.layout import class_names
-from transfer.task import Problem
+from segmentation.recipe import read_recipe
+from transfer.task import Context, Problem
 
 
 @pytest.fixture
@@ -92,10 +96,31 @@ def test_ignored_labels_are_no_problem(root: Path) -> None:
 
 def test_ade20ks_own_counts_are_expected_without_a_background_class(root: Path) -> None:
     (root / "objectInfo150.txt").unlink()
-    assert found(root) == [
+    assert [what for what in found(root) if "ADE20K has" in what] == [
         "images/training has 12 images, ADE20K has 20,210",
         "images/validation has 5 images, ADE20K has 2,000",
     ]
+
+
+def test_images_that_mmsegmentation_would_not_list_are_named(
+    root: Path, backbone: Backbone, small_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    for number in range(1, 4):
+        image_of(root, number).rename(image_of(root, number).with_suffix(".jpg"))
+    what = (
+        "images/training: with 5 classes images are .png files, "
+        "ADE_train_00000001, ADE_train_00000002, ADE_train_00000003 are not"
+    )
+    assert found(root) == [what]
+    with pytest.raises(UserError, match=f"^{what}; convert them to .png$"):
+        configure(backbone.spec, read_recipe(small_recipe()), Context(tmp_path, root, seed=0))
+
+
+def test_another_number_of_classes_than_the_recipes_is_refused(
+    root: Path, backbone: Backbone, small_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="names 5 classes, the recipe has 7; give a list of 7 classes"):
+        configure(backbone.spec, read_recipe(small_recipe("classes=7")), Context(tmp_path, root, seed=0))
 
 
 def test_truncated_files_are_named(root: Path) -> None:

@@ -22,9 +22,9 @@ from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from segmentation.build.config import upernet
 from segmentation.data.layout import class_names
-from segmentation.evaluation.finished import evaluate
 from segmentation.evaluation.metrics import SegmentationMetric
-from segmentation.run import train
+from segmentation.recipe import read_recipe
+from segmentation.run import evaluate, train
 from transfer.task import Context
 
 Contexts = Callable[[Path], Context]
@@ -88,7 +88,7 @@ def test_ground_truth_from_disk_gives_100(
 ) -> None:
     """Annotations that were read through the validation pipeline, against the PNG files themselves."""
     init_default_scope("mmseg")
-    config = upernet(small_recipe().protocol, backbone.spec, data_root, class_names(data_root))
+    config = upernet(read_recipe(small_recipe()).protocol, backbone.spec, data_root, class_names(data_root))
     dataset = DATASETS.build(config.val_dataloader.dataset)
     predictions = []
     for item in dataset:
@@ -117,7 +117,7 @@ def finished(
     context_in: Contexts,
 ) -> Finished:
     folder = tmp_path_factory.mktemp("finished")
-    recipe = small_recipe("lr=3.0e-3", "max_steps=12")
+    recipe = small_recipe("lr=3.0e-3", "steps=12")
     metrics = train(backbone, recipe, context_in(folder))
     return Finished(folder / "upernet.pth", metrics, recipe)
 
@@ -149,8 +149,8 @@ def test_a_checkpoint_of_mmengines_own_runner_is_read_without_its_objects(
     context_in: Contexts,
 ) -> None:
     """Native use: our config, mmengine's Runner and nothing else; its checkpoint carries pickled log buffers."""
-    recipe = small_recipe("max_steps=2", "warmup_steps=1")
-    config = upernet(recipe.protocol, backbone.spec, data_root, class_names(data_root))
+    recipe = small_recipe("steps=2", "warmup_steps=1")
+    config = upernet(read_recipe(recipe).protocol, backbone.spec, data_root, class_names(data_root))
     native = Runner.from_cfg(_on_cpu(config, tmp_path))
     native.train()
     metrics = native.val()

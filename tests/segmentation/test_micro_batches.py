@@ -11,8 +11,8 @@ from mmengine.runner import Runner
 from crossmae.backbone import Backbone
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
-from segmentation.build.prepare import Shares, shares
-from segmentation.run import configure
+from segmentation.build.prepare import Shares, configure, shares
+from segmentation.recipe import read_recipe
 from transfer.task import Context
 
 STEPS = 20
@@ -28,7 +28,7 @@ class Losses(Hook):
 
 def losses_without_batch_norm(backbone: Backbone, recipe: Recipe, context: Context) -> list[float]:
     """Losses of a model in which no image knows of another: group norm, no dropout."""
-    config = configure(backbone.spec, recipe, context)
+    config = configure(backbone.spec, read_recipe(recipe), context)
     for head in (config.model.decode_head, config.model.auxiliary_head):
         head.norm_cfg = {"type": "GN", "num_groups": 4}
         head.dropout_ratio = 0
@@ -45,7 +45,7 @@ def losses_without_batch_norm(backbone: Backbone, recipe: Recipe, context: Conte
 def test_four_micro_batches_give_the_losses_of_one(
     tmp_path: Path, backbone: Backbone, small_recipe: Callable[..., Recipe], context_in: Callable[[Path], Context]
 ) -> None:
-    overrides = (f"max_steps={STEPS}", "drop_path=0.0", "crop=32", "image_scale=[128, 32]")
+    overrides = (f"steps={STEPS}", "drop_path=0.0", "crop=32", "image_scale=[128, 32]")
     one, four = (
         losses_without_batch_norm(backbone, small_recipe(*overrides, f"per_device_batch={size}"), context_in(tmp_path))
         for size in (4, 1)

@@ -14,7 +14,7 @@ import torch
 
 import segmentation
 from crossmae.recipe import Recipe
-from segmentation.evaluation.finished import evaluate
+from segmentation.run import evaluate
 from transfer.task import Context
 
 PAGE = Path(__file__).parents[2] / "docs" / "segmentation.md"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.registry import DATASETS, init_default_scope
 
-import segmentation.run  # noqa: F401 (fills the registries)
+import segmentation.build.prepare  # noqa: F401 (fills the registries)
 from segmentation.data import samples as stream
 from segmentation.data.samples import SampleStream, StreamSampler
 

@@ -10,15 +10,14 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-import segmentation
 from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.errors import UserError
 from crossmae.recipe import load_recipe
 from segmentation.build.config import upernet
+from segmentation.recipe import RECIPES, read_recipe
 from segmentation.weights import check_names, load_backbone
 
-RECIPES = Path(segmentation.__file__).parent / "recipes"
-PROTOCOL = load_recipe(RECIPES, "ade20k_upernet_demo").protocol
+PROTOCOL = read_recipe(load_recipe(RECIPES, "ade20k_upernet_demo")).protocol
 
 # Small ViTs of every kind that a checkpoint can be.
 KINDS = {
@@ -56,7 +55,7 @@ def backbone_of(kind: str) -> Backbone:
 
 
 def build(backbone: Backbone, crop: int, patch_size: int = 8) -> nn.Module:
-    protocol = {**PROTOCOL, "crop": crop, "patch_size": patch_size, "out_indices": [0, 1, 2, 3]}
+    protocol = replace(PROTOCOL, crop=crop, patch_size=patch_size)
     init_default_scope("mmseg")
     module = MODELS.build(upernet(protocol, backbone.spec, Path()).model.backbone)
     module.init_weights()

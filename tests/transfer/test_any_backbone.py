@@ -26,7 +26,7 @@ SHORT = {
     "imagenet_finetune": ("steps=2", "global_batch=16", "warmup_epochs=0.0"),
     "imagenet_linear": ("steps=2", "global_batch=16", "warmup_epochs=0.0"),
     "coco_vitdet": ("steps=2", "global_batch=4", "milestones=[1]", "warmup_steps=1"),
-    "ade20k_upernet": ("max_steps=2", "warmup_steps=1", "batch_size=4"),
+    "ade20k_upernet": ("steps=2", "warmup_steps=1", "global_batch=4"),
 }
 
 

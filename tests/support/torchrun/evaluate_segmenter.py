@@ -6,13 +6,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import segmentation
 from crossmae.recipe import load_recipe
-from segmentation.evaluation.finished import evaluate
+from segmentation.recipe import RECIPES
+from segmentation.run import evaluate
 from transfer.task import Context
 
 task = json.loads(Path(sys.argv[1]).read_text())
-recipe = load_recipe(Path(segmentation.__file__).parent / "recipes", "ade20k_upernet_demo")
+recipe = load_recipe(RECIPES, "ade20k_upernet_demo")
 recipe = replace(recipe, protocol=task["recipe"])
 context = Context(folder=Path(task["out"]), data_root=Path(task["data"]), seed=0)
 metrics = evaluate(Path(task["weights"]), recipe, context)

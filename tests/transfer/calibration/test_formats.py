@@ -25,7 +25,7 @@ from transfer.task import Context
 SHORT = {
     "imagenet_finetune": ("steps=20", "warmup_epochs=1", "log_every=5"),
     "coco_vitdet": ("steps=20", "global_batch=8", "milestones=[18]", "warmup_steps=2", "layer_decay=1.0"),
-    "ade20k_upernet": ("max_steps=12", "warmup_steps=2", "batch_size=4"),
+    "ade20k_upernet": ("steps=12", "warmup_steps=2", "global_batch=4"),
 }
 
 

@@ -1,1 +1,0 @@
-"""What is ours inside mmsegmentation's network."""
