@@ -10,7 +10,7 @@ PACKAGES = ("crossmae", "results", "transfer", "detection", "segmentation")
 FILES = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
 
 MODULES_IN_A_ROOM = 10
-STILL_CROWDED = {"transfer/classification": 13, "crossmae/model": 13, "crossmae/data": 12}
+STILL_CROWDED = {"transfer/classification": 14, "crossmae/model": 13, "crossmae/data": 12}
 SINGLE_IMPORTERS = 74
 
 
