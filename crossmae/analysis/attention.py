@@ -24,9 +24,9 @@ class BlockAttention:
     """
 
     to_visible: float
-    """To a visible patch or the class token."""
+    """Weight given to a visible patch or the class token."""
     to_masked: float
-    """To a masked patch, itself included; 0 without self-attention."""
+    """Weight given to a masked patch, itself included; 0 without self-attention."""
 
 
 def total(blocks: Iterable[BlockAttention]) -> BlockAttention:
@@ -92,7 +92,7 @@ def _row(weights: Tensor, place: Tensor) -> Tensor:
 
 
 def _means(recorded: dict[str, Tensor], num_visible: int) -> tuple[float, float]:
-    """To visible and to masked tokens, of the attention weights (N, heads, Lq, Lk) of one block."""
+    """The means to visible and to masked tokens of the attention weights (N, heads, Lq, Lk) of one block."""
     own, cross = recorded.get("self"), recorded.get("cross")
     if cross is not None:
         return _mean(cross), 0.0 if own is None else _mean(own)

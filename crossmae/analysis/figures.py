@@ -44,15 +44,15 @@ def attention_map_figure(model: MaskedAutoencoder, images: Tensor, noise: Tensor
     figure = Figure(figsize=(4.2, 1.4 * len(images) + 0.2), layout="constrained")
     axes = figure.subplots(len(images), 3, squeeze=False)
     for row, patch, weight, original, masked in zip(axes, patches, weights, parts.original, parts.masked, strict=True):
-        for one, image in zip(row[:2], (original, masked), strict=True):
-            one.imshow(image.clamp(0, 1).permute(1, 2, 0).cpu().numpy())
+        for panel, image in zip(row[:2], (original, masked), strict=True):
+            panel.imshow(image.clamp(0, 1).permute(1, 2, 0).cpu().numpy())
         row[1].add_patch(_frame(int(patch), model.config.grid, model.config.patch_size))
         row[2].imshow(weight.reshape(model.config.grid, -1).numpy(), cmap="magma", vmin=0)
         row[2].add_patch(_frame(int(patch), model.config.grid, 1))
-    for one, title in zip(axes[0], ("image", "encoder's input", "attention"), strict=True):
-        one.set_title(title, fontsize=9)
-    for one in axes.flat:
-        one.set_axis_off()
+    for panel, title in zip(axes[0], ("image", "encoder's input", "attention"), strict=True):
+        panel.set_title(title, fontsize=9)
+    for panel in axes.flat:
+        panel.set_axis_off()
     figure.savefig(path)
 
 

@@ -35,7 +35,7 @@ class Speed:
     memory_bytes: int
     """Greatest memory of a process: the GPU's where there is one."""
     flops_per_second: float
-    """Of one process; see ``training_flops``."""
+    """What one process does; see ``training_flops``."""
     matmul_flops_per_second: float
     """What one process reaches in large matrix products of the same precision."""
     data_sheet_flops_per_second: float | None

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.data.images import Images, Source
-from crossmae.data.keyed import SampleKey, uniform
+from crossmae.data.keyed import SampleKey
 from crossmae.data.open import open_images
+from crossmae.data.samples import Views
 from crossmae.errors import UserError
 from crossmae.model.config import MAEConfig
 from crossmae.model.masking import random_ids
@@ -49,12 +50,12 @@ def batches(
     Raises:
         UserError: an image cannot be read.
     """
+    samples = Views(config.image_size, config.num_patches, seed)
     for start in range(0, len(indices), batch):
         batched = indices[start : start + batch]
         pixels = torch.stack([_view(images.read(index), config.image_size) for index in batched])
         keys = [SampleKey(0, index) for index in batched]
-        noise = torch.from_numpy(uniform(seed, keys, "mask", config.num_patches)).float()
-        yield normalize(pixels.to(device)), noise.to(device)
+        yield normalize(pixels.to(device)), samples.noise(keys).to(device)
 
 
 def all_masked(noise: Tensor, config: MAEConfig) -> tuple[Tensor, Tensor]:

@@ -1,13 +1,13 @@
 """``crossmae reconstruct | attention | psnr | info | bench | export``."""
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crossmae.errors import UserError
+from crossmae.errors import UserError, one_line
+from crossmae.files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,7 +140,7 @@ def bench(
     for line in _speed_lines(speed, values.execution):
         print(line)
     if out is not None:
-        out.write_text(json.dumps({"recipe": resolved.name, **speed.to_dict()}, indent=1) + "\n")
+        write_json({"recipe": resolved.name, **speed.to_dict()}, out)
 
 
 def export(
@@ -199,4 +199,7 @@ def _values(options: list[str] | None) -> dict[str, Any]:
     pairs = [option.partition("=") for option in options or ()]
     if wrong := [key for key, equals, _ in pairs if not equals]:
         raise UserError(f"option {wrong[0]!r} is not of the form key=value")
-    return {key: yaml.safe_load(text) for key, _, text in pairs}
+    try:
+        return {key: yaml.safe_load(text) for key, _, text in pairs}
+    except yaml.YAMLError as error:
+        raise UserError(f"a value among the options cannot be read ({one_line(error)})") from error

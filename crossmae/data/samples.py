@@ -80,7 +80,7 @@ class ImageSamples(Samples):
         self.exact = exact
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> dict[str, Any]:
-        """With ``image`` (N, 3, S, S) uint8."""
+        """The batch holds ``image`` (N, 3, S, S) uint8."""
         side = self.views.image_size
         batch = torch.empty(len(keys), 3, side, side, dtype=torch.uint8)
         unreadable: list[int] = []
@@ -132,7 +132,7 @@ class BoxSamples(Samples):
     """
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> dict[str, Any]:
-        """With ``canvas`` (N, H, W, 3) uint8 and ``box`` (N, 3): height, width, whether to mirror."""
+        """The batch holds ``canvas`` (N, H, W, 3) uint8 and ``box`` (N, 3): height, width, whether to mirror."""
         unreadable: list[int] = []
         pixels = [readable(self.images, key.index, read_pixels, unreadable) for key in keys]
         crops = self.views.crops(keys, [(image.shape[1], image.shape[0]) for image in pixels])
@@ -169,7 +169,7 @@ class MemorySamples(Samples):
         self.resample = BatchResampler(side, views.image_size)
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> dict[str, Any]:
-        """With ``image`` (N, 3, S, S) float32, 0 to 255."""
+        """The batch holds ``image`` (N, 3, S, S) float32, 0 to 255."""
         images = self.pixels[[key.index for key in keys]]
         side = self.pixels.shape[-1]
         crops = self.views.crops(keys, [(side, side)] * len(keys))

@@ -34,7 +34,7 @@ PRESETS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
 )
 
 
-def preset_config(preset: str, **overrides: Any) -> MAEConfig:
+def preset_config(preset: str, /, **overrides: Any) -> MAEConfig:
     """The configuration of ``preset`` with ``overrides`` named as in MAEConfig.
 
     Raises:

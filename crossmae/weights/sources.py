@@ -52,7 +52,7 @@ def read_source(source: str, seed: int, num_heads: int | None = None) -> tuple[W
 
 
 def load_pretrained(
-    source: str | Path, num_heads: int | None = None, decoder_num_heads: int | None = None, **overrides: Any
+    source: str | Path, /, num_heads: int | None = None, decoder_num_heads: int | None = None, **overrides: Any
 ) -> MaskedAutoencoder:
     """The whole autoencoder of ``source``, in evaluation mode.
 

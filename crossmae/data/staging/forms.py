@@ -18,8 +18,9 @@ SHORT_SIDES: dict[FormName, int] = {"jpeg": 400, "raw": 256}
 QUALITY = 90
 """JPEG quality of re-encoded images, with 4:2:0 subsampling."""
 _LOOKED_AT = 100
+"""Images that the size of a cache is judged by."""
 _MARGIN = 1.1
-"""For what the images that were looked at do not show."""
+"""Factor for what the images that were looked at do not show."""
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,8 @@ def test_export_writes_what_backbones_are_loaded_from(mae: Path, tmp_path: Path)
     [
         (("info", "vit_b16", "decoder"), "key=value"),
         (("info", "vit_b16", "depth=0"), "depth"),
+        (("info", "vit_b16", "depth=["), "cannot be read"),
+        (("info", "vit_b16", "preset=vit_l16"), "unknown model option preset"),
         (("attention", "nothing", "--data", "."), "no weight file nothing"),
         (("export", "nothing", "onnx", "out"), "the formats are"),
     ],
