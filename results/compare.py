@@ -7,25 +7,24 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
+from crossmae.errors import UserError, one_line
+from results.record import RecordError
 from results.runs import Runs, StoredRecord
 from results.tables.fill import RunIndex, fill
-from results.tables.spec import Line
+from results.tables.spec import LOWER_IS_BETTER, TableLine
+from results.text import printable
 
 CONFIDENCE = 0.95
 _PER_SAMPLE = frozenset({"top1", "top5"})
 """Metrics that are means over validation samples."""
-_LOWER_IS_BETTER = frozenset({"minutes_per_epoch", "ms_per_step", "memory_mb", "loss"})
 _RANKS_NOTHING = ("to_visible_", "to_masked_")
 """Where a decoder looks is neither better nor worse."""
 
 
-class CompareError(ValueError):
-    """A comparison that cannot be made; one line."""
-
-
-class Verdict(StrEnum):
-    """What may be said about A beside B."""
+class ComparisonVerdict(StrEnum):
+    """What may be said about A against B."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -60,14 +59,16 @@ class Comparison:
     over_samples: Interval | None
     """Mean difference per validation sample in points of 100, averaged over seeds first; says nothing of seeds."""
     same_recipe: bool
+    problems: tuple[str, ...] = ()
+    """A line for each file of samples that could not be used."""
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ComparisonVerdict:
         """Better or worse only if the interval over seeds excludes zero and both ran under one recipe."""
         if not (self.same_recipe and self.over_seeds.excludes_zero):
-            return Verdict.CANNOT_TELL
+            return ComparisonVerdict.CANNOT_TELL
         higher = self.over_seeds.mean > 0
-        return Verdict.BETTER if higher != (self.metric in _LOWER_IS_BETTER) else Verdict.WORSE
+        return ComparisonVerdict.BETTER if higher != (self.metric in LOWER_IS_BETTER) else ComparisonVerdict.WORSE
 
     def disagreeing_seeds(self) -> tuple[int, ...]:
         """Seeds whose difference has the other sign than the mean."""
@@ -78,16 +79,22 @@ def compare(runs: Runs, a: str, b: str) -> list[Comparison]:
     """Every metric that ranks backbones, of every task that both have under common seeds, by task and metric.
 
     Raises:
-        CompareError: a backbone without records, or no seed of a task in common.
+        UserError: a backbone without records, or no seed of a task in common.
     """
+    known = {stored.backbone for stored in runs.records}
     for name in (a, b):
-        if name not in (known := {stored.record.backbone.name for stored in runs.records}):
-            raise CompareError(f"no records of backbone {name!r}; there are {', '.join(sorted(known)) or 'none'}")
-    index = RunIndex.of(runs)
-    comparisons = [one for task, metric in sorted(_metrics(runs)) if (one := _compare(index, task, metric, a, b))]
-    if not comparisons:
-        raise CompareError(f"{a} and {b} have no task and seed in common")
+        if name not in known:
+            raise UserError(f"no records of backbone {name!r}", f"there are {', '.join(sorted(known)) or 'none'}")
+    if not (comparisons := in_common(runs, a, b)):
+        raise UserError(f"{a} and {b} have no task and seed in common")
     return comparisons
+
+
+def in_common(runs: Runs, a: str, b: str) -> list[Comparison]:
+    """As ``compare``; an empty list if there is nothing to compare."""
+    index = RunIndex.of(runs)
+    comparisons = (_compare(index, task, metric, a, b) for task, metric in sorted(_metrics(runs)))
+    return [comparison for comparison in comparisons if comparison]
 
 
 def t_interval(differences: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
@@ -104,26 +111,27 @@ def t_interval(differences: Sequence[float], confidence: float = CONFIDENCE) -> 
 
 def sentence(comparison: Comparison) -> str:
     """The comparison in plain words, on one line."""
-    return " ".join(filter(None, [_about_seeds(comparison), _about_samples(comparison)]))
+    problems = [f"Not used: {problem}." for problem in comparison.problems]
+    return printable(" ".join(filter(None, [_about_seeds(comparison), _about_samples(comparison), *problems])))
 
 
-def _about_seeds(one: Comparison) -> str:
-    start = f"{one.task} {one.metric}: {one.a} minus {one.b} is {one.over_seeds.mean:+.2f}"
-    if not one.same_recipe:
+def _about_seeds(comparison: Comparison) -> str:
+    a, b, over_seeds, verdict = comparison.a, comparison.b, comparison.over_seeds, comparison.verdict
+    start = f"{comparison.task} {comparison.metric}: {a} minus {b} is {over_seeds.mean:+.2f}"
+    if not comparison.same_recipe:
         return f"{start}, but they ran under different recipes: cannot tell."
-    if one.over_seeds.low is None:
+    if over_seeds.low is None:
         return f"{start} with one seed: cannot tell."
-    verdict = one.verdict if one.verdict is Verdict.CANNOT_TELL else f"{one.a} is {one.verdict}"
-    return f"{start} over {one.over_seeds.count} seeds ({_shown(one.over_seeds)}): {verdict}."
+    words = verdict if verdict is ComparisonVerdict.CANNOT_TELL else f"{a} is {verdict}"
+    return f"{start} over {over_seeds.count} seeds ({_shown(over_seeds)}): {words}."
 
 
-def _about_samples(one: Comparison) -> str | None:
-    if one.over_samples is None or one.over_samples.low is None:
+def _about_samples(comparison: Comparison) -> str | None:
+    over_samples = comparison.over_samples
+    if over_samples is None or over_samples.low is None:
         return None
-    count = f"{one.over_samples.count:,} validation samples"
-    return (
-        f"Over {count}, for the models of these seeds alone: {one.over_samples.mean:+.2f} ({_shown(one.over_samples)})."
-    )
+    count = f"{over_samples.count:,} validation samples"
+    return f"Over {count}, for the models of these seeds alone: {over_samples.mean:+.2f} ({_shown(over_samples)})."
 
 
 def _shown(interval: Interval) -> str:
@@ -131,36 +139,53 @@ def _shown(interval: Interval) -> str:
 
 
 def _metrics(runs: Runs) -> set[tuple[str, str]]:
-    found = ((stored.record.task.name, metric) for stored in runs.records for metric in stored.record.metrics)
-    return {(task, metric) for task, metric in found if not metric.startswith(_RANKS_NOTHING)}
+    measured = ((stored.record.task.name, metric) for stored in runs.records for metric in stored.record.metrics)
+    return {(task, metric) for task, metric in measured if not metric.startswith(_RANKS_NOTHING)}
 
 
 def _compare(index: RunIndex, task: str, metric: str, a: str, b: str) -> Comparison | None:
-    cells = [fill(Line(task=task, metric=metric, backbone=name), index) for name in (a, b)]
+    cells = [fill(TableLine(task=task, metric=metric, backbone=name), index) for name in (a, b)]
     values_a, values_b = (dict(cell.values) for cell in cells)
     seeds = tuple((seed, values_a[seed] - values_b[seed]) for seed in values_a if seed in values_b)
     if not seeds:
         return None
     hashes = {run.record.recipe.hash for cell in cells for run in cell.runs}
-    over_samples = _over_samples(cells[0].runs, cells[1].runs, metric) if metric in _PER_SAMPLE else None
+    problems: list[str] = []
+    paired = metric in _PER_SAMPLE
+    over_samples = _over_samples(cells[0].runs, cells[1].runs, metric, problems) if paired else None
     over_seeds = t_interval([difference for _, difference in seeds])
-    return Comparison(task, metric, a, b, seeds, over_seeds, over_samples, len(hashes) == 1)
+    return Comparison(task, metric, a, b, seeds, over_seeds, over_samples, len(hashes) == 1, tuple(problems))
 
 
-def _over_samples(runs_a: Sequence[StoredRecord], runs_b: Sequence[StoredRecord], metric: str) -> Interval | None:
+def _over_samples(
+    runs_a: Sequence[StoredRecord], runs_b: Sequence[StoredRecord], metric: str, problems: list[str]
+) -> Interval | None:
     by_seed = {run.record.seed: run for run in runs_b}
     differences: dict[str, list[float]] = defaultdict(list)
     for run in runs_a:
         if run.record.seed in by_seed:
-            of_a, of_b = (_per_sample(one, metric) for one in (run, by_seed[run.record.seed]))
+            of_a, of_b = (_per_sample(pair, metric, problems) for pair in (run, by_seed[run.record.seed]))
             for sample in of_a.keys() & of_b.keys():
                 differences[sample].append(100 * (of_a[sample] - of_b[sample]))
-    return t_interval([statistics.fmean(ones) for ones in differences.values()]) if differences else None
+    return t_interval([statistics.fmean(seeds) for seeds in differences.values()]) if differences else None
 
 
-def _per_sample(stored: StoredRecord, metric: str) -> dict[str, float]:
-    name = stored.record.artifacts.get("per_sample")
-    if name is None or not (path := stored.folder / name).is_file():
-        return {}
+def _per_sample(stored: StoredRecord, metric: str, problems: list[str]) -> dict[str, float]:
+    """Each validation sample's metric; empty, with a line in ``problems``, if the file cannot be used."""
+    try:
+        path = stored.artifact("per_sample")
+        return _read_samples(path, metric) if path else {}
+    except RecordError as error:
+        problems.append(str(error))
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        problems.append(f"{stored.folder}: {stored.record.artifacts['per_sample']} ({one_line(error)})")
+    return {}
+
+
+def _read_samples(path: Path, metric: str) -> dict[str, float]:
     with open(path, newline="") as file:
-        return {row["sample"]: float(row[metric]) for row in csv.DictReader(file) if row.get(metric)}
+        values = {row["sample"]: float(row[metric]) for row in csv.DictReader(file) if row.get(metric)}
+    for sample, value in values.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{metric} of {sample} is {value}, not between 0 and 1")
+    return values

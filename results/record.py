@@ -1,20 +1,28 @@
-"""The one schema of a result: what a finished run leaves behind, and what a failed try leaves beside it."""
+"""The one schema of a result: what a finished run leaves, and what a try that did not finish leaves next to it."""
 
-import math
+import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
-from results.checked import build
+from annotated_types import Interval
+
+from crossmae.errors import UserError
+from crossmae.parsing import Strict, parse_json
 
 SCHEMA_VERSION = 1
 
+MetricValue = Annotated[float, Interval(ge=-1e15, le=1e15)]
+"""Beyond these bounds a number is a mistake, and sums of it would leave what a float can hold."""
+Bytes = Annotated[int, Interval(ge=0, le=2**62)]
+T = TypeVar("T")
 
-class RecordError(ValueError):
-    """A record that cannot be read; the message names the file and the reason in one line."""
+
+class RecordError(UserError):
+    """A record or attempt that cannot be read; readers of many records go on without it."""
 
 
 @dataclass(frozen=True)
-class TaskRef:
+class TaskRef(Strict):
     """The task that was run."""
 
     name: str
@@ -22,7 +30,7 @@ class TaskRef:
 
 
 @dataclass(frozen=True)
-class BackboneRef:
+class BackboneRef(Strict):
     """The backbone that was measured.
 
     ``lineage`` is known before anything runs (a file's digest, or recipe hash and seed of a pretraining run);
@@ -36,7 +44,7 @@ class BackboneRef:
 
 
 @dataclass(frozen=True)
-class RecipeRef:
+class RecipeRef(Strict):
     """The resolved recipe. ``hash`` covers ``protocol`` only."""
 
     name: str
@@ -47,18 +55,18 @@ class RecipeRef:
 
 
 @dataclass(frozen=True)
-class Cost:
+class Cost(Strict):
     """What the run took. Memory in bytes, throughput in images per second of training."""
 
     wall_seconds: float
     device_hours: float
-    peak_memory_bytes: int | None = None
+    peak_memory_bytes: Bytes | None = None
     images_per_second: float | None = None
     estimated_device_hours: float | None = None
 
 
 @dataclass(frozen=True)
-class Provenance:
+class Provenance(Strict):
     """Everything needed to repeat the run and to judge it."""
 
     command: str
@@ -71,14 +79,14 @@ class Provenance:
 
 
 @dataclass(frozen=True)
-class Record:
+class Record(Strict):
     """A finished run: ``record.json``. Metrics are plain numbers, in percent where the field uses percent."""
 
     identity: str
     task: TaskRef
     backbone: BackboneRef
     seed: int
-    metrics: dict[str, float]
+    metrics: dict[str, MetricValue]
     recipe: RecipeRef
     deviations: tuple[str, ...]
     artifacts: dict[str, str]
@@ -88,27 +96,34 @@ class Record:
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
+        """Returns plain JSON types."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, content: Any) -> Self:
-        """The inverse of ``to_dict``, validated.
+    def from_json(cls, content: bytes, where: str) -> Self:
+        """Reads and checks a record.
+
+        Args:
+            where: what the content is called in an error, such as the name of its file.
 
         Raises:
             RecordError: missing or unknown field, wrong type, a metric that is no finite number, or another schema.
         """
-        record: Self = _checked(cls, content, "record")
+        record = _checked(cls, content, where)
         if record.status != "done":
-            raise RecordError(f"status is {record.status!r}; only finished runs leave records")
-        for name, value in record.metrics.items():
-            if not math.isfinite(value):
-                raise RecordError(f"metric {name} is {value}")
+            raise RecordError(f"{where}: status is {record.status!r}; only finished runs leave records")
         return record
+
+    @property
+    def all_deviations(self) -> tuple[str, ...]:
+        """Deviations of the run itself, then those of the pretraining that made its backbone."""
+        inherited = self.backbone.pretraining.get("deviations")
+        texts = [text for text in inherited if isinstance(text, str)] if isinstance(inherited, list) else []
+        return tuple(dict.fromkeys((*self.deviations, *texts)))
 
 
 @dataclass(frozen=True)
-class Attempt:
+class Attempt(Strict):
     """A try that did not finish: ``attempts/N.json``. ``reason`` is one line; ``retryable`` if a retry may mend it."""
 
     reason: str
@@ -120,27 +135,42 @@ class Attempt:
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
+        """Returns plain JSON types."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, content: Any) -> Self:
-        """The inverse of ``to_dict``, validated.
+    def from_json(cls, content: bytes, where: str) -> Self:
+        """Reads and checks an attempt.
 
         Raises:
             RecordError: missing or unknown field, wrong type, or another schema.
         """
-        attempt: Self = _checked(cls, content, "attempt")
-        return attempt
+        return _checked(cls, content, where)
 
 
-def _checked(kind: type[Any], content: Any, name: str) -> Any:
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
-        newer = isinstance(version, int) and version > SCHEMA_VERSION
-        remedy = "; install a newer version of this software" if newer else ""
-        raise RecordError(f"schema version {version}, but this installation reads {SCHEMA_VERSION}{remedy}")
+def _checked(kind: type[T], content: bytes, where: str) -> T:
     try:
-        return build(kind, content, name)
-    except ValueError as error:
-        raise RecordError(str(error)) from error
+        value = parse_json(kind, content, where)
+    except UserError as error:
+        raise RecordError(*_better_reason(content, where, error)) from error
+    if (version := getattr(value, "schema_version", None)) != SCHEMA_VERSION:
+        raise RecordError(*_other_version(version, where))
+    return value
+
+
+def _better_reason(content: bytes, where: str, error: UserError) -> tuple[str, str]:
+    """Says what is wrong with the file as a whole, if it is no JSON or of another schema, before any single field."""
+    try:
+        values = json.loads(content)
+    except json.JSONDecodeError as wrong:
+        return f"{where}: truncated or not JSON (line {wrong.lineno}: {wrong.msg})", ""
+    except (UnicodeDecodeError, RecursionError):
+        return f"{where}: not a text file", ""
+    version = values.get("schema_version") if isinstance(values, dict) else None
+    return (error.what, error.remedy) if version == SCHEMA_VERSION else _other_version(version, where)
+
+
+def _other_version(version: object, where: str) -> tuple[str, str]:
+    newer = isinstance(version, int) and version > SCHEMA_VERSION
+    remedy = "install a newer version of this software" if newer else ""
+    return f"{where}: schema version {version}, but this installation reads {SCHEMA_VERSION}", remedy

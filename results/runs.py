@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from crossmae.errors import one_line
 from results.record import Record, RecordError
 from results.store import read_attempts, read_record
 
@@ -24,6 +25,36 @@ class StoredRecord:
 
     folder: Path
     record: Record
+
+    @property
+    def backbone(self) -> str:
+        """Name of the backbone."""
+        return self.record.backbone.name
+
+    @property
+    def order(self) -> tuple[str, str, int]:
+        """Task, backbone and seed: the order in which runs are listed."""
+        return self.record.task.name, self.backbone, self.record.seed
+
+    def artifact(self, name: str) -> Path | None:
+        """The file of an artifact; None if the record names none or the file is gone.
+
+        Raises:
+            RecordError: it lies outside the run's folder, or is no regular file.
+        """
+        relative = self.record.artifacts.get(name)
+        if relative is None:
+            return None
+        try:
+            path = (self.folder / relative).resolve()
+            inside, there = path.is_relative_to(self.folder.resolve()), path.exists()
+        except (OSError, RuntimeError, ValueError) as error:  # Loops of links, null bytes, names that are too long.
+            raise RecordError(f"{self.folder}: artifact {name} cannot be used ({one_line(error)})") from error
+        if not inside:
+            raise RecordError(f"{self.folder}: artifact {name} lies outside the run's folder")
+        if there and not path.is_file():
+            raise RecordError(f"{self.folder}: artifact {name} is not a regular file")
+        return path if there else None
 
 
 @dataclass(frozen=True)
@@ -57,7 +88,8 @@ class Planned(NamedTuple):
 def find_runs(out: Path, planned: Iterable[Planned] = ()) -> Runs:
     """Every run below ``out``, at any depth: folders copied from other machines count like our own.
 
-    Copies of one record count once. Records that claim one identity with different metrics all count as failed.
+    Copies of one record count once. Records of one backbone's name that claim one identity with different metrics all
+    count as failed; one identity under two names is two rows, as the same weights may have two names.
     ``planned`` runs that have left no trace count as unfinished.
     """
     stored: list[StoredRecord] = []
@@ -81,7 +113,8 @@ def find_runs(out: Path, planned: Iterable[Planned] = ()) -> Runs:
 def machine_name(stored: StoredRecord) -> str:
     """What a run ran on: its GPUs, one per process and on all nodes, else its processor."""
     hardware = stored.record.provenance.hardware
-    if gpus := hardware.get("gpus"):
+    gpus = hardware.get("gpus")
+    if isinstance(gpus, list) and gpus:
         return f"{hardware.get('processes', len(gpus))} x {gpus[0]}"
     return str(hardware.get("processor") or "unnamed hardware")
 
@@ -141,34 +174,34 @@ def _place(folder: Path) -> Planned | None:
 
 
 def _without_copies(stored: list[StoredRecord]) -> tuple[list[StoredRecord], list[Unfinished]]:
-    claims: dict[str, list[StoredRecord]] = defaultdict(list)
-    for one in stored:
-        claims[one.record.identity].append(one)
-    kept = [ones[0] for ones in claims.values() if _agree(ones)]
-    return kept, [_conflict(ones) for ones in claims.values() if not _agree(ones)]
+    claims: dict[tuple[str, str], list[StoredRecord]] = defaultdict(list)
+    for run in stored:
+        claims[run.backbone, run.record.identity].append(run)
+    kept = [copies[0] for copies in claims.values() if _agree(copies)]
+    return kept, [_conflict(copies) for copies in claims.values() if not _agree(copies)]
 
 
-def _agree(ones: list[StoredRecord]) -> bool:
-    return all(one.record.metrics == ones[0].record.metrics for one in ones)
+def _agree(copies: list[StoredRecord]) -> bool:
+    return all(copy.record.metrics == copies[0].record.metrics for copy in copies)
 
 
-def _conflict(ones: list[StoredRecord]) -> Unfinished:
-    record = ones[0].record
-    paths = " and ".join(str(one.folder / "record.json") for one in ones)
+def _conflict(copies: list[StoredRecord]) -> Unfinished:
+    record = copies[0].record
+    paths = " and ".join(str(copy.folder / "record.json") for copy in copies)
     reason = f"{paths}: claim the same identity {record.identity} with different metrics; keep one of them"
-    return Unfinished(*_place_of(record), reason, ones[0].folder)
+    return Unfinished(*_place_of(record), reason, copies[0].folder)
 
 
 def _still_open(unfinished: list[Unfinished], kept: list[StoredRecord]) -> Iterator[Unfinished]:
     """A failed run that was later done under a corrected recipe is no longer of interest."""
-    done = {_place_of(one.record) for one in kept}
+    done = {_place_of(run.record) for run in kept}
     return (run for run in unfinished if (run.task, run.backbone, run.seed) not in done)
 
 
 def _not_begun(
     planned: Iterable[Planned], kept: list[StoredRecord], still_open: Iterable[Unfinished]
 ) -> Iterator[Unfinished]:
-    known = {_place_of(one.record) for one in kept} | {(run.task, run.backbone, run.seed) for run in still_open}
+    known = {_place_of(run.record) for run in kept} | {(run.task, run.backbone, run.seed) for run in still_open}
     return (Unfinished(*run, reason=None) for run in planned if run not in known)
 
 

@@ -2,10 +2,14 @@
 
 import json
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
+from crossmae.errors import one_line
+from crossmae.files import sync_folder
 from results.record import Attempt, Record, RecordError
 
 Content = TypeVar("Content", Record, Attempt)
@@ -38,57 +42,47 @@ def read_record(path: Path) -> Record:
         RecordError: one line that names the file and the reason.
     """
     path = path / "record.json" if path.is_dir() else path
-    return _named(path, Record.from_dict)
+    return _read(path, Record.from_json)
 
 
 def read_attempts(folder: Path) -> tuple[Attempt, ...]:
-    """The failed tries of a run folder, oldest first.
+    """Reads the failed tries of a run folder, oldest first.
 
     Raises:
         RecordError: one line that names the file and the reason.
     """
-    return tuple(_named(path, Attempt.from_dict) for path in _attempt_files(folder))
+    return tuple(_read(path, Attempt.from_json) for path in _attempt_files(folder))
 
 
 def _write_new(path: Path, content: dict[str, Any]) -> bool:
+    """Writes a file that is not there yet; False if it is. Unlike a rename, a link never replaces what is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "w") as file:
-        json.dump(content, file, indent=2, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
+    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
-        os.link(temporary, path)  # Unlike rename, a link never replaces what is there.
+        with open(part, "x") as file:
+            json.dump(content, file, indent=2, allow_nan=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(part, path)
     except FileExistsError:
         return False
     finally:
-        temporary.unlink()
-    _sync_folder(path.parent)
+        part.unlink(missing_ok=True)
+    sync_folder(path.parent)
     return True
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _read(path: Path, build: Callable[[bytes, str], Content]) -> Content:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _named(path: Path, build: Callable[[Any], Content]) -> Content:
-    try:
-        return build(json.loads(path.read_text()))
-    except json.JSONDecodeError as error:
-        raise RecordError(f"{path}: truncated or not JSON (line {error.lineno}: {error.msg})") from error
-    except UnicodeDecodeError as error:
-        raise RecordError(f"{path}: not a text file") from error
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise RecordError(f"{path}: not a regular file")
+        content = path.read_bytes()
     except OSError as error:
-        raise RecordError(f"{path}: {error.strerror}") from error
-    except RecordError as error:
-        raise RecordError(f"{path}: {error}") from error
+        raise RecordError(one_line(error)) from error
+    return build(content, str(path))
 
 
 def _attempt_files(folder: Path) -> list[Path]:
-    files = [path for path in (folder / "attempts").glob("*.json") if path.stem.isdigit()]
+    files = [path for path in (folder / "attempts").glob("*.json") if path.stem.isdecimal()]
     return sorted(files, key=lambda path: int(path.stem))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from results.report.curves import Curve
 from results.tables.fill import Cell
-from results.tables.table import Entry, Table
+from results.tables.table import Table, TableEntry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +66,7 @@ def curve_panel(title: str, curves: Sequence[Curve], colours: dict[str, str]) ->
     return _panel(title, 2.2, draw)
 
 
-def _dot_drawer(rows: list[tuple[str, Entry]]) -> "Callable[[Axes], None]":
+def _dot_drawer(rows: list[tuple[str, TableEntry]]) -> "Callable[[Axes], None]":
     def draw(ax: "Axes") -> None:
         for height, (name, entry) in enumerate(reversed(rows)):
             _dots(ax, height, entry.ours, colour_of(name, height))

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from results.compare import CompareError, Comparison, Verdict, compare
+from results.compare import Comparison, ComparisonVerdict, in_common
 from results.runs import Runs, StoredRecord, machine_name
-from results.tables.fill import deviations_of
 from results.tables.spec import TableSpec, crossing
 
 _KINDS = ("random", "crossmae", "mae")
@@ -51,7 +50,7 @@ def _what_was_run(runs: Runs) -> str:
 
 def _what_it_says(runs: Runs, specs: Sequence[TableSpec]) -> str:
     shown = _shown_metrics(specs)
-    found = [[one for one in _compared(runs, a, b) if (one.task, one.metric) in shown] for a, b in _contrasts(runs)]
+    found = [[one for one in in_common(runs, a, b) if (one.task, one.metric) in shown] for a, b in _contrasts(runs)]
     contrasted = [comparisons for comparisons in found if comparisons]
     if not contrasted:
         return "There is no pair of backbones to compare yet."
@@ -63,13 +62,6 @@ def _what_it_says(runs: Runs, specs: Sequence[TableSpec]) -> str:
     return f"By mean paired differences over seeds, {text}; {seeds}."
 
 
-def _compared(runs: Runs, a: str, b: str) -> list[Comparison]:
-    try:
-        return compare(runs, a, b)
-    except CompareError:
-        return []
-
-
 def _contrast(comparisons: list[Comparison]) -> str:
     means = [one.over_seeds.mean for one in comparisons]
     above = sum(1 for mean in means if mean > 0)
@@ -77,7 +69,7 @@ def _contrast(comparisons: list[Comparison]) -> str:
     text += f" ({min(means):+.1f} to {max(means):+.1f} points)"
     if all(one.over_seeds.low is None for one in comparisons):
         return text
-    sure = sum(1 for one in comparisons if one.verdict is not Verdict.CANNOT_TELL)
+    sure = sum(1 for one in comparisons if one.verdict is not ComparisonVerdict.CANNOT_TELL)
     return f"{text}, its 95 % interval excluding 0 in {sure}"
 
 
@@ -86,7 +78,7 @@ def _oddity(one: Comparison) -> str:
 
 
 def _what_to_keep_in_mind(runs: Runs) -> str:
-    found = [deviations_of(stored.record) for stored in runs.records]
+    found = [stored.record.all_deviations for stored in runs.records]
     deviating = [texts for texts in found if texts]
     kinds = {text for texts in deviating for text in texts}
     if not deviating:

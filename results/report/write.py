@@ -13,7 +13,7 @@ from results.report.pictures import Picture, read_pictures
 from results.report.provenance import ProvenanceLine, provenance_lines
 from results.report.summary import summarise
 from results.runs import Runs
-from results.tables.fill import RunIndex, deviations_of
+from results.tables.fill import RunIndex
 from results.tables.formats import html_part, templates
 from results.tables.spec import load_table
 from results.tables.table import Table, fill_table
@@ -52,7 +52,7 @@ def write_report(runs: Runs, destination: Path, names: Sequence[str], title: str
         title: heading of the page.
 
     Raises:
-        TableError, PublishedError: an unknown or wrong table.
+        UserError: an unknown or wrong table.
     """
     page = _page(runs, names, title)
     text = templates().get_template("report.html.j2").render(page=page)
@@ -99,6 +99,6 @@ def _deviations(runs: Runs) -> dict[str, list[str]]:
     """Each deviation with the tasks it touches."""
     found: dict[str, set[str]] = {}
     for stored in runs.records:
-        for text in deviations_of(stored.record):
+        for text in stored.record.all_deviations:
             found.setdefault(text, set()).add(stored.record.task.name)
     return {text: sorted(tasks) for text, tasks in sorted(found.items())}

@@ -10,10 +10,10 @@ from typing import Self
 
 from results.record import Record
 from results.runs import Runs, StoredRecord, Unfinished, measured_on
-from results.tables.spec import Line
+from results.tables.spec import TableLine
 
 
-class State(StrEnum):
+class CellState(StrEnum):
     """What there is to show in a cell."""
 
     DONE = "done"
@@ -30,7 +30,7 @@ class Cell:
     ``values`` holds each seed's metric; ``note`` says in one line why a cell has no number, or what is odd about it.
     """
 
-    state: State
+    state: CellState
     metric: str = ""
     values: tuple[tuple[int, float], ...] = ()
     deviations: tuple[str, ...] = ()
@@ -40,17 +40,17 @@ class Cell:
     @cached_property
     def mean(self) -> float | None:
         """Mean over seeds; None unless the cell is done."""
-        return statistics.fmean(value for _, value in self.values) if self.state is State.DONE else None
+        return statistics.fmean(value for _, value in self.values) if self.state is CellState.DONE else None
 
     @cached_property
     def standard_error(self) -> float | None:
         """Sample standard deviation over the square root of the number of seeds; None below two seeds."""
-        if self.state is not State.DONE or len(self.values) < 2:
+        if self.state is not CellState.DONE or len(self.values) < 2:
             return None
         return statistics.stdev([value for _, value in self.values]) / math.sqrt(len(self.values))
 
 
-EMPTY = Cell(State.EMPTY)
+EMPTY = Cell(CellState.EMPTY)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class RunIndex:
 
     @classmethod
     def of(cls, runs: Runs) -> Self:
-        """Indexes ``runs``."""
+        """Sorts ``runs`` by task and backbone."""
         done = defaultdict(list)
         unfinished = defaultdict(list)
         for stored in runs.records:
@@ -71,55 +71,59 @@ class RunIndex:
             unfinished[run.task, run.backbone].append(run)
         return cls(dict(done), dict(unfinished))
 
+    @cached_property
+    def tasks(self) -> set[str]:
+        """Every task that was run or tried."""
+        return {task for task, _ in (*self.done, *self.unfinished)}
+
+    def first_metrics(self) -> dict[str, str]:
+        """The first metric of each task that has a record."""
+        newest = {task: runs[-1].record.metrics for (task, _), runs in sorted(self.done.items())}
+        return {task: next(iter(metrics)) for task, metrics in newest.items() if metrics}
+
     def backbones(self, task: str) -> set[str]:
         """Every backbone that ``task`` was run or tried on."""
         return {backbone for name, backbone in (*self.done, *self.unfinished) if name == task}
 
 
-def fill(line: Line, index: RunIndex) -> Cell:
+def fill(line: TableLine, index: RunIndex) -> Cell:
     """The cell that a row and a column choose together (their ``crossing``)."""
     if not (line.task and line.metric and line.backbone):
         return EMPTY
     place = line.task, line.backbone
-    found = [stored for stored in index.done.get(place, []) if _chosen(line, stored.record)]
+    done = [stored for stored in index.done.get(place, []) if _chosen(line, stored.record)]
     open_runs = [run for run in index.unfinished.get(place, []) if line.seed in (None, run.seed)]
-    runs, note = _of_one_protocol(found)
+    runs, note = _of_one_protocol(done)
     values = tuple((run.record.seed, float(run.record.metrics[line.metric])) for run in runs)
-    deviations = tuple(dict.fromkeys(text for run in runs for text in deviations_of(run.record)))
+    deviations = tuple(dict.fromkeys(text for run in runs for text in run.record.all_deviations))
     if open_runs:
-        state = State.FAILED if any(run.reason for run in open_runs) else State.MISSING
+        state = CellState.FAILED if any(run.reason for run in open_runs) else CellState.MISSING
         return Cell(state, line.metric, values, deviations, _why_open(open_runs, values), tuple(runs))
     if not runs:
         return Cell(
-            State.MISSING, line.metric, note=_why_missing(index.unfinished.get(("pretrain", line.backbone), []))
+            CellState.MISSING, line.metric, note=_why_missing(index.unfinished.get(("pretrain", line.backbone), []))
         )
     if line.machine:
         note = "; ".join(filter(None, [note, f"measured on {', '.join(sorted({measured_on(run) for run in runs}))}"]))
-    return Cell(State.DONE, line.metric, values, deviations, note, tuple(runs))
+    return Cell(CellState.DONE, line.metric, values, deviations, note, tuple(runs))
 
 
-def deviations_of(record: Record) -> tuple[str, ...]:
-    """Deviations of the run itself, then those of the pretraining that made its backbone."""
-    inherited = record.backbone.pretraining.get("deviations", ())
-    return tuple(dict.fromkeys((*record.deviations, *inherited)))
-
-
-def _chosen(line: Line, record: Record) -> bool:
+def _chosen(line: TableLine, record: Record) -> bool:
     return (
         line.metric in record.metrics and line.seed in (None, record.seed) and line.recipe in (None, record.recipe.name)
     )
 
 
-def _of_one_protocol(found: list[StoredRecord]) -> tuple[list[StoredRecord], str | None]:
+def _of_one_protocol(done: list[StoredRecord]) -> tuple[list[StoredRecord], str | None]:
     """Runs of different protocols are never averaged: the one that finished last counts, and a note says so."""
     groups: dict[str, list[StoredRecord]] = defaultdict(list)
-    for stored in sorted(found, key=lambda one: one.record.provenance.finished):
+    for stored in sorted(done, key=lambda run: run.record.provenance.finished):
         groups[_protocol(stored.record)].append(stored)
     if not groups:
         return [], None
-    newest = max(groups.values(), key=lambda ones: ones[-1].record.provenance.finished)
+    newest = max(groups.values(), key=lambda group: group[-1].record.provenance.finished)
     note = f"newest of {len(groups)} protocols found for this cell" if len(groups) > 1 else None
-    return sorted(newest, key=lambda one: one.record.seed), note
+    return sorted(newest, key=lambda run: run.record.seed), note
 
 
 def _protocol(record: Record) -> str:

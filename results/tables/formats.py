@@ -9,11 +9,11 @@ from functools import cache
 from jinja2 import Environment, PackageLoader
 from tabulate import tabulate
 
-from results.tables.fill import State
+from results.tables.fill import CellState
 from results.tables.layout import Grid, lay_out
 from results.tables.markup import Html, Latex, Markdown, Markup
-from results.tables.spec import Line
-from results.tables.table import Entry, Table
+from results.tables.spec import TableLine
+from results.tables.table import Table, TableEntry
 
 _WIDTH = 110
 
@@ -72,14 +72,14 @@ def comma_separated(table: Table) -> str:
     )
     for row in (*table.rows, *table.reference):
         for column, entry in zip(table.columns, row.entries, strict=True):
-            if entry.published or entry.ours.state is not State.EMPTY:
+            if entry.published or entry.ours.state is not CellState.EMPTY:
                 writer.writerow([row.name, column.name, *_plain(entry, column)])
     return file.getvalue()
 
 
-def _plain(entry: Entry, column: Line) -> Iterator[object]:
+def _plain(entry: TableEntry, column: TableLine) -> Iterator[object]:
     cell, published = entry.ours, entry.published
-    yield "published" if cell.state is State.EMPTY else cell.state
+    yield "published" if cell.state is CellState.EMPTY else cell.state
     yield cell.mean
     yield cell.standard_error
     yield " ".join(str(seed) for seed, _ in cell.values)

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from results.tables.fill import State
+from results.tables.fill import CellState
 from results.tables.markup import BLANK, Markup, Number
 from results.tables.notes import Notes, take_notes
 from results.tables.published import PublishedNumber
-from results.tables.spec import Line
-from results.tables.table import Entry, Row, Table
+from results.tables.spec import TableLine
+from results.tables.table import Table, TableEntry, TableRow
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,9 @@ def _header(table: Table, markup: Markup) -> Iterator[str]:
             yield markup.heading(column.name, "ours") if table.has_published else markup.heading(column.name)
 
 
-def _entry(table: Table, entry: Entry, column: Line, best: float | None, notes: Notes, markup: Markup) -> Iterator[str]:
+def _entry(
+    table: Table, entry: TableEntry, column: TableLine, best: float | None, notes: Notes, markup: Markup
+) -> Iterator[str]:
     number = Number(column.decimals)
     if table.has_published:
         yield _published(entry.published, number, notes, markup)
@@ -86,9 +88,9 @@ def _entry(table: Table, entry: Entry, column: Line, best: float | None, notes: 
         yield _ours(entry, column, best, notes, markup)
 
 
-def _ours(entry: Entry, column: Line, best: float | None, notes: Notes, markup: Markup) -> str:
+def _ours(entry: TableEntry, column: TableLine, best: float | None, notes: Notes, markup: Markup) -> str:
     cell, number = entry.ours, Number(column.decimals)
-    if cell.state is State.EMPTY:
+    if cell.state is CellState.EMPTY:
         return markup.text(BLANK)
     marks = markup.marks(notes.of_cell(cell))
     if cell.mean is None:
@@ -107,7 +109,7 @@ def _published(published: PublishedNumber | None, number: Number, notes: Notes, 
     return markup.text(number.plain(published.value)) + markup.marks(notes.of_published(published))
 
 
-def _published_row(row: Row, columns: tuple[Line, ...], notes: Notes, markup: Markup) -> tuple[str, ...]:
+def _published_row(row: TableRow, columns: tuple[TableLine, ...], notes: Notes, markup: Markup) -> tuple[str, ...]:
     cells = (
         _published(entry.published, Number(column.decimals), notes, markup)
         for entry, column in zip(row.entries, columns, strict=True)
@@ -125,7 +127,7 @@ def _best(table: Table, place: int) -> float | None:
 
 def _how_to_read(table: Table) -> Iterator[str]:
     cells = [entry.ours for row in table.rows for entry in row.entries]
-    if seeds := sorted({len(cell.values) for cell in cells if cell.state is State.DONE}):
+    if seeds := sorted({len(cell.values) for cell in cells if cell.state is CellState.DONE}):
         yield _seeds(seeds)
     if any(_best(table, place) is not None for place in range(len(table.columns))):
         yield "The best of our numbers in each column is emphasised."

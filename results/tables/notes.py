@@ -7,9 +7,9 @@ from itertools import count
 from string import ascii_lowercase
 from typing import NamedTuple
 
-from results.tables.fill import Cell, State
+from results.tables.fill import Cell, CellState
 from results.tables.published import PublishedNumber
-from results.tables.table import Entry, Table
+from results.tables.table import Table, TableEntry
 
 
 class Source(NamedTuple):
@@ -78,7 +78,7 @@ def _source(number: PublishedNumber) -> Source:
     return Source(f"{number.paper}, {number.table}", number.source, protocol)
 
 
-def _remarks(entry: Entry, general: tuple[str, ...]) -> Iterator[str]:
+def _remarks(entry: TableEntry, general: tuple[str, ...]) -> Iterator[str]:
     if entry.published:
         yield from (text for text in entry.published.cautions if text not in general)
     if entry.ours.note:
@@ -94,7 +94,7 @@ def _common(cautions: list[tuple[str, ...]]) -> tuple[str, ...]:
 def _letters(cells: Iterable[Cell]) -> dict[str, str]:
     places: dict[str, list[int]] = defaultdict(list)
     for place, cell in enumerate(cells):
-        for text in cell.deviations if cell.state is not State.EMPTY else ():
+        for text in cell.deviations if cell.state is not CellState.EMPTY else ():
             places[text].append(place)
     names = _names()
     groups = {group: next(names) for group in dict.fromkeys(tuple(where) for where in places.values())}

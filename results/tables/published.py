@@ -6,19 +6,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from results.checked import build
+from crossmae.errors import UserError
+from crossmae.parsing import Strict, parse, read_yaml
 
 FOLDER = Path(__file__).parents[1] / "data" / "published"
 
 
-class PublishedError(ValueError):
-    """A file of published numbers, or a reference to one, that cannot be used; one line."""
-
-
 @dataclass(frozen=True)
-class CellCaution:
+class CellCaution(Strict):
     """A caution about one number of a table."""
 
     row: str
@@ -27,7 +22,7 @@ class CellCaution:
 
 
 @dataclass(frozen=True)
-class PublishedTable:
+class PublishedTable(Strict):
     """One table of one paper, as in its YAML file. ``None`` stands where the paper gives no number."""
 
     paper: str
@@ -35,7 +30,7 @@ class PublishedTable:
     title: str
     source: str
     columns: tuple[str, ...]
-    rows: dict[str, tuple[float | None, ...]]
+    rows: dict[str, tuple[int | float | None, ...]]
     protocol: dict[str, Any]
     cautions: tuple[str, ...] = ()
     row_cautions: dict[str, str] = field(default_factory=dict)
@@ -45,7 +40,7 @@ class PublishedTable:
 
 @dataclass(frozen=True)
 class PublishedNumber:
-    """One published number with all that must be shown beside it."""
+    """One published number with all that must be shown with it."""
 
     value: float
     row: str
@@ -62,17 +57,14 @@ def load_published(name: str) -> PublishedTable:
     """The published table ``name``, such as ``crossmae_table1``.
 
     Raises:
-        PublishedError: there is no such table, or its file is wrong.
+        UserError: there is no such table, or its file is wrong.
     """
     path = FOLDER / f"{name}.yaml"
     if not path.is_file():
-        raise PublishedError(f"no published table {name!r}; known: {', '.join(published_names())}")
-    try:
-        table: PublishedTable = build(PublishedTable, yaml.safe_load(path.read_text()), path.name)
-    except (yaml.YAMLError, ValueError) as error:
-        raise PublishedError(f"{path}: {' '.join(str(error).split())}") from error
+        raise UserError(f"no published table {name!r}", f"known: {', '.join(published_names())}")
+    table = parse(PublishedTable, read_yaml(path), str(path))
     if problem := next(_inconsistencies(table), None):
-        raise PublishedError(f"{path}: {problem}")
+        raise UserError(f"{path}: {problem}")
     return table
 
 
@@ -85,11 +77,11 @@ def find_number(name: str, row: str, column: str) -> PublishedNumber | None:
     """A number of the published table ``name``; None where the paper gives none.
 
     Raises:
-        PublishedError: the table has no such row or column.
+        UserError: the table has no such row or column.
     """
     table = load_published(name)
     if row not in table.rows or column not in table.columns:
-        raise PublishedError(f"published table {name!r} has no number in row {row!r}, column {column!r}")
+        raise UserError(f"published table {name!r} has no number in row {row!r}, column {column!r}")
     value = table.rows[row][table.columns.index(column)]
     if value is None:
         return None

@@ -1,8 +1,8 @@
 """What a table shows: one YAML file per table under ``tables/``.
 
     title: COCO val2017, ViTDet Mask R-CNN
-    caption: what a reader must know beside the numbers
-    published: crossmae_table2                               # published numbers stand beside ours
+    caption: what a reader must know about the numbers
+    published: crossmae_table2                               # published numbers stand next to ours
     rows:
       - {name: BEiT}                                         # no backbone: published only
       - {name: CrossMAE, backbone: "crossmae75_{arch}"}
@@ -18,19 +18,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from results.checked import build
+from crossmae.errors import UserError
+from crossmae.parsing import Strict, parse, read_yaml
 
 FOLDER = Path(__file__).parents[1] / "data" / "tables"
 
-
-class TableError(ValueError):
-    """A table file that cannot be used; one line that names it."""
+LOWER_IS_BETTER = frozenset({"minutes_per_epoch", "ms_per_step", "memory_mb", "loss"})
+"""Metrics of which less is better."""
 
 
 @dataclass(frozen=True)
-class Line:
+class TableLine(Strict):
     """A row or a column: a heading and its share of what chooses a cell.
 
     ``{key}`` in ``backbone``, ``metric`` and ``recipe`` stands for one of ``values``; a ``*`` in a row's backbone makes
@@ -54,7 +52,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class ReferenceRow:
+class ReferenceRow(Strict):
     """A row of published numbers that stand apart: per column ``published table / row / column``, or null."""
 
     name: str
@@ -62,7 +60,7 @@ class ReferenceRow:
 
 
 @dataclass(frozen=True)
-class Reference:
+class Reference(Strict):
     """Published numbers under a table whose own numbers must not be compared with them."""
 
     title: str
@@ -70,15 +68,17 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class TableSpec:
+class TableSpec(Strict):
     """One ``tables/NAME.yaml``."""
 
     title: str
-    rows: tuple[Line, ...]
-    columns: tuple[Line, ...]
+    rows: tuple[TableLine, ...]
+    columns: tuple[TableLine, ...]
     caption: str = ""
     published: str | None = None
     reference: Reference | None = None
+    adapts: bool = False
+    """Columns of tasks without any run are left out; a task that no built-in table shows gets a column, if it ran."""
     name: str = ""
 
 
@@ -86,16 +86,12 @@ def load_table(name: str) -> TableSpec:
     """The built-in table ``name``, or the table in the YAML file ``name``.
 
     Raises:
-        TableError: there is no such table, or its file is wrong.
+        UserError: there is no such table, or its file is wrong.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     if not path.is_file():
-        raise TableError(f"no table {name!r}; known: {', '.join(table_names())}, or the path of a YAML file")
-    try:
-        spec: TableSpec = build(TableSpec, yaml.safe_load(path.read_text()), path.name)
-    except (yaml.YAMLError, ValueError) as error:
-        raise TableError(f"{path}: {' '.join(str(error).split())}") from error
-    return replace(spec, name=path.stem)
+        raise UserError(f"no table {name!r}", f"known: {', '.join(table_names())}, or the path of a YAML file")
+    return replace(parse(TableSpec, read_yaml(path), str(path)), name=path.stem)
 
 
 def table_names() -> list[str]:
@@ -108,7 +104,7 @@ def _name_and_number(name: str) -> tuple[str, int, str]:
     return word, int(number or 0), rest
 
 
-def crossing(row: Line, column: Line) -> Line:
+def crossing(row: TableLine, column: TableLine) -> TableLine:
     """What chooses a cell: what its row and its column say together; the row has the word where both speak."""
     values = {**column.values, **row.values}
     backbone, metric, recipe = (
@@ -118,7 +114,7 @@ def crossing(row: Line, column: Line) -> Line:
     return replace(column, task=task, metric=metric, backbone=backbone, recipe=recipe, seed=seed)
 
 
-def _either(row: Line, column: Line, name: str) -> Any:
+def _either(row: TableLine, column: TableLine, name: str) -> Any:
     own = getattr(row, name)
     return getattr(column, name) if own is None else own
 

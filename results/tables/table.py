@@ -2,21 +2,30 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
-from results.tables.fill import Cell, RunIndex, State, fill
+from crossmae.errors import UserError
+from results.tables.fill import Cell, CellState, RunIndex, fill
 from results.tables.published import PublishedNumber, find_number, load_published
-from results.tables.spec import Line, Reference, TableError, TableSpec, crossing
+from results.tables.spec import (
+    LOWER_IS_BETTER,
+    Reference,
+    TableLine,
+    TableSpec,
+    crossing,
+    load_table,
+    table_names,
+)
 
 
-class Entry(NamedTuple):
+class TableEntry(NamedTuple):
     """What stands where a row and a column cross."""
 
     ours: Cell
     published: PublishedNumber | None
 
-    def difference(self, column: Line) -> float | None:
+    def difference(self, column: TableLine) -> float | None:
         """Ours minus published; None where either is missing or the numbers depend on the machine."""
         if self.ours.mean is None or self.published is None or column.machine:
             return None
@@ -24,11 +33,11 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A row of a filled table."""
 
     name: str
-    entries: tuple[Entry, ...]
+    entries: tuple[TableEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -38,19 +47,19 @@ class Table:
     name: str
     title: str
     caption: str
-    columns: tuple[Line, ...]
-    rows: tuple[Row, ...]
+    columns: tuple[TableLine, ...]
+    rows: tuple[TableRow, ...]
     reference_title: str = ""
-    reference: tuple[Row, ...] = ()
+    reference: tuple[TableRow, ...] = ()
 
     @cached_property
     def has_ours(self) -> bool:
         """Whether any cell could hold a number of ours."""
-        return any(entry.ours.state is not State.EMPTY for row in self.rows for entry in row.entries)
+        return any(entry.ours.state is not CellState.EMPTY for row in self.rows for entry in row.entries)
 
     @cached_property
     def has_published(self) -> bool:
-        """Whether published numbers stand beside ours."""
+        """Whether published numbers stand next to ours."""
         return any(entry.published for row in self.rows for entry in row.entries)
 
 
@@ -58,26 +67,46 @@ def fill_table(spec: TableSpec, index: RunIndex) -> Table:
     """The table ``spec`` with the numbers of ``index``.
 
     Raises:
-        TableError, PublishedError: the table refers to published numbers that do not exist.
+        UserError: the table refers to published numbers that do not exist.
     """
+    spec = _adapted(spec, index) if spec.adapts else spec
     rows = tuple(_row(spec, row, index) for row in _expanded(spec, index))
     reference = _reference(spec.reference, len(spec.columns)) if spec.reference else ()
     title = spec.reference.title if spec.reference else ""
     return Table(spec.name, spec.title, spec.caption, spec.columns, rows, title, reference)
 
 
-def _row(spec: TableSpec, row: Line, index: RunIndex) -> Row:
+def _adapted(spec: TableSpec, index: RunIndex) -> TableSpec:
+    """``spec`` with columns for what was run; as it is, if nothing was."""
+    columns = [column for column in spec.columns if column.task in index.tasks]
+    for task, metric in sorted(index.first_metrics().items()):
+        if task not in _built_in_tasks():
+            best = "min" if metric in LOWER_IS_BETTER else "max"
+            columns.append(TableLine(name=f"{task} {metric}", task=task, metric=metric, best=best))
+    return replace(spec, columns=tuple(columns) or spec.columns)
+
+
+@cache
+def _built_in_tasks() -> frozenset[str]:
+    """Tasks that some built-in table shows; pretraining is shown by what its backbones reach."""
+    lines = (line for name in table_names() for line in load_table(name).columns)
+    return frozenset({"pretrain", *(line.task for line in lines if line.task)})
+
+
+def _row(spec: TableSpec, row: TableLine, index: RunIndex) -> TableRow:
     lines = [crossing(row, column) for column in spec.columns]
     published = [_published(spec.published, row, column) for column in spec.columns]
-    return Row(row.name, tuple(Entry(fill(line, index), number) for line, number in zip(lines, published, strict=True)))
+    return TableRow(
+        row.name, tuple(TableEntry(fill(line, index), number) for line, number in zip(lines, published, strict=True))
+    )
 
 
-def _published(table: str | None, row: Line, column: Line) -> PublishedNumber | None:
+def _published(table: str | None, row: TableLine, column: TableLine) -> PublishedNumber | None:
     names = [line.name if line.published is None else line.published for line in (row, column)]
     return find_number(table, *names) if table and all(names) else None
 
 
-def _expanded(spec: TableSpec, index: RunIndex) -> Iterator[Line]:
+def _expanded(spec: TableSpec, index: RunIndex) -> Iterator[TableLine]:
     """The rows, a row with ``*`` replaced by one per backbone that no other row names."""
     fixed = [row for row in spec.rows if "*" not in (row.backbone or "")]
     named = {crossing(row, column).backbone for row in fixed for column in spec.columns}
@@ -90,7 +119,7 @@ def _expanded(spec: TableSpec, index: RunIndex) -> Iterator[Line]:
             yield replace(row, name=row.name or match, backbone=backbone, published="")
 
 
-def _matches(row: Line, columns: tuple[Line, ...], index: RunIndex, named: set[str | None]) -> set[str]:
+def _matches(row: TableLine, columns: tuple[TableLine, ...], index: RunIndex, named: set[str | None]) -> set[str]:
     matches = set()
     for line in (crossing(row, column) for column in columns):
         before, _, after = (line.backbone or "").partition("*")
@@ -100,12 +129,14 @@ def _matches(row: Line, columns: tuple[Line, ...], index: RunIndex, named: set[s
     return matches
 
 
-def _reference(reference: Reference, width: int) -> tuple[Row, ...]:
+def _reference(reference: Reference, width: int) -> tuple[TableRow, ...]:
     rows = []
     for row in reference.rows:
         if len(row.numbers) != width:
-            raise TableError(f"reference row {row.name!r} has {len(row.numbers)} numbers for {width} columns")
-        rows.append(Row(row.name, tuple(Entry(Cell(State.EMPTY), _referred(text)) for text in row.numbers)))
+            raise UserError(f"reference row {row.name!r} has {len(row.numbers)} numbers for {width} columns")
+        rows.append(
+            TableRow(row.name, tuple(TableEntry(Cell(CellState.EMPTY), _referred(text)) for text in row.numbers))
+        )
     return tuple(rows)
 
 
@@ -114,6 +145,6 @@ def _referred(text: str | None) -> PublishedNumber | None:
         return None
     parts = text.split(" / ")
     if len(parts) != 3:
-        raise TableError(f"reference {text!r} is not of the form published table / row / column")
+        raise UserError(f"reference {text!r} is not of the form published table / row / column")
     load_published(parts[0])
     return find_number(*parts)

@@ -21,7 +21,7 @@ def write_tables(runs: Runs, names: Sequence[str], destination: Path) -> str:
         The same tables as text for the terminal, followed by a line for each file that could not be trusted.
 
     Raises:
-        TableError, PublishedError: an unknown or wrong table; nothing is written then.
+        UserError: an unknown or wrong table; nothing is written then.
     """
     tables = fill_tables(names, runs)
     destination.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def fill_tables(names: Sequence[str], runs: Runs) -> list[Table]:
     """The tables ``names``, filled from ``runs``.
 
     Raises:
-        TableError, PublishedError: an unknown or wrong table.
+        UserError: an unknown or wrong table.
     """
     index = RunIndex.of(runs)
     return [fill_table(load_table(name), index) for name in names]

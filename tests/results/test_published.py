@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 import results
-from results.tables.published import PublishedError, all_numbers, find_number, load_published, published_names
+from crossmae.errors import UserError
+from results.tables.published import all_numbers, find_number, load_published, published_names
 
 ROOT = Path(results.__file__).parents[1]
 ROOMS = ("crossmae", "results", "transfer", "detection", "segmentation")
@@ -111,10 +112,31 @@ def test_a_file_without_source_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
         (tmp_path / "t.yaml").write_text(yaml.safe_dump({**content, "source": source}))
         monkeypatch.setattr("results.tables.published.FOLDER", tmp_path)
         load_published.cache_clear()
-        with pytest.raises(PublishedError, match=complaint):
+        with pytest.raises(UserError, match=complaint):
             load_published("t")
 
 
 def _numbers(text: str) -> Iterator[float]:
     """Decimal numbers, in comments too; of versions such as 1.0.31 none."""
     yield from map(float, re.findall(r"(?<![\d.])\d+\.\d+(?!\.?\d)", text))
+
+
+@pytest.mark.parametrize(
+    ("place", "caution"),
+    [
+        (("crossmae_readme", "CrossMAE", "ViT-B at 448"), "400 epochs"),
+        (("crossmae_readme", "CrossMAE", "ViT-H"), "address of the fine-tuned model"),
+        (("crossmae_table2", "CrossMAE", "box AP ViT-B"), "standard deviation of 0.10 over five seeds"),
+        (("mae_linear_probe", "MAE, 800 epochs, pixels", "ViT-L"), "Table 1d"),
+    ],
+)
+def test_corrections_of_an_audit_stay(place: tuple[str, str, str], caution: str) -> None:
+    number = find_number(*place)
+    assert number is not None
+    assert any(caution in text for text in number.cautions)
+
+
+def test_mmpretrain_has_its_vit_h_at_448() -> None:
+    number = find_number("mmpretrain_mae", "1600 epochs", "fine-tuning ViT-H at 448")
+    assert number is not None
+    assert number.value == 87.30

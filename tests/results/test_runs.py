@@ -1,6 +1,7 @@
 """All runs of a folder are found, wherever they were copied from; what cannot be trusted is named and left out."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -94,3 +95,55 @@ def test_the_frame_has_a_row_per_metric(made: RunFolder) -> None:
     made.record("inat19", "mae", 0, {"top1": 70.0})
     table = frame(made.runs().records)
     assert table.set_index("metric")["value"].to_dict() == {"box_ap": 20.0, "mask_ap": 15.0, "top1": 70.0}
+
+
+def test_the_same_weights_under_two_names_keep_both_rows(made: RunFolder) -> None:
+    first = made.record("inat19", "mae", 0, {"top1": 70.0})
+    content = json.loads((first / "record.json").read_text())
+    renamed = made.out / "inat19" / "renamed" / first.name
+    renamed.mkdir(parents=True)
+    content["backbone"]["name"], content["metrics"] = "renamed", {"top1": 71.0}
+    (renamed / "record.json").write_text(json.dumps(content))
+    runs = made.runs()
+    assert sorted(run.backbone for run in runs.records) == ["mae", "renamed"]
+    assert not runs.problems
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metrics": {"top1": 1.7e308}},
+        {"backbone": {"name": None, "lineage": {}}},
+        {"provenance": None},
+        {"cost": {"wall_seconds": 1.0, "device_hours": 1.0, "peak_memory_bytes": 10**400}},
+    ],
+)
+def test_a_record_that_no_table_can_hold_is_a_problem_and_the_rest_is_shown(
+    made: RunFolder, change: dict[str, Any]
+) -> None:
+    made.record("inat19", "mae", 0, {"top1": 70.0})
+    path = made.record("inat19", "mae", 1, {"top1": 71.0}) / "record.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    runs = made.runs()
+    assert [run.record.seed for run in runs.records] == [0]
+    (problem,) = runs.problems
+    assert problem.startswith(str(path))
+
+
+def test_nulls_inside_free_fields_take_nothing_away(made: RunFolder) -> None:
+    path = made.record("inat19", "mae", 0, {"top1": 70.0}) / "record.json"
+    content = json.loads(path.read_text())
+    content["backbone"]["pretraining"] = {"deviations": None}
+    content["provenance"]["hardware"] = {"gpus": {"0": None}, "processor": None}
+    path.write_text(json.dumps(content))
+    (run,) = made.runs().records
+    assert run.record.all_deviations == ("generated demo data",)
+    assert measured_on(run) == "unnamed hardware"
+
+
+def test_a_pipe_in_place_of_a_record_is_no_reason_to_wait(made: RunFolder) -> None:
+    path = made.record("inat19", "mae", 0, {"top1": 70.0}) / "record.json"
+    path.unlink()
+    os.mkfifo(path)
+    (problem,) = made.runs().problems
+    assert problem == f"{path}: not a regular file"

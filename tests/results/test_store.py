@@ -44,13 +44,13 @@ def test_attempts_are_numbered_and_kept(tmp_path: Path) -> None:
     ("change", "complaint"),
     [
         ({"schema_version": 2}, "schema version 2.*newer version"),
-        ({"seed": "0"}, "record.seed holds '0', not a whole number"),
-        ({"seed": True}, "record.seed holds True"),
-        ({"metrics": {"top1": "83"}}, "record.metrics.top1 holds '83', not a number"),
-        ({"metrics": {"top1": float("inf")}}, "top1 is inf"),
-        ({"task": {"name": "x"}}, "record.task lacks version"),
-        ({"surprise": 1}, "record has unknown surprise"),
-        ({"deviations": "none"}, "record.deviations holds 'none', not a list"),
+        ({"seed": "0"}, "seed is '0': should be a valid integer"),
+        ({"seed": True}, "seed is True"),
+        ({"metrics": {"top1": "83"}}, "metrics.top1 is '83': should be a valid number"),
+        ({"metrics": {"top1": float("inf")}}, "metrics.top1 is inf"),
+        ({"task": {"name": "x"}}, "lacks task.version"),
+        ({"surprise": 1}, "has unknown surprise"),
+        ({"deviations": "none"}, "deviations is 'none'"),
         ({"status": "failed"}, "only finished runs"),
     ],
 )
@@ -74,4 +74,4 @@ def test_a_truncated_record_is_refused(tmp_path: Path) -> None:
 
 def test_something_that_is_no_record_is_refused() -> None:
     with pytest.raises(RecordError, match="schema version None"):
-        Record.from_dict([])
+        Record.from_json(b"[]", "x.json")

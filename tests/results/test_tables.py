@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from crossmae.errors import UserError
 from results.runs import Planned, find_runs
-from results.tables.fill import State
+from results.tables.fill import CellState
 from results.tables.formats import comma_separated, markdown, terminal
-from results.tables.published import PublishedError, all_numbers
-from results.tables.spec import TableError, load_table, table_names
+from results.tables.published import all_numbers
+from results.tables.spec import load_table, table_names
 from results.tables.table import Table
 from results.tables.write import fill_tables, write_tables
 from tests.support.runs import RunFolder
@@ -130,11 +131,11 @@ def test_every_table_of_the_paper_fills_each_place(name: str, made: RunFolder) -
     table = filled(name, made)
     entries = [entry for row in table.rows for entry in row.entries]
     assert any(entry.published for entry in entries)
-    assert all(entry.published or entry.ours.state is not State.EMPTY for entry in entries) or name in (
+    assert all(entry.published or entry.ours.state is not CellState.EMPTY for entry in entries) or name in (
         "table1",
         "table2",
     )
-    assert any(entry.ours.state is State.MISSING for entry in entries)
+    assert any(entry.ours.state is CellState.MISSING for entry in entries)
 
 
 def test_all_tables_in_all_forms(hand_checked: RunFolder, tmp_path: Path) -> None:
@@ -166,14 +167,14 @@ def test_a_table_of_ones_own_is_one_yaml(made: RunFolder, tmp_path: Path) -> Non
     ("text", "complaint"),
     [
         ("title: x\nrows: []\n", "lacks columns"),
-        ("title: x\nrows: [{nam: a}]\ncolumns: []\n", "unknown nam"),
+        ("title: x\nrows: [{nam: a}]\ncolumns: []\n", "unknown rows.0.nam"),
         ("title: [", r"x\.yaml"),
     ],
 )
 def test_a_wrong_table_is_refused_in_one_line(tmp_path: Path, text: str, complaint: str) -> None:
     path = tmp_path / "x.yaml"
     path.write_text(text)
-    with pytest.raises(TableError, match=complaint) as caught:
+    with pytest.raises(UserError, match=complaint) as caught:
         load_table(str(path))
     assert "\n" not in str(caught.value)
 
@@ -181,5 +182,5 @@ def test_a_wrong_table_is_refused_in_one_line(tmp_path: Path, text: str, complai
 def test_a_row_that_was_never_published_is_an_error(tmp_path: Path, made: RunFolder) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("title: x\npublished: crossmae_table17\nrows: [{name: MAEE}]\ncolumns: [{name: mIoU}]\n")
-    with pytest.raises(PublishedError, match="MAEE"):
+    with pytest.raises(UserError, match="MAEE"):
         fill_tables([str(path)], made.runs())

@@ -4,17 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from crossmae.errors import UserError
-from results.checked import build
-from results.tables.published import PublishedError, find_number
+from crossmae.errors import UserError, one_line
+from crossmae.parsing import Strict, parse, read_yaml
+from results.tables.published import find_number
 
 BUILT_IN = Path(__file__).parent / "released.yaml"
 
 
 @dataclass(frozen=True)
-class Released:
+class Released(Strict):
     """One finished model, as ``released.yaml`` explains."""
 
     name: str
@@ -41,7 +39,7 @@ class Released:
             return float(value)
         try:
             found = find_number(*value)
-        except (PublishedError, TypeError) as error:
+        except (UserError, TypeError) as error:
             raise UserError(f"{self.name}: {metric} is expected to be {value}, which is no number: {error}") from error
         if found is None:
             raise UserError(f"{self.name}: the published {metric} {value} is an empty cell; name another")
@@ -55,10 +53,9 @@ def load_registry(path: Path = BUILT_IN) -> list[Released]:
         UserError: no such file, or an entry that is wrong; the line names it.
     """
     try:
-        content = yaml.safe_load(path.read_text())
-        models = [build(Released, {**values, "name": name}, name) for name, values in content.items()]
-    except (OSError, yaml.YAMLError, ValueError, AttributeError, TypeError) as error:
-        raise UserError(f"{path} is no registry of released models: {' '.join(str(error).split())}") from error
+        models = [parse(Released, {**values, "name": name}, name) for name, values in read_yaml(path).items()]
+    except (UserError, AttributeError, TypeError) as error:
+        raise UserError(f"{path} is no registry of released models: {one_line(error)}") from error
     for model in models:
         model.numbers()
     return models

@@ -1,7 +1,5 @@
 """``transfer tables``, ``report`` and ``compare``: what was measured."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,10 +7,9 @@ import typer
 from rich.console import Console
 
 from crossmae.errors import UserError
-from results.compare import CompareError, compare, sentence
+from results.compare import compare, sentence
 from results.runs import Runs, find_runs
-from results.tables.published import PublishedError
-from results.tables.spec import TableError, table_names
+from results.tables.spec import table_names
 from results.tables.write import tables_with_results, write_tables
 
 RunsArgument = Annotated[Path, typer.Argument(help="A folder of runs, which are found at any depth.")]
@@ -36,10 +33,9 @@ def tables(
     if names:
         print("\n".join(table_names()))
         return
-    with _one_line():
-        found = _found(runs)
-        chosen = table_names() if everything else _chosen(found, runs, table)
-        print(write_tables(found, chosen, out or runs / "tables"))
+    found = _found(runs)
+    chosen = table_names() if everything else _chosen(found, runs, table)
+    print(write_tables(found, chosen, out or runs / "tables"))
 
 
 def report(
@@ -53,9 +49,8 @@ def report(
     """
     from results.report.write import write_report  # matplotlib takes its time
 
-    with _one_line():
-        found = _found(runs)
-        print(write_report(found, out or runs / "report.html", _chosen(found, runs, table)))
+    found = _found(runs)
+    print(write_report(found, out or runs / "report.html", _chosen(found, runs, table)))
 
 
 def compare_backbones(
@@ -66,27 +61,18 @@ def compare_backbones(
     Example: transfer compare crossmae mae --runs runs/demo
     """
     console = Console()
-    with _one_line():
-        for one in compare(_found(runs), a, b):
-            console.print(sentence(one), markup=False, highlight=False, soft_wrap=True)
+    for comparison in compare(_found(runs), a, b):
+        console.print(sentence(comparison), markup=False, highlight=False, soft_wrap=True)
 
 
 def _found(folder: Path) -> Runs:
     if not folder.is_dir():
-        raise UserError(f"no folder {folder}; give the folder of your runs, such as runs/demo")
+        raise UserError(f"no folder {folder}", "give the folder of your runs, such as runs/demo")
     return find_runs(folder)
 
 
 def _chosen(runs: Runs, folder: Path, tables: list[str] | None) -> list[str]:
     chosen = tables or tables_with_results(runs)
     if not chosen:
-        raise UserError(f"no finished runs below {folder} that a built-in table shows; name one with --table")
+        raise UserError(f"no finished runs below {folder} that a built-in table shows", "name one with --table")
     return chosen
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    try:
-        yield
-    except (TableError, PublishedError, CompareError) as error:
-        raise UserError(str(error)) from error
