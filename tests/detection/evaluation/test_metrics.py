@@ -1,38 +1,25 @@
 """AP is COCO's: perfect answers score 100, blurred ones what pycocotools says, on any number of processes."""
 
-import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from detection.evaluation.metrics import metrics_of, write_classes
-
-ORACLE = Path(__file__).with_name("oracle.py")
-
-
-@pytest.fixture(scope="module")
-def oracle() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("oracle", ORACLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.support import oracle
 
 
-def test_ground_truth_scores_100(coco: Path, tmp_path: Path, oracle: ModuleType) -> None:
+def test_ground_truth_scores_100(coco: Path, tmp_path: Path) -> None:
     metrics = metrics_of(oracle.measure(coco, tmp_path, blur=0.0))
     assert {"box_ap", "box_ap50", "box_ap75", "mask_ap", "mask_ap_small"} <= set(metrics)
     assert metrics == {name: pytest.approx(100.0, abs=1e-9) for name in metrics}
 
 
-def test_equals_pycocotools_on_the_saved_predictions(coco: Path, tmp_path: Path, oracle: ModuleType) -> None:
+def test_equals_pycocotools_on_the_saved_predictions(coco: Path, tmp_path: Path) -> None:
     results = oracle.measure(coco, tmp_path, blur=2.0)
     metrics = metrics_of(results)
     truth = COCO(str(coco / "annotations" / "instances_val2017.json"))
@@ -52,9 +39,9 @@ def test_equals_pycocotools_on_the_saved_predictions(coco: Path, tmp_path: Path,
 
 
 @pytest.mark.slow
-def test_two_processes_count_every_image_once(coco: Path, tmp_path: Path, oracle: ModuleType) -> None:
+def test_two_processes_count_every_image_once(coco: Path, tmp_path: Path) -> None:
     alone = oracle.measure(coco, tmp_path / "alone", blur=2.0)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(ORACLE)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", oracle.__file__]
     arguments = [str(coco), str(tmp_path / "both"), str(tmp_path / "both.json")]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

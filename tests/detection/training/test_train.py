@@ -21,7 +21,7 @@ from crossmae.run.stop import Stopped
 from detection.training.train import train_vitdet
 from transfer.task import Context
 
-PROGRAM = Path(__file__).with_name("train_in_processes.py")
+PROGRAM = Path(__file__).parents[2] / "support" / "torchrun" / "train_detector.py"
 
 New = Callable[..., Context]
 Recipes = Callable[..., Recipe]
