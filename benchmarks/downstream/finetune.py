@@ -19,8 +19,8 @@ from crossmae.train.runtime.distributed import World
 from crossmae.train.step import Updates
 from transfer.classification.attention import use_fastest_attention
 from transfer.classification.finetune import Finetune
-from transfer.classification.job import Job, make_job
-from transfer.datasets import LabelledImages
+from transfer.classification.run import ClassificationJob, make_job
+from transfer.datasets.labelled import LabelledImages
 from transfer.task import Context
 
 RECIPES = Path("transfer/classification/recipes")
@@ -51,7 +51,7 @@ def timm(
 
     job = _job(size)
     assert isinstance(job.workload, Finetune)
-    values = job.workload.values
+    values = job.workload.protocol
     if precision:
         torch.set_float32_matmul_precision(job.execution.matmul_precision)
     model = _model(job, use_fastest_attention if attention else None).to(device).train()
@@ -76,16 +76,16 @@ def timm(
     return step
 
 
-def _job(size: Size) -> Job:
+def _job(size: Size) -> ClassificationJob:
     classes = tuple(str(index) for index in range(CLASSES[size.recipe]))
     data = LabelledImages(Path(), ("none.jpg",) * size.batch, np.zeros(size.batch, np.int64), classes)
     recipe = load_recipe(RECIPES, size.recipe, [f"global_batch={size.batch}"])
     return make_job(Backbone.load(BACKBONES[size.recipe]), recipe, data, data, Context(Path(), Path(), seed=0))
 
 
-def _model(job: Job, change: Callable[[nn.Module, int], None] | None) -> nn.Module:
+def _model(job: ClassificationJob, change: Callable[[nn.Module, int], None] | None) -> nn.Module:
     assert isinstance(job.workload, Finetune)
-    values, backbone = job.workload.values, job.workload.backbone
+    values, backbone = job.workload.protocol, job.workload.backbone
     model = backbone.to_timm(
         len(job.workload.train.classes),
         image_size=values.image_size,

@@ -11,7 +11,7 @@ from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.data.demo.scenes import SceneSource
 from detection.data.demo import write_demo as write_coco
 from segmentation.data.demo import write as write_ade20k
-from transfer.classification import demo
+from transfer.datasets import demo
 from transfer.datasets.reader import Size
 from transfer.harness.plan.tasks import load_specs, recipe_of
 from transfer.harness.worker.adapter import load_adapter

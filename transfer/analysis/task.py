@@ -1,21 +1,24 @@
 """The Tasks of Tables 6 and 13 of the CrossMAE paper: they look into an autoencoder and train nothing."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
-from transfer.classification.task import ClassificationTask
-from transfer.task import Context
+from transfer.datasets.demo import write_demo
+from transfer.datasets.layouts import reader_named
+from transfer.task import Context, Problem, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from crossmae.backbone import Backbone
+    from crossmae.data.demo.scenes import SceneSource
     from crossmae.model.autoencoder import MaskedAutoencoder
 
 Batches = Iterator[tuple["Tensor", "Tensor"]]
@@ -24,8 +27,16 @@ _DRAWN = 6
 """Images in a picture, spread over the data set."""
 
 
-class AnalysisTask(ClassificationTask):
-    """Runs a whole autoencoder over validation images; reads and writes its data as classification does."""
+class AnalysisTask(Task):
+    """Runs a whole autoencoder over the validation images of the data set of ``options: {reader: ...}``."""
+
+    def check(self, data_root: Path) -> Iterable[Problem]:
+        """Everything wrong with the layout, the lists and the files at ``data_root``."""
+        return reader_named(self.spec.options.get("reader")).check(data_root)
+
+    def demo(self, data_root: Path, scenes: "SceneSource") -> None:
+        """Writes a small data set in the real one's format."""
+        write_demo(self.spec.options["reader"], data_root, scenes)
 
     def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
         """The metrics of ``measure`` over ``protocol.images`` validation images (all if null).

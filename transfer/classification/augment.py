@@ -3,11 +3,12 @@
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
 from torch import Tensor
+
+from transfer.classification.recipe import Augmentation
 
 Transform = Callable[[Image.Image], Tensor]
 
@@ -15,39 +16,25 @@ _BICUBIC = Image.Resampling.BICUBIC
 _LOG_ASPECT = math.log(4 / 3)
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """What happens to a training image; the defaults are the released fine-tuning's."""
+def training_transform(augmentation: Augmentation, image_size: int) -> Transform:
+    """The transform to normalised (3, image_size, image_size) tensors; draws from the global generators."""
+    from timm.data import create_transform
 
-    scale: tuple[float, float] = (0.08, 1.0)
-    """Area of the random crop, as a share of the image's."""
-    crop: str = "torchvision"
-    """``torchvision``, or ``tensorflow``: one try only, as MAE's linear probe has it."""
-    flip: float = 0.5
-    rand_augment: str | None = "rand-m9-mstd0.5-inc1"
-    """timm's name of a RandAugment policy; None for none."""
-    random_erasing: float = 0.25
-    """Probability of erasing one rectangle, filled with noise."""
-
-    def build(self, image_size: int) -> Transform:
-        """The transform to normalised (3, image_size, image_size) tensors; draws from the global generators."""
-        from timm.data import create_transform
-
-        transform = create_transform(
-            image_size,
-            is_training=True,
-            scale=tuple(self.scale),
-            hflip=self.flip,
-            color_jitter=None,
-            auto_augment=self.rand_augment,
-            interpolation="bicubic",
-            re_prob=self.random_erasing,
-            re_mode="pixel",
-            re_count=1,
-        )
-        if self.crop == "tensorflow":
-            transform.transforms[0] = SingleTryCrop(image_size, self.scale)
-        return _checked(transform)
+    transform = create_transform(
+        image_size,
+        is_training=True,
+        scale=tuple(augmentation.scale),
+        hflip=augmentation.flip,
+        color_jitter=None,
+        auto_augment=augmentation.rand_augment,
+        interpolation="bicubic",
+        re_prob=augmentation.random_erasing,
+        re_mode="pixel",
+        re_count=1,
+    )
+    if augmentation.crop == "tensorflow":
+        transform.transforms[0] = SingleTryCrop(image_size, augmentation.scale)
+    return _checked(transform)
 
 
 class SingleTryCrop:

@@ -1,5 +1,6 @@
 """End-to-end fine-tuning: the whole backbone and a linear head, with layer decay and mixing of images."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -9,13 +10,16 @@ from torch import Tensor, nn
 from crossmae.backbone import Backbone
 from crossmae.train.optim import adamw
 from transfer.classification.attention import use_fastest_attention
-from transfer.classification.mixing import mixer
-from transfer.classification.values import FinetuneValues
-from transfer.classification.workload import ClassificationWorkload, Loading
-from transfer.datasets import LabelledImages
+from transfer.classification.recipe import ClassificationExecution, FinetuneProtocol
+from transfer.classification.workload import ClassificationWorkload
+from transfer.datasets.labelled import LabelledImages
 
 HEAD_STD = 2e-5
 """Spread of the head's initial weights (released code of MAE)."""
+
+
+Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Images (N, 3, H, W) and labels (N,) to images and targets (N, classes)."""
 
 
 class Finetune(ClassificationWorkload):
@@ -24,24 +28,24 @@ class Finetune(ClassificationWorkload):
     def __init__(
         self,
         backbone: Backbone,
-        values: FinetuneValues,
+        protocol: FinetuneProtocol,
         train: LabelledImages,
         val: LabelledImages,
         seed: int,
-        loading: Loading,
+        execution: ClassificationExecution,
     ) -> None:
-        super().__init__(backbone, values, train, val, seed, loading)
-        self.values = values
-        self.mix = mixer(values, len(train.classes))
+        super().__init__(backbone, protocol, train, val, seed, execution)
+        self.protocol = protocol
+        self.mix = mixer(protocol, len(train.classes))
 
     def model(self) -> VisionTransformer:
         """timm's ViT with the backbone's weights and a new head."""
-        values = self.values
+        protocol = self.protocol
         model = self.backbone.to_timm(
             len(self.train.classes),
-            image_size=values.image_size,
-            drop_path=values.drop_path,
-            global_pool=values.pooling,
+            image_size=protocol.image_size,
+            drop_path=protocol.drop_path,
+            global_pool=protocol.pooling,
             expected_missing=self.backbone.spec.missing,
         )
         nn.init.trunc_normal_(model.head.weight, std=HEAD_STD)
@@ -56,11 +60,11 @@ class Finetune(ClassificationWorkload):
 
     def optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
         """AdamW with a learning rate that shrinks from the head to the patch embedding."""
-        values = self.values
+        protocol = self.protocol
         return adamw(
-            layer_decay_groups(cast(VisionTransformer, model), values.weight_decay, values.layer_decay),
+            layer_decay_groups(cast(VisionTransformer, model), protocol.weight_decay, protocol.layer_decay),
             lr,
-            values.betas,
+            protocol.betas,
         )
 
 
@@ -75,3 +79,31 @@ def layer_decay_groups(model: VisionTransformer, weight_decay: float, layer_deca
         model, weight_decay, no_weight_decay_list=model.no_weight_decay(), layer_decay=layer_decay
     )
     return [{name: group[name] for name in ("params", "weight_decay", "lr_scale")} for group in groups]
+
+
+def mixer(protocol: FinetuneProtocol, classes: int) -> Mix:
+    """timm's Mixup as the recipe has it, or smoothed one-hot targets alone if it mixes nothing."""
+    if not protocol.mixup and not protocol.cutmix:
+        return lambda images, labels: (images, smooth(labels, classes, protocol.label_smoothing))
+    from timm.data import Mixup
+
+    mixup = Mixup(
+        mixup_alpha=protocol.mixup,
+        cutmix_alpha=protocol.cutmix,
+        label_smoothing=protocol.label_smoothing,
+        num_classes=classes,
+    )
+
+    def mix(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        if len(images) % 2:  # timm mixes a batch with its mirror image and refuses odd ones
+            return images, smooth(labels, classes, protocol.label_smoothing)
+        mixed, targets = mixup(images, labels)
+        return mixed, targets
+
+    return mix
+
+
+def smooth(labels: Tensor, classes: int, amount: float) -> Tensor:
+    """One-hot targets (N, classes) that give up ``amount`` to all classes alike."""
+    targets = torch.full((len(labels), classes), amount / classes, device=labels.device)
+    return targets.scatter_(1, labels[:, None], 1 - amount + amount / classes)

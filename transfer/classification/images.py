@@ -8,7 +8,7 @@ from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.data.keyed import SampleKey, seed_libraries
 from crossmae.errors import UserError
 from transfer.classification.augment import Transform
-from transfer.datasets import LabelledImages
+from transfer.datasets.labelled import LabelledImages
 
 Sample = tuple[Tensor, int]
 """Normalised image (3, H, W) and its label."""
@@ -32,11 +32,13 @@ class DecodedImages:
 
     def _read(self, index: int) -> Image.Image:
         try:
-            # As it is stored: the released code heeds no orientation.
+            # As it is stored: the released code ignores the orientation that a file names.
             return read_rgb(self.images.images.read(index), upright=False)
         except UnreadableImage as error:
             name = self.images.images.name(index)
-            raise UserError(f"{name} cannot be read ({error}); copy it again or take it out of the data set") from error
+            raise UserError(
+                f"{name} cannot be read ({error})", "copy it again or take it out of the data set"
+            ) from error
 
 
 class TrainImages:

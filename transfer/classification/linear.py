@@ -10,9 +10,9 @@ from crossmae.backbone import Backbone
 from crossmae.errors import UserError
 from transfer.classification.accuracy import top_k
 from transfer.classification.attention import use_fastest_attention
-from transfer.classification.values import LinearValues
-from transfer.classification.workload import ClassificationWorkload, Loading
-from transfer.datasets import LabelledImages
+from transfer.classification.recipe import ClassificationExecution, LinearProbeProtocol
+from transfer.classification.workload import ClassificationWorkload
+from transfer.datasets.labelled import LabelledImages
 
 HEAD_STD = 0.01
 BATCH_NORM_EPS = 1e-6
@@ -30,23 +30,23 @@ class LinearProbe(ClassificationWorkload):
     def __init__(
         self,
         backbone: Backbone,
-        values: LinearValues,
+        protocol: LinearProbeProtocol,
         train: LabelledImages,
         val: LabelledImages,
         seed: int,
-        loading: Loading,
+        execution: ClassificationExecution,
     ) -> None:
-        super().__init__(backbone, values, train, val, seed, loading)
-        self.values = values
+        super().__init__(backbone, protocol, train, val, seed, execution)
+        self.protocol = protocol
         self.poolings = ("token", "avg") if backbone.spec.class_token else ("avg",)
-        if values.pooling not in self.poolings:
-            raise UserError(f"{backbone.spec.source} has no class token; use pooling=avg")
+        if protocol.pooling not in self.poolings:
+            raise UserError(f"{backbone.spec.source} has no class token", "use pooling=avg")
 
     def model(self) -> nn.Module:
         """The frozen backbone with its heads."""
         spec = self.backbone.spec
         # timm's averaging model has no class token to insist on; the final norm that it leaves out is put back.
-        vit = self.backbone.to_timm(0, image_size=self.values.image_size, global_pool="avg")
+        vit = self.backbone.to_timm(0, image_size=self.protocol.image_size, global_pool="avg")
         vit.norm, vit.fc_norm = self._final_norm(), nn.Identity()
         use_fastest_attention(vit, vit.pos_embed.shape[1])
         return ProbedBackbone(vit, spec.num_prefix, spec.embed_dim, len(self.train.classes), self.poolings)
@@ -69,13 +69,13 @@ class LinearProbe(ClassificationWorkload):
         """LARS; biases take no trust ratio."""
         from timm.optim import Lars
 
-        values = self.values
+        protocol = self.protocol
         trained = [p for p in model.parameters() if p.requires_grad]
         groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": values.weight_decay, "always_adapt": True},
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": protocol.weight_decay, "always_adapt": True},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0, "always_adapt": False},
         ]
-        optimizer = Lars(groups, lr=lr, momentum=values.momentum, trust_coeff=values.trust_coefficient)
+        optimizer = Lars(groups, lr=lr, momentum=protocol.momentum, trust_coeff=protocol.trust_coefficient)
         assert isinstance(optimizer, torch.optim.Optimizer)
         return optimizer
 
@@ -83,7 +83,7 @@ class LinearProbe(ClassificationWorkload):
         """``top1`` and ``top5`` of the recipe's pooling, and ``top1_token`` or ``top1_avg`` of the other."""
         _share_statistics(model)
         outcomes = dict(zip(self.poolings, self.predict(model, len(self.poolings)), strict=True))
-        self.outcomes = outcomes.pop(self.values.pooling)
+        self.outcomes = outcomes.pop(self.protocol.pooling)
         others = {f"top1_{pooling}": top_k(other, 1) for pooling, other in outcomes.items()}
         return {"top1": top_k(self.outcomes, 1), "top5": top_k(self.outcomes, 5), **others}
 

@@ -9,8 +9,11 @@ import pandas as pd
 from crossmae.data.demo.scenes import SceneSource
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
-from transfer.classification.demo import WRITERS
-from transfer.datasets import READERS, LabelledImages, Reader
+from transfer.classification.recipe import read_recipe
+from transfer.datasets.demo import write_demo
+from transfer.datasets.labelled import LabelledImages
+from transfer.datasets.layouts import reader_named
+from transfer.datasets.reader import Reader
 from transfer.task import Context, Problem, Task
 
 if TYPE_CHECKING:
@@ -27,8 +30,8 @@ class ClassificationTask(Task):
 
     @property
     def reader(self) -> Reader:
-        """Of the task's data set."""
-        return READERS[self.spec.options["reader"]]()
+        """The reader of the task's data set."""
+        return reader_named(self.spec.options.get("reader"))
 
     def check(self, data_root: Path) -> Iterable[Problem]:
         """Everything wrong with the layout, the lists and the files at ``data_root``."""
@@ -36,13 +39,20 @@ class ClassificationTask(Task):
 
     def demo(self, data_root: Path, scenes: SceneSource) -> None:
         """Writes a small data set in the real one's format."""
-        WRITERS[self.spec.options["reader"]](data_root, scenes)
+        write_demo(self.spec.options["reader"], data_root, scenes)
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Reads every value of ``recipe`` into its type.
+
+        Raises:
+            UserError: an unknown, missing or wrong value, named in one line.
+        """
+        read_recipe(recipe)
 
     def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
         """Trains and returns ``top1`` and ``top5`` of the last epoch, and ``top1_best`` of the best evaluated one."""
         from crossmae.train.fit import fit
-        from transfer.classification import finished
-        from transfer.classification.job import make_job
+        from transfer.classification.run import make_job, save
 
         if backbone is None or context.data_root is None:
             raise UserError(f"task {self.spec.name} needs a backbone and its data set {self.spec.dataset}")
@@ -54,7 +64,7 @@ class ClassificationTask(Task):
             context.deviation(text)
         if fitted.is_main and job.workload.outcomes is not None:
             context.per_sample(sample_table(val, job.workload.outcomes))
-            finished.save(fitted.model, backbone.spec, context.folder / CLASSIFIER)
+            save(fitted.model, backbone.spec, context.folder / CLASSIFIER)
             context.artifact("classifier", context.folder / CLASSIFIER)
         return {**fitted.metrics, "top1_best": max(evaluated["top1"] for evaluated in fitted.history)}
 
@@ -64,11 +74,11 @@ class ClassificationTask(Task):
         Raises:
             UserError: weights or data are unusable.
         """
-        from transfer.classification import finished
+        from transfer.classification.run import evaluate
 
         if context.data_root is None:
             raise UserError(f"task {self.spec.name} needs its data set {self.spec.dataset}")
-        return finished.evaluate(weights, recipe, self.reader.read(context.data_root, "val"), context)
+        return evaluate(weights, recipe, self.reader.read(context.data_root, "val"), context)
 
 
 def sample_table(images: LabelledImages, outcomes: "Outcomes") -> pd.DataFrame:

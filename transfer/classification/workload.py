@@ -1,28 +1,18 @@
 """What fine-tuning and linear probing share as workloads of the training engine."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import torch
 from torch import nn
 
 from crossmae.backbone import Backbone
+from crossmae.errors import UserError
 from crossmae.train.workload import KeyedDataset, Workload
 from transfer.classification.accuracy import Outcomes, predict, top_k
-from transfer.classification.augment import evaluation_transform
+from transfer.classification.augment import evaluation_transform, training_transform
 from transfer.classification.images import EvaluationImages, TrainImages
-from transfer.classification.values import Values
-from transfer.datasets import LabelledImages
-
-
-@dataclass(frozen=True)
-class Loading:
-    """How images are read; no part of what is learned."""
-
-    workers: int = 0
-    evaluation_batch: int = 64
-    keep_decoded: bool = False
-    """Keep decoded pictures in memory: for small data sets only."""
-    bf16: bool = False
+from transfer.classification.recipe import ClassificationExecution, ClassificationProtocol
+from transfer.datasets.labelled import LabelledImages
 
 
 class ClassificationWorkload(Workload):
@@ -31,32 +21,34 @@ class ClassificationWorkload(Workload):
     def __init__(
         self,
         backbone: Backbone,
-        values: Values,
+        protocol: ClassificationProtocol,
         train: LabelledImages,
         val: LabelledImages,
         seed: int,
-        loading: Loading,
+        execution: ClassificationExecution,
     ) -> None:
+        """Raises UserError if the backbone's patches do not cover the recipe's images."""
+        _refuse_cut_patches(backbone, protocol.image_size)
         self.backbone = backbone
         self.train = train
         self.val = val
         self.seed = seed
-        self.loading = loading
+        self.execution = execution
         self.outcomes: Outcomes | None = None
-        """Of the newest evaluation."""
+        """Those of the newest evaluation."""
         self.identity = {
-            "values": asdict(values),
+            "values": asdict(protocol),
             "backbone": backbone.digest,
             "train": train.fingerprint,
             "val": val.fingerprint,
             "seed": seed,
         }
-        self._common = values
+        self._common = protocol
 
     def dataset(self) -> KeyedDataset:
         """Augmented training images."""
-        transform = self._common.augmentation.build(self._common.image_size)
-        return TrainImages(self.train, transform, self.seed, self.loading.keep_decoded)
+        transform = training_transform(self._common.augmentation, self._common.image_size)
+        return TrainImages(self.train, transform, self.seed, self.execution.keep_decoded)
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """``top1`` and ``top5`` on all validation images, in percent."""
@@ -65,13 +57,23 @@ class ClassificationWorkload(Workload):
 
     def predict(self, model: nn.Module, heads: int = 1) -> tuple[Outcomes, ...]:
         """Classifies all validation images, with each of the model's heads."""
-        loading = self.loading
-        images = self._evaluation_images()
-        return predict(model, images, heads, loading.evaluation_batch, loading.workers, loading.bf16)
+        execution, images = self.execution, self._evaluation_images()
+        batch = execution.evaluation_batch or execution.per_device_batch
+        return predict(model, images, heads, batch, execution.workers, execution.precision == "bf16")
 
     def _evaluation_images(self) -> EvaluationImages:
         rank, world = 0, 1
         if torch.distributed.is_initialized():
             rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
         transform = evaluation_transform(self._common.image_size, self._common.crop_pct)
-        return EvaluationImages(self.val, transform, rank, world, self.loading.keep_decoded)
+        return EvaluationImages(self.val, transform, rank, world, self.execution.keep_decoded)
+
+
+def _refuse_cut_patches(backbone: Backbone, image_size: int) -> None:
+    patch, source = backbone.spec.patch_size, backbone.spec.source
+    if image_size % patch:
+        near = sorted({max(1, image_size // patch) * patch, (image_size // patch + 1) * patch})
+        raise UserError(
+            f"image_size {image_size} is no multiple of {source}'s patches of {patch} pixels",
+            f"set image_size to {' or '.join(map(str, near))}",
+        )

@@ -10,6 +10,7 @@ import numpy as np
 
 from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.errors import UserError
+from crossmae.parsing import CountOrZero, Strict, parse_json
 from transfer.datasets.labelled import LabelledImages
 from transfer.task import Problem
 
@@ -21,12 +22,12 @@ _OPENED = 200
 
 
 @dataclass(frozen=True)
-class Size:
+class Size(Strict):
     """How many classes and images a data set has."""
 
-    classes: int
-    train: int
-    val: int
+    classes: CountOrZero
+    train: CountOrZero
+    val: CountOrZero
 
     def of(self, split: str) -> int:
         """Images of ``split``."""
@@ -48,13 +49,17 @@ class Reader(ABC):
         """Lists ``split`` ("train" or "val") of the data set at ``root``; opens no image.
 
         Raises:
-            UserError: the layout or a list is not what it should be; "what is wrong; what to do".
+            UserError: the layout or a list is not what it should be; always with its remedy.
         """
 
     def size(self, root: Path) -> Size:
-        """The counts to expect at ``root``: those of the real data set, or of the demo data that lies there."""
+        """The counts to expect at ``root``: those of the real data set, or of the demo data that lies there.
+
+        Raises:
+            UserError: the demo data's counts cannot be read.
+        """
         path = root / DEMO_FILE
-        return Size(**json.loads(path.read_text())) if path.is_file() else self.published
+        return parse_json(Size, path.read_bytes(), str(path)) if path.is_file() else self.published
 
     def read_both(self, root: Path) -> tuple[LabelledImages, LabelledImages]:
         """Training and validation images, over the same classes.
@@ -63,9 +68,8 @@ class Reader(ABC):
             UserError: as ``read``, or the two splits name other classes.
         """
         train, val = (self.read(root, split) for split in SPLITS)
-        if train.classes != val.classes:
-            different = ", ".join(sorted(set(train.classes) ^ set(val.classes))[:5]) or "the order differs"
-            raise UserError(f"{root}: train and val have different classes ({different}); make them the same")
+        if problem := _different_classes(root, train, val):
+            raise UserError(problem.what, problem.remedy)
         return train, val
 
     def check(self, root: Path) -> Iterator[Problem]:
@@ -73,24 +77,24 @@ class Reader(ABC):
         if not root.is_dir():
             yield Problem(f"{root} does not exist", "put the data set there or name another folder")
             return
+        splits = []
         for split in SPLITS:
             try:
-                images = self.read(root, split)
+                images, expected = self.read(root, split), self.size(root)
             except UserError as error:
-                yield as_problem(error)
+                yield Problem(error.what, error.remedy or "mend the data set")
             else:
-                yield from _check_split(images, split, self.size(root))
-        try:
-            self.read_both(root)
-        except UserError as error:
-            if "different classes" in str(error):
-                yield as_problem(error)
+                splits.append(images)
+                yield from _check_split(images, split, expected)
+        if len(splits) == len(SPLITS) and (problem := _different_classes(root, *splits)):
+            yield problem
 
 
-def as_problem(error: UserError) -> Problem:
-    """An error of the form "what is wrong; what to do" as a Problem."""
-    what, _, remedy = str(error).partition("; ")
-    return Problem(what, remedy)
+def _different_classes(root: Path, train: LabelledImages, val: LabelledImages) -> Problem | None:
+    if train.classes == val.classes:
+        return None
+    names = ", ".join(sorted(set(train.classes) ^ set(val.classes))[:5]) or "the order differs"
+    return Problem(f"{root}: train and val have different classes ({names})", "make them the same")
 
 
 def _check_split(images: LabelledImages, split: str, expected: Size) -> Iterator[Problem]:
@@ -110,9 +114,9 @@ def _check_split(images: LabelledImages, split: str, expected: Size) -> Iterator
 
 def _unreadable(images: LabelledImages, missing: set[str]) -> list[str]:
     """Of a few hundred files spread over the split, those that cannot be decoded to the end."""
-    chosen = np.unique(np.linspace(0, len(images) - 1, min(_OPENED, len(images))).astype(int))
+    indices = np.unique(np.linspace(0, len(images) - 1, min(_OPENED, len(images))).astype(int))
     broken = []
-    for index in chosen:
+    for index in indices:
         try:
             if images.files[index] not in missing:
                 read_rgb(images.images.read(index))

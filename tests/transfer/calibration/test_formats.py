@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from crossmae.backbone import Backbone
 from crossmae.data.demo.scenes import SceneSource
-from transfer.classification import demo as classification
+from transfer.datasets import demo as classification
 from transfer.datasets.reader import Size
 from transfer.harness.plan.tasks import load_specs, recipe_of
 from transfer.harness.worker.adapter import load_adapter

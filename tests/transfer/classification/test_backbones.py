@@ -15,8 +15,8 @@ from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from tests.support.labelled_images import save_image
-from transfer.classification.job import make_job
-from transfer.datasets import READERS
+from transfer.classification.run import make_job
+from transfer.datasets.layouts import READERS
 from transfer.task import Context
 
 SIZE = {"embed_dim": 64, "depth": 2, "num_heads": 2}

@@ -16,9 +16,9 @@ from crossmae.backbone import Backbone
 from crossmae.data.demo.scenes import SceneSource
 from crossmae.recipe import Recipe
 from crossmae.run.progress import ProgressFile
-from transfer.classification import demo
-from transfer.classification.job import make_job
-from transfer.datasets import READERS
+from transfer.classification.run import make_job
+from transfer.datasets import demo
+from transfer.datasets.layouts import READERS
 from transfer.datasets.reader import Size
 from transfer.task import Context
 

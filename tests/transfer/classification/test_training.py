@@ -26,13 +26,14 @@ from crossmae.recipe import Recipe, load_recipe
 from crossmae.run.stop import Stopped
 from crossmae.train.checkpoint.state_file import states
 from tests.support.labelled_images import task
-from transfer.classification import demo
 from transfer.classification.accuracy import label_rank, top_k
-from transfer.classification.augment import Augmentation, evaluation_transform
+from transfer.classification.augment import evaluation_transform, training_transform
 from transfer.classification.finetune import layer_decay_groups
 from transfer.classification.images import TrainImages
-from transfer.classification.job import make_job
-from transfer.datasets import READERS
+from transfer.classification.recipe import Augmentation
+from transfer.classification.run import make_job
+from transfer.datasets import demo
+from transfer.datasets.layouts import READERS
 from transfer.datasets.reader import Size
 from transfer.task import Context
 
@@ -151,7 +152,7 @@ def test_folder_of_another_recipe_is_refused(
         ({**FINETUNE, "methd": 1}, "unknown methd"),
         ({**FINETUNE, "method": "guess"}, "unknown method 'guess'"),
         ({"method": "linear"}, "lacks global_batch"),
-        ({**FINETUNE, "augmentation": {"colour": 1}}, "unknown colour"),
+        ({**FINETUNE, "augmentation": {"colour": 1}}, r"unknown augmentation\.colour"),
     ],
 )
 def test_wrong_recipe_is_one_line(
@@ -209,6 +210,12 @@ def workload(protocol: dict[str, Any], root: Path, backbone: Backbone) -> Any:
     return make_job(backbone, recipe(protocol), train, val, context).workload
 
 
+def test_images_that_patches_do_not_cover_are_refused(root: Path, tiny_backbone: Backbone) -> None:
+    complaint = "image_size 60 is no multiple of random:vit_demo's patches of 8 pixels; set image_size to 56 or 64"
+    with pytest.raises(UserError, match=complaint):
+        workload({**FINETUNE, "image_size": 60}, root, tiny_backbone)
+
+
 def test_layer_decay_of_every_parameter(tiny_backbone: Backbone) -> None:
     model = tiny_backbone.to_timm(6)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -236,7 +243,7 @@ def test_top_k_against_a_hand_count() -> None:
 
 def test_augmentation_depends_on_seed_epoch_and_sample_alone(root: Path) -> None:
     train, _ = READERS["imagenet"]().read_both(root)
-    transform = Augmentation().build(64)
+    transform = training_transform(Augmentation(), 64)
     first, again, other = (TrainImages(train, transform, seed, keep=False) for seed in (1, 1, 2))
     keys = [SampleKey(epoch, index) for epoch in (0, 1) for index in (3, 4)]
     images = [first[key][0] for key in keys]

@@ -9,7 +9,7 @@ import pytest
 
 from crossmae.data.demo.scenes import SceneSource
 from tests.support.interrupting import Bench
-from transfer.classification import demo as classification
+from transfer.datasets import demo as classification
 from transfer.datasets.reader import Size
 
 pytestmark = pytest.mark.slow

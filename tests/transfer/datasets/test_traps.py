@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.support.labelled_images import task, write_json
 from transfer.classification.images import read_rgb
-from transfer.datasets import READERS
+from transfer.datasets.layouts import READERS
 from transfer.datasets.reader import Size
 
 

@@ -9,7 +9,7 @@ import pytest
 from crossmae.data.decode import read_rgb
 from crossmae.errors import UserError
 from tests.support.labelled_images import save_image, task, write_json
-from transfer.datasets import READERS
+from transfer.datasets.layouts import READERS, reader_named
 from transfer.datasets.reader import Size
 
 
@@ -151,3 +151,21 @@ def test_places_small_easyformat(imagenet: Path, tmp_path: Path, below: str) -> 
     train, _ = READERS["places365"]().read_both(root)
     assert train.classes == ("n01440764", "n01443537")
     assert not train.missing()
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"classes": 2, "train": 3, "val": "3"}'])
+def test_torn_counts_of_demo_data_are_named(imagenet: Path, content: str) -> None:
+    (imagenet / "demo.json").write_text(content)
+    assert f"{imagenet / 'demo.json'} " in problems("imagenet", imagenet)
+
+
+@pytest.mark.parametrize("content", [{"categories": [1]}, {"images": [{"id": i} for i in range(3)]}])
+def test_json_without_fields_is_named(inat: Path, content: dict[str, object]) -> None:
+    whole = json.loads((inat / "train2019.json").read_text())
+    write_json(inat / "train2019.json", {**whole, **content})
+    assert "download it again" in problems("inat19", inat, Size(3, 3, 3))
+
+
+def test_a_reader_of_no_known_name_is_refused() -> None:
+    with pytest.raises(UserError, match=r"no reader 'cifar' of labelled images; .* imagenet, inat19, places365"):
+        reader_named("cifar")

@@ -107,9 +107,14 @@ def _numbered(scenes: Iterator[Scene], count: int, description: str) -> Iterator
         yield f"{index:08d}.png", scene
 
 
-WRITERS: dict[str, Callable[[Path, SceneSource], None]] = {
+_WRITERS: Mapping[str, Callable[[Path, SceneSource], None]] = {
     "imagenet": write_imagenet,
     "inat19": write_inat,
     "places365": write_places,
 }
 """By the name of the reader."""
+
+
+def write_demo(reader: str, root: Path, source: SceneSource) -> None:
+    """Writes a small data set to the new folder ``root``, in the format that ``reader`` (one of ``READERS``) reads."""
+    _WRITERS[reader](root, source)

@@ -14,7 +14,7 @@ from crossmae.recipe import Recipe
 from tests.support.labelled_images import save_image, task
 from transfer.classification.augment import evaluation_transform
 from transfer.classification.images import EvaluationImages, TrainImages
-from transfer.datasets import READERS
+from transfer.datasets.layouts import READERS
 from transfer.datasets.reader import Size
 from transfer.task import Context
 
@@ -84,11 +84,11 @@ def test_shrunk_images_are_another_data_set(imagenet: Path) -> None:
     assert label == 1
 
 
-def test_a_run_on_shrunk_images_is_marked(imagenet: Path, tmp_path: Path, tiny_backbone: Backbone) -> None:
+def test_a_run_on_shrunk_images_is_marked(imagenet: Path, tmp_path: Path) -> None:
     values = {"method": "linear", "image_size": 64, "steps": 1, "global_batch": 2, "base_lr": 1.0, "crop_pct": 1.0}
     recipe = Recipe("a_recipe", "a test", (), values, {"per_device_batch": 2, "device": "cpu"})
     context = Context(folder=tmp_path, data_root=staged(imagenet, "raw", short_side=10), seed=0)
-    task("imagenet").run(tiny_backbone, recipe, context)
+    task("imagenet").run(Backbone.load("random:vit_demo"), recipe, context)
     assert context.deviations == ["images shrunk to a shorter side of 10, so that small crops of them are enlarged"]
 
 

@@ -1,23 +1,55 @@
-"""Finished classifiers: kept at the end of a run, and evaluated again, ours or released ones."""
+"""From a recipe to what the training engine runs; finished classifiers, kept and evaluated again."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from torch import nn
 
 from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
+from crossmae.train.config import Precision, TrainPlan
 from crossmae.train.runtime.distributed import join_world
 from crossmae.weights.files import WeightFile, load_strictly, read_weights, write_weights
 from crossmae.weights.spec import describe
-from transfer.classification.job import make_job
-from transfer.datasets import LabelledImages
+from transfer.classification.finetune import Finetune
+from transfer.classification.linear import LinearProbe
+from transfer.classification.recipe import ClassificationExecution, LinearProbeProtocol, read_recipe
+from transfer.classification.workload import ClassificationWorkload
+from transfer.datasets.labelled import LabelledImages
 from transfer.task import Context
 
 _PROBED = "vit."
 """Prefix of the backbone's weights in a linear probe."""
 
 _HEAD = ("head.", "fc_norm.")
+
+
+@dataclass(frozen=True)
+class ClassificationJob:
+    """Everything that ``fit`` needs."""
+
+    workload: ClassificationWorkload
+    plan: TrainPlan
+    execution: ClassificationExecution
+
+
+def make_job(
+    backbone: Backbone, recipe: Recipe, train: LabelledImages, val: LabelledImages, context: Context
+) -> ClassificationJob:
+    """The workload of a recipe, at the context's seed and precision.
+
+    Raises:
+        UserError: the recipe has an unknown or impossible value or lacks one, or does not suit the backbone.
+    """
+    read = read_recipe(recipe)
+    execution = replace(read.execution, precision=cast(Precision, context.precision))
+    plan = read.protocol.plan(context.seed)
+    if isinstance(read.protocol, LinearProbeProtocol):
+        probe = LinearProbe(backbone, read.protocol, train, val, context.seed, execution)
+        return ClassificationJob(probe, plan, execution)
+    return ClassificationJob(Finetune(backbone, read.protocol, train, val, context.seed, execution), plan, execution)
 
 
 def save(model: nn.Module, spec: BackboneSpec, path: Path) -> None:
@@ -48,6 +80,6 @@ def _backbone(file: WeightFile, path: Path) -> Backbone:
     body = {name.removeprefix(_PROBED): value for name, value in file.weights.items() if not name.startswith(_HEAD)}
     body = {name: value for name, value in body.items() if not name.startswith("heads.")}
     if len(body) == len(file.weights):
-        raise UserError(f"{path} holds no classifier: it has no head; give a fine-tuned or probed model")
+        raise UserError(f"{path} holds no classifier: it has no head", "give a fine-tuned or probed model")
     heads = file.arguments.get("num_heads")
     return Backbone(*describe(body, str(path), None if heads is None else int(heads)))

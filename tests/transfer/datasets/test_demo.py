@@ -8,8 +8,8 @@ import pytest
 from crossmae.data.decode import read_rgb
 from crossmae.data.demo.scenes import SceneSource
 from tests.support.labelled_images import task
-from transfer.classification import demo
-from transfer.datasets import READERS
+from transfer.datasets import demo
+from transfer.datasets.layouts import READERS
 from transfer.datasets.reader import Size
 
 
