@@ -71,14 +71,20 @@ class Finetune(ClassificationWorkload):
 def layer_decay_groups(model: VisionTransformer, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
     """Parameter groups with ``lr_scale``: 1 for the head, times ``layer_decay`` for each layer further down.
 
-    Biases, norms, tokens and position embeddings are not decayed. Source: released code of MAE.
+    Biases, norms, tokens and position embeddings are not decayed. A final norm before the head has the head's scale and
+    not the last block's, which timm gives it. Source: released code of MAE.
     """
     from timm.optim import param_groups_layer_decay
 
     groups = param_groups_layer_decay(
         model, weight_decay, no_weight_decay_list=model.no_weight_decay(), layer_decay=layer_decay
     )
-    return [{name: group[name] for name in ("params", "weight_decay", "lr_scale")} for group in groups]
+    norm = list(model.norm.parameters())
+    known = {id(parameter) for parameter in norm}
+    rest = [{**group, "params": [p for p in group["params"] if id(p) not in known]} for group in groups]
+    if norm:
+        rest.append({"params": norm, "weight_decay": 0.0, "lr_scale": 1.0})
+    return [{name: group[name] for name in ("params", "weight_decay", "lr_scale")} for group in rest]
 
 
 def mixer(protocol: FinetuneProtocol, classes: int) -> Mix:

@@ -233,6 +233,16 @@ def test_layer_decay_of_every_parameter(tiny_backbone: Backbone) -> None:
     }
 
 
+def test_a_final_norm_before_the_head_learns_as_fast_as_the_head(tiny_backbone: Backbone) -> None:
+    """As in MAE's code, where whatever is neither stem nor block belongs to the head's layer."""
+    model = tiny_backbone.to_timm(6, global_pool="token")
+    groups = layer_decay_groups(model, 0.05, 0.5)
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
+    (group,) = (group for group in groups if any(p is model.norm.weight for p in group["params"]))
+    assert any(p is model.norm.bias for p in group["params"])
+    assert (group["lr_scale"], group["weight_decay"]) == (1.0, 0.0)
+
+
 def test_top_k_against_a_hand_count() -> None:
     scores = torch.tensor([[0.1, 0.9, 0.3, 0.3], [0.5, 0.2, 0.5, 0.0], [3.0, 2.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
     ranks = label_rank(scores, torch.tensor([1, 2, 3, 0]))
