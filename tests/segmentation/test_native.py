@@ -50,9 +50,7 @@ def test_the_page_works_as_written(
     assert len(moved) > 40
     assert 0 < max(moved) < 0.02
     (log,) = folder.glob("*/vis_data/scalars.json")
-    told = next(json.loads(line) for line in log.read_text().splitlines() if "mIoU" in line)
+    logged = next(json.loads(line) for line in log.read_text().splitlines() if "mIoU" in line)
     ours = evaluate(checkpoint, small_recipe("channels=64", "aux_channels=64"), context_in(tmp_path / "ours"))
-    assert (ours["miou"], ours["aacc"]) == (
-        pytest.approx(told["mIoU"], abs=0.01),
-        pytest.approx(told["aAcc"], abs=0.01),
-    )
+    assert ours["miou"] == pytest.approx(logged["mIoU"], abs=0.01)
+    assert ours["aacc"] == pytest.approx(logged["aAcc"], abs=0.01)

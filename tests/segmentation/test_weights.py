@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
 import torch
 from mmengine.registry import init_default_scope
+from mmseg.models.backbones.mae import MAE
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -20,7 +22,7 @@ from segmentation.weights import check_names, load_backbone
 PROTOCOL = read_recipe(load_recipe(RECIPES, "ade20k_upernet_demo")).protocol
 
 # Small ViTs of every kind that a checkpoint can be.
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
     "layer scale": {"init_values": 0.5},
     "no class token": {"class_token": False, "global_pool": "avg", "fc_norm": False},
@@ -31,7 +33,14 @@ KINDS = {
 
 def backbone_of(kind: str) -> Backbone:
     """A ViT whose every weight, biases and tokens included, is drawn at random."""
-    options = {"img_size": 64, "patch_size": 8, "embed_dim": 64, "depth": 4, "num_heads": 2, "num_classes": 0}
+    options: dict[str, Any] = {
+        "img_size": 64,
+        "patch_size": 8,
+        "embed_dim": 64,
+        "depth": 4,
+        "num_heads": 2,
+        "num_classes": 0,
+    }
     options |= KINDS[kind]
     torch.manual_seed(0)
     model = timm.models.VisionTransformer(**options)
@@ -54,10 +63,10 @@ def backbone_of(kind: str) -> Backbone:
     return Backbone(model.state_dict(), spec)
 
 
-def build(backbone: Backbone, crop: int, patch_size: int = 8) -> nn.Module:
+def build(backbone: Backbone, crop: int, patch_size: int = 8) -> MAE:
     protocol = replace(PROTOCOL, crop=crop, patch_size=patch_size)
     init_default_scope("mmseg")
-    module = MODELS.build(upernet(protocol, backbone.spec, Path()).model.backbone)
+    module: MAE = MODELS.build(upernet(protocol, backbone.spec, Path()).model.backbone)
     module.init_weights()
     load_backbone(module, backbone)
     module.eval()  # returns nothing in mmsegmentation

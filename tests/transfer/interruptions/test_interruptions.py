@@ -43,7 +43,7 @@ TASKS: dict[str, tuple[str, Callable[[Path], None], tuple[str, ...]]] = {
     "ade20k_upernet": (
         "ade20k",
         write_ade20k,
-        ("max_steps=24", "warmup_steps=2", "batch_size=4", "checkpoint_every=5"),
+        ("steps=24", "warmup_steps=2", "global_batch=4", "checkpoint_every=5"),
     ),
 }
 
