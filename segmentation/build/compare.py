@@ -19,7 +19,7 @@ ABSENT = "absent"
 REASONS = {
     "data_root": "folder on this machine",
     "pretrained": "file name",
-    "loss_scale": "not read by mmengine, which trains this file in fp32; how the published model was trained is not known",
+    "loss_scale": "not read by mmengine; how the published model was trained is not known",
 }
 
 INERT = {

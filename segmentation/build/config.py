@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
 
-from crossmae.errors import UserError
 import segmentation.model  # noqa: F401 (registers PrefixMAE)
+from crossmae.errors import UserError
 from segmentation.data.layout import ADE20K_CLASSES, image_suffix
 from segmentation.recipe import UperNetProtocol
 
@@ -86,7 +86,9 @@ def _backbone(values: UperNetProtocol, spec: "BackboneSpec") -> Values:
 
 def _whole(mlp_ratio: float) -> int:
     if mlp_ratio != int(mlp_ratio):
-        raise UserError(f"mmsegmentation's MAE takes whole MLP ratios, this backbone has {mlp_ratio:.3f}", "use another")
+        raise UserError(
+            f"mmsegmentation's MAE takes whole MLP ratios, this backbone has {mlp_ratio:.3f}", "use another"
+        )
     return int(mlp_ratio)
 
 

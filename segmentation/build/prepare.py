@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import mmseg.models
+import mmseg.models  # noqa: F401 (registers mmsegmentation's classes)
 import torch
 from mmengine.config import Config
 
 import segmentation.data.samples
-import segmentation.training.loop  # noqa: F401 (registers, as the two above, what a prepared config names)
+import segmentation.training.loop  # noqa: F401 (registers what a prepared config names)
 from crossmae.backbone import BackboneSpec
 from crossmae.errors import UserError
 from crossmae.run.rank import under_torchrun, world_size

@@ -29,7 +29,7 @@ from transfer.task import Context
 
 Contexts = Callable[[Path], Context]
 CLASSES = tuple("abcde")
-SCRIPT = Path(__file__).parents[1] / "support" / "torchrun" / "evaluate_segmenter.py"
+SCRIPT = Path(__file__).parents[2] / "support" / "torchrun" / "evaluate_segmenter.py"
 
 
 def samples(count: int = 7) -> list[dict[str, dict[str, torch.Tensor]]]:
