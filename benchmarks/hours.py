@@ -13,7 +13,7 @@ from tabulate import tabulate
 from crossmae.analysis.cost import training_flops
 from crossmae.analysis.speed import IMAGENET, data_sheet_peak
 from crossmae.model.presets import PRESETS
-from crossmae.pretraining.recipe import settings
+from crossmae.pretraining.recipe import read_recipe
 from transfer.harness.plan.plan import Run, make_plan
 from transfer.harness.plan.suite import load_suite
 from transfer.harness.plan.tasks import load_specs
@@ -55,7 +55,7 @@ def _derived(run: Run) -> Derived:
 
 
 def _pretraining(run: Run) -> Derived:
-    chosen = settings(run.recipe, seed=0)
+    chosen = read_recipe(run.recipe, seed=0)
     assert chosen.plan.epochs is not None
     flops = training_flops(chosen.model)
     return _by_flops(flops * IMAGENET * chosen.plan.epochs, f"{flops / 1e9:.1f} GFLOPs a training image")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LOOKED_AT = 32
 _DRAWN = 6
+_PUT_THEM_THERE = "put images there or say where they are: --data pretrain=PATH"
 
 
 class Pretraining(Task):
@@ -30,12 +31,18 @@ class Pretraining(Task):
         try:
             images = open_images(data_root)
         except UserError as error:
-            return [Problem(*_parted(str(error)))]
+            return [Problem(error.what, error.remedy or _PUT_THEM_THERE)]
         return _unreadable(images)
 
     def demo(self, data_root: Path, scenes: "SceneSource") -> None:
         """Writes unlabelled scenes; their generator is seeded by itself."""
         write_unlabelled(data_root)
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Reads the recipe as ``crossmae pretrain`` does."""
+        from crossmae.pretraining.recipe import read_recipe
+
+        read_recipe(recipe, seed=0)
 
     def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
         """Pretrains; the mean loss of the last log line.
@@ -69,11 +76,6 @@ def _draw(checkpoint: Path, context: Context) -> None:
     path = context.folder / "reconstruction.png"
     reconstruction_grid(model, pixels, noise).save(path)
     context.artifact("reconstruction", path)
-
-
-def _parted(line: str) -> tuple[str, str]:
-    what, _, remedy = line.partition("; ")
-    return what, remedy or "put images there or say where they are: --data pretrain=PATH"
 
 
 def _unreadable(images: Images) -> Iterable[Problem]:

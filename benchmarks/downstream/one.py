@@ -9,7 +9,7 @@ from importlib import import_module
 import torch
 
 from benchmarks.downstream.cases import CASES, Case, Step
-from crossmae.train.runtime.allocator import keep_freed_memory
+from crossmae.train.runtime.distributed import keep_freed_memory
 
 
 def main(name: str, implementation: str) -> None:

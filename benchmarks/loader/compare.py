@@ -15,7 +15,7 @@ from benchmarks.loader.paths import BARS, BATCH, Epoch, paths
 from benchmarks.loader.photos import write_photos
 from crossmae.data.staging.forms import SHORT_SIDES, Form
 from crossmae.data.staging.stage import Staging
-from crossmae.train.runtime.allocator import keep_freed_memory
+from crossmae.train.runtime.distributed import keep_freed_memory
 
 FIGURES = Path(__file__).parent / "figures.json"
 DATA = Path(".venv-bench/photos")

@@ -14,7 +14,7 @@ from crossmae.data.keyed import SampleKey
 from crossmae.data.open import open_images
 from crossmae.data.samples import BoxSamples, ImageSamples, Views
 from crossmae.pretraining.workload import MEAN, STD, normalize
-from crossmae.train.data.sampler import SampleStream
+from crossmae.train.batches import SampleStream
 
 BATCH = 64
 VIEWS = Views(image_size=224, num_patches=196, seed=0)

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from crossmae.analysis.cost import training_flops
-from crossmae.pretraining.recipe import Settings
+from crossmae.pretraining.recipe import PretrainRecipe
 from crossmae.pretraining.workload import Autoencoding
+from crossmae.run.memory import peak_memory
 from crossmae.train.config import split_batch
-from crossmae.train.monitor.meter import peak_memory
 from crossmae.train.runtime.distributed import World, join_world
 from crossmae.train.runtime.precision import matmul_precision
 from crossmae.train.step import Updates
@@ -70,7 +70,7 @@ class Speed:
         return {**asdict(self), **shares}
 
 
-def measure(settings: Settings, steps: int = 20, warmup: int = 5, device: str = "auto") -> Speed:
+def measure(recipe: PretrainRecipe, steps: int = 20, warmup: int = 5, device: str = "auto") -> Speed:
     """Times ``steps`` updates after ``warmup`` ones, on every process that torchrun started.
 
     The learning rate is 0: the arithmetic is that of training, and noise has nothing to teach.
@@ -78,19 +78,19 @@ def measure(settings: Settings, steps: int = 20, warmup: int = 5, device: str = 
     Raises:
         UserError: no such device, or a batch that cannot be shared by the processes.
     """
-    with join_world(device) as world, matmul_precision(settings.execution.matmul_precision):
-        split = split_batch(settings.plan.global_batch, world.size, settings.execution.per_device_batch)
-        updates = Updates(Autoencoding(settings), settings.plan, settings.execution, world, split)
+    with join_world(device) as world, matmul_precision(recipe.execution.matmul_precision):
+        split = split_batch(recipe.plan.global_batch, world.size, recipe.execution.per_device_batch)
+        updates = Updates(Autoencoding(recipe), recipe.plan, recipe.execution, world, split)
         updates.prepare()
-        batches = repeat(synthetic_batch(settings, split.micro_batch, world.device))
+        batches = repeat(synthetic_batch(recipe, split.micro_batch, world.device))
         median = statistics.median(list(_times(updates, batches, warmup + steps))[warmup:])
-        memory = max(world.gather(peak_memory(world.device)))
-        rate = settings.plan.global_batch / median
+        memory = max(world.gather(peak_memory(world.device.type == "cuda")))
+        rate = recipe.plan.global_batch / median
         return Speed(
             ms_per_step=1000 * median,
             images_per_second=rate,
             memory_bytes=memory,
-            flops_per_second=training_flops(settings.model) * rate / world.size,
+            flops_per_second=training_flops(recipe.model) * rate / world.size,
             matmul_flops_per_second=matmul_peak(world.device, _DTYPES[updates.execution.precision]),
             data_sheet_flops_per_second=data_sheet_peak(_name(world)),
             processes=world.size,
@@ -102,13 +102,13 @@ def measure(settings: Settings, steps: int = 20, warmup: int = 5, device: str = 
         )
 
 
-def synthetic_batch(settings: Settings, count: int, device: torch.device) -> dict[str, torch.Tensor]:
+def synthetic_batch(recipe: PretrainRecipe, count: int, device: torch.device) -> dict[str, torch.Tensor]:
     """``count`` images of noise, as the trainer's micro-batches are."""
-    size = settings.model.image_size
+    size = recipe.model.image_size
     images = torch.randint(256, (count, 3, size, size), dtype=torch.uint8, device=device)
     return {
-        "image": images.float() if settings.execution.in_memory else images,
-        "noise": torch.rand(count, settings.model.num_patches, device=device),
+        "image": images.float() if recipe.execution.in_memory else images,
+        "noise": torch.rand(count, recipe.model.num_patches, device=device),
     }
 
 

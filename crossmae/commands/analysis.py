@@ -129,11 +129,11 @@ def bench(
 ) -> None:
     """Times real training steps on images that lie on the device already: what the model and the optimizer take."""
     from crossmae.analysis.speed import measure
-    from crossmae.pretraining.recipe import settings
+    from crossmae.pretraining.recipe import read_recipe
     from crossmae.pretraining.run import load_pretraining_recipe
 
     resolved = load_pretraining_recipe(recipe, tuple(overrides or ()))
-    values = settings(resolved, seed=0)
+    values = read_recipe(resolved, seed=0)
     speed = measure(values, steps, warmup, device)
     if not speed.is_main:
         return

@@ -14,12 +14,12 @@ from crossmae.data.staging.cache import holds_pixels
 from crossmae.errors import UserError
 from crossmae.files import data_folder
 from crossmae.model.autoencoder import MaskedAutoencoder
-from crossmae.pretraining.recipe import Settings, settings
+from crossmae.pretraining.recipe import PretrainRecipe, read_recipe
 from crossmae.pretraining.workload import Pretraining
 from crossmae.recipe import Recipe, load_recipe
+from crossmae.run.progress import Report
 from crossmae.train.config import Device, Precision
 from crossmae.train.fit import Fitted, fit
-from crossmae.train.trainer import Progress
 from crossmae.weights.checkpoint import save_checkpoint
 
 log = logging.getLogger("crossmae")
@@ -45,13 +45,13 @@ def pretrain(
     data: Path,
     folder: Path,
     seed: int,
-    progress: Progress,
+    progress: Report,
     device: Device = "auto",
     precision: Precision | None = None,
 ) -> Pretrained:
     """Pretrains an autoencoder after ``recipe`` and leaves it in ``folder/checkpoint``.
 
-    Call it on every process that torchrun started, or on one without it. Called again on the same folder, it goes on
+    Call it on every process that torchrun started, or on one without it. Called again on the same folder, it resumes
     where it was interrupted; on a finished run it returns at once. Log lines go to the logger ``crossmae``.
 
     Args:
@@ -67,19 +67,19 @@ def pretrain(
         Stopped: a signal came; the state is saved.
         UserError: see ``fit``; also an impossible recipe and missing or unreadable data.
     """
-    chosen = settings(recipe, seed)
+    values = read_recipe(recipe, seed)
     checkpoint = folder / "checkpoint"
-    if chosen.protocol.dataset == DEMO:
+    if values.protocol.dataset == DEMO:
         write_unlabelled(data)
     folder.mkdir(parents=True, exist_ok=True)
     images = open_images(data)
     workload = Pretraining(
-        chosen, images, recipe.protocol, folder, _on_device(chosen.execution.augment, images, device)
+        values, images, recipe.protocol, folder, _crops_on_device(values.execution.augment, images, device)
     )
-    execution = replace(chosen.execution, device=device, precision=precision or chosen.execution.precision)
-    fitted = fit(workload, chosen.plan, folder, progress, execution)
+    execution = replace(values.execution, device=device, precision=precision or values.execution.precision)
+    fitted = fit(workload, values.plan, folder, progress, execution)
     if fitted.is_main:
-        _export(fitted, checkpoint, _origin(recipe, chosen, seed, images))
+        _export(fitted, checkpoint, _origin(recipe, values, seed, images))
     return Pretrained(checkpoint, {"loss": fitted.last["loss"]}, fitted.images_per_second)
 
 
@@ -90,7 +90,7 @@ def load_pretraining_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recip
         UserError: unknown recipe or key, or values that do not go together.
     """
     recipe = load_recipe(RECIPES, name, overrides)
-    settings(recipe, seed=0)
+    read_recipe(recipe, seed=0)
     return recipe
 
 
@@ -106,7 +106,7 @@ def data_path(dataset: str) -> Path:
     if dataset == DEMO:
         return base / DEMO / "pretrain"
     if not (base / dataset).exists():
-        raise UserError(f"no images at {base / dataset}; say where {dataset} lies with --data PATH")
+        raise UserError(f"no images at {base / dataset}", f"say where {dataset} lies with --data PATH")
     return base / dataset
 
 
@@ -116,22 +116,22 @@ def _export(fitted: Fitted, folder: Path, origin: dict[str, Any]) -> None:
     log.info("checkpoint written to %s", folder)
 
 
-def _on_device(augment: str, images: Images, device: str) -> bool:
+def _crops_on_device(augment: str, images: Images, device: str) -> bool:
     if augment == "device" and not holds_pixels(images):
-        raise UserError("augment=device wants pixels; make a cache of the images with crossmae stage --form raw")
+        raise UserError("augment=device wants pixels", "make a cache of the images with crossmae stage --form raw")
     gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     return augment == "device" or (augment == "auto" and gpu and holds_pixels(images))
 
 
-def _origin(recipe: Recipe, chosen: Settings, seed: int, images: Images) -> dict[str, Any]:
+def _origin(recipe: Recipe, values: PretrainRecipe, seed: int, images: Images) -> dict[str, Any]:
     """How the weights were made, for the checkpoint's config.json."""
     return {
         "recipe": recipe.name,
         "recipe_hash": recipe.hash,
         "deviations": [*recipe.deviations, *images.deviations],
-        "dataset": chosen.protocol.dataset,
+        "dataset": values.protocol.dataset,
         "images": images.fingerprint,
-        "epochs": chosen.plan.epochs,
-        "lr": chosen.plan.lr,
+        "epochs": values.plan.epochs,
+        "lr": values.plan.lr,
         "seed": seed,
     }

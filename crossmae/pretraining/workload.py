@@ -14,7 +14,7 @@ from crossmae.data.samples import BoxSamples, ImageSamples, MemorySamples, Views
 from crossmae.errors import UserError
 from crossmae.model.attention import check_backend
 from crossmae.model.autoencoder import MaskedAutoencoder
-from crossmae.pretraining.recipe import Settings
+from crossmae.pretraining.recipe import PretrainRecipe
 from crossmae.train.optim import adamw, decay_groups
 from crossmae.train.workload import KeyedDataset, Learner, Workload
 
@@ -28,16 +28,16 @@ STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 class Autoencoding(Learner):
     """A masked autoencoder, whatever images it is shown."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, recipe: PretrainRecipe) -> None:
+        self.recipe = recipe
 
     def model(self) -> nn.Module:
         """The autoencoder."""
-        return MaskedAutoencoder(self.settings.model, check_backend(self.settings.execution.attention))
+        return MaskedAutoencoder(self.recipe.model, check_backend(self.recipe.execution.attention))
 
     def optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
         """AdamW, without weight decay on 1-D parameters."""
-        return adamw(decay_groups(model, self.settings.protocol.weight_decay), lr, self.settings.protocol.betas)
+        return adamw(decay_groups(model, self.recipe.protocol.weight_decay), lr, self.recipe.protocol.betas)
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         """Mean squared error of the predicted patches of ``image`` (N, 3, S, S), masked after ``noise`` (N, L)."""
@@ -49,20 +49,30 @@ class Pretraining(Autoencoding, Workload):
     """A masked autoencoder on unlabelled images."""
 
     def __init__(
-        self, settings: Settings, images: Images, protocol: Mapping[str, Any], folder: Path, on_device: bool = False
+        self,
+        recipe: PretrainRecipe,
+        images: Images,
+        protocol: Mapping[str, Any],
+        folder: Path,
+        on_device: bool = False,
     ) -> None:
-        """``on_device``: crops are resized there; ``images`` are a ``raw`` cache."""
-        super().__init__(settings)
+        """A pretraining on ``images``.
+
+        Args:
+            protocol: the recipe's section as it was read, for the run's identity.
+            on_device: crops are resized on the device; ``images`` are a ``raw`` cache.
+        """
+        super().__init__(recipe)
         self.images, self.on_device = images, on_device
         self.identity = {"protocol": dict(protocol), "images": images.fingerprint}
-        self.unreadable = Unreadable(folder / "unreadable.txt", settings.execution.most_unreadable)
+        self.unreadable = Unreadable(folder / "unreadable.txt", recipe.execution.most_unreadable)
 
     def dataset(self) -> KeyedDataset:
         """The images, decoded beforehand if the recipe says so."""
-        protocol, model = self.settings.protocol, self.settings.model
-        seed = self.settings.plan.seed
+        protocol, model = self.recipe.protocol, self.recipe.model
+        seed = self.recipe.plan.seed
         views = Views(model.image_size, model.num_patches, seed, protocol.crop_scale, protocol.flip)
-        if self.settings.execution.in_memory:
+        if self.recipe.execution.in_memory:
             return MemorySamples(self.images, views)
         if self.on_device:
             return BoxSamples(self.images, views)
@@ -72,7 +82,7 @@ class Pretraining(Autoencoding, Workload):
         """``image``, ``noise`` and ``unreadable``."""
         if not self.on_device:
             return batch
-        views = make_views(batch["canvas"], batch["box"], self.settings.model.image_size)
+        views = make_views(batch["canvas"], batch["box"], self.recipe.model.image_size)
         return {"image": views, "noise": batch["noise"], "unreadable": batch["unreadable"]}
 
     def collate(self, samples: Any) -> Any:
@@ -80,7 +90,7 @@ class Pretraining(Autoencoding, Workload):
         return samples
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
-        """That of the autoencoder; images that could not be read are noted."""
+        """The autoencoder's loss; images that could not be read are noted."""
         for index in batch["unreadable"]:
             self.unreadable.add(self.images.name(index))
         return super().loss(model, batch)
@@ -94,7 +104,7 @@ class Unreadable:
         self._known = set(path.read_text().splitlines()) if path.exists() else set()
 
     def add(self, image: str) -> None:
-        """Notes one.
+        """Notes an image.
 
         Raises:
             UserError: there are too many.
@@ -107,8 +117,8 @@ class Unreadable:
             file.write(f"{image}\n")
         if len(self._known) > self.most:
             raise UserError(
-                f"more than {self.most} images cannot be read, listed in {self.path}; "
-                "mend or remove them, or raise most_unreadable"
+                f"more than {self.most} images cannot be read, listed in {self.path}",
+                "mend or remove them, or raise most_unreadable",
             )
 
 

@@ -3,8 +3,11 @@
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+Report = Callable[[int, int, Mapping[str, float]], None]
+"""Called with (update, total updates, metrics), as ``Context.progress`` of a task."""
 
 
 class ProgressFile:

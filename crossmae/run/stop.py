@@ -1,9 +1,14 @@
-"""Leaving a run so that it can go on later: signals, the exception that says so, and its exit code."""
+"""Leaving a run so that it can be resumed: stop requests by signal, the exception that says so, and its exit code.
+
+A request is recorded before anything else happens, so that it is honoured even where the exception that announces it
+is lost: imported modules and C++ callbacks swallow exceptions.
+"""
 
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -17,29 +22,70 @@ class Stopped(Exception):  # noqa: N818 - not an error
     """The run was asked to stop and saved its state; command lines turn it into ``EXIT_RESUME``."""
 
 
+@dataclass
+class _Request:
+    """The stop request of this process, if any; forgotten when the last of the blocks below ends."""
+
+    first: signal.Signals | None = None
+    """The signal that asked first."""
+    raised: bool = False
+    """Whether a handler raised ``Stopped`` for it."""
+    blocks: int = 0
+    """Blocks that are being executed."""
+
+    def note(self, number: int) -> None:
+        self.first = self.first or signal.Signals(number)
+
+    def leave(self) -> Stopped:
+        assert self.first is not None
+        return Stopped(f"stopped by {self.first.name} before training began; start the same command again")
+
+    def enter_block(self) -> None:
+        self.blocks += 1
+
+    def exit_block(self) -> None:
+        self.blocks -= 1
+        if self.blocks == 0:
+            self.first, self.raised = None, False
+
+
+_request = _Request()
+
+
 @contextmanager
 def leaving_at_once() -> Iterator[None]:
-    """Signals raise ``Stopped`` while there is nothing to save yet (imports, listing data); a StopGuard may lie within.
+    """Signals raise ``Stopped`` while there is nothing to save (imports, listing data); a StopGuard may lie within.
 
-    To be entered in the main thread.
+    A request that came before the block is honoured when it begins. One whose exception was swallowed within the block
+    is seen by the next StopGuard, and honoured at the end of the block, also in place of the error that it led to. A
+    second Ctrl-C ends the process at once. To be entered in the main thread.
     """
-
-    def leave(number: int, _: FrameType | None) -> None:
-        raise Stopped(f"stopped by {signal.Signals(number).name} before training began; start the same command again")
-
-    before = {number: signal.signal(number, leave) for number in SIGNALS}
+    _request.enter_block()
+    before: dict[signal.Signals, Any] = {}
     try:
-        yield
+        if _request.first is not None:
+            raise _request.leave()
+        before = {number: signal.signal(number, _leave) for number in SIGNALS}
+        try:
+            yield
+        except Stopped:
+            raise
+        except Exception as error:
+            if _request.raised:
+                raise _request.leave() from error
+            raise
+        if _request.raised:
+            raise _request.leave()
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _restore(before)
+        _request.exit_block()
 
 
 class StopGuard:
-    """Turns SIGTERM, SIGUSR1, SIGUSR2 and Ctrl-C into a wish to stop that a training loop reads between two steps.
+    """Turns SIGTERM, SIGUSR1, SIGUSR2 and Ctrl-C into a stop request that a training loop reads between two steps.
 
-    A second Ctrl-C ends the process at once. Guards nest: an inner one knows what an outer one was told.
-    To be entered in the main thread, as Python delivers signals there only.
+    A second Ctrl-C ends the process at once. Blocks nest: a guard knows every request that came since the outermost
+    block began. To be entered in the main thread, as Python delivers signals there only.
 
         with StopGuard() as guard:
             for step in ...:
@@ -50,29 +96,49 @@ class StopGuard:
     """
 
     def __init__(self) -> None:
-        self.reason: str | None = None
         self._before: dict[signal.Signals, Any] = {}
+
+    @property
+    def reason(self) -> str | None:
+        """Name of the signal that came first; None if none has come."""
+        return None if _request.first is None else _request.first.name
 
     @property
     def requested(self) -> bool:
         """Whether a signal has come."""
-        return self.reason is not None
+        return _request.first is not None
 
     def __enter__(self) -> Self:
-        outer = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-        if isinstance(outer, StopGuard):
-            self.reason = outer.reason
-        self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        _request.enter_block()
+        self._before = {number: signal.signal(number, _note) for number in SIGNALS}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        _restore(self._before)
+        _request.exit_block()
 
-    def _note(self, number: int, _: FrameType | None) -> None:
-        if number == signal.SIGINT and self.requested:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGINT)
-        self.reason = self.reason or signal.Signals(number).name
+
+def _leave(number: int, _: FrameType | None) -> None:
+    if number == signal.SIGINT and _request.first == signal.SIGINT:
+        _end_now()
+    _request.note(number)
+    _request.raised = True
+    raise _request.leave()
+
+
+def _note(number: int, _: FrameType | None) -> None:
+    if number == signal.SIGINT and _request.first is not None:
+        _end_now()
+    _request.note(number)
+
+
+def _end_now() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _restore(before: dict[signal.Signals, Any]) -> None:
+    for number, handler in before.items():
+        signal.signal(number, handler)

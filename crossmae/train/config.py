@@ -38,6 +38,12 @@ class TrainPlan:
             raise UserError("give either a number of steps or a number of epochs")
         if self.warmup_steps is not None and self.warmup_epochs is not None:
             raise UserError("give the warm-up either in steps or in epochs")
+        for name in ("lr", "min_lr", "warmup_steps", "warmup_epochs"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise UserError(f"{name} is {value}", "it must not be negative")
+        if self.clip_grad is not None and not self.clip_grad > 0:
+            raise UserError(f"clip_grad is {self.clip_grad}", "it must be positive, or null for no clipping")
         if self.global_batch < 1 or self.total_steps(self.global_batch) < 1:
             raise UserError("the global batch and the number of steps or epochs must be positive")
 
@@ -111,12 +117,15 @@ def split_batch(global_batch: int, processes: int, per_device_batch: int) -> Spl
     """The fewest equal micro-batches of at most ``per_device_batch`` samples.
 
     Raises:
-        UserError: the global batch does not divide by the number of processes.
+        UserError: the global batch does not divide by the number of processes, or a batch is not positive.
     """
+    if per_device_batch < 1:
+        raise UserError(f"a per-device batch of {per_device_batch} is not positive")
     if global_batch % processes:
-        raise UserError(f"a global batch of {global_batch} cannot be shared by {processes} processes; choose a divisor")
+        raise UserError(
+            f"a global batch of {global_batch} cannot be shared by {processes} processes", "choose a divisor"
+        )
     share = global_batch // processes
-    for accumulation in range(max(1, -(-share // per_device_batch)), share + 1):
-        if share % accumulation == 0:
-            return Split(processes, accumulation, share // accumulation)
-    raise UserError(f"a per-device batch of {per_device_batch} is not positive")
+    fewest = -(-share // per_device_batch)
+    accumulation = next(count for count in range(fewest, share + 1) if share % count == 0)
+    return Split(processes, accumulation, share // accumulation)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from torch import nn
 
+from crossmae.run.progress import Report
 from crossmae.run.stop import StopGuard, leaving_at_once
 from crossmae.train.config import FitExecution, TrainPlan
 from crossmae.train.runtime.distributed import join_world, share_lock
 from crossmae.train.runtime.precision import matmul_precision
-from crossmae.train.trainer import Progress, Trainer
+from crossmae.train.trainer import Trainer
 from crossmae.train.workload import Workload
 
 
@@ -34,7 +35,7 @@ class Fitted:
 
 
 def fit(
-    workload: Workload, plan: TrainPlan, folder: Path, progress: Progress, execution: FitExecution | None = None
+    workload: Workload, plan: TrainPlan, folder: Path, progress: Report, execution: FitExecution | None = None
 ) -> Fitted:
     """Trains ``workload`` after ``plan``, in as many processes as torchrun started (one without it).
 
@@ -51,14 +52,14 @@ def fit(
         execution: how the run is carried out.
 
     Raises:
-        Stopped: a signal came; the state is saved, and the same call goes on from there.
+        Stopped: a signal came; the state is saved, and the same call resumes from it.
         UserError: a changed recipe in the same folder, a full disk, a non-finite loss or gradient (weights, step and
             the paths of the samples are kept in ``folder/nonfinite/``), no usable state; one line each.
     """
-    chosen = execution or FitExecution()
-    with join_world(chosen.device) as world, share_lock(world, folder), matmul_precision(chosen.matmul_precision):
+    execution = execution or FitExecution()
+    with join_world(execution.device) as world, share_lock(world, folder), matmul_precision(execution.matmul_precision):
         with StopGuard() as guard:
-            trainer = Trainer(workload, plan, chosen, folder, world, guard)
+            trainer = Trainer(workload, plan, execution, folder, world, guard)
             trainer.restore()
             trainer.run(progress)
         with leaving_at_once():

@@ -1,5 +1,6 @@
-"""AdamW with one learning rate per parameter group, and which parameters are decayed."""
+"""AdamW with one learning rate per parameter group, which parameters are decayed, and the schedule."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -28,3 +29,14 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
     ]
+
+
+def lr_at(step: int, total: int, warmup: float, peak: float, floor: float = 0.0) -> float:
+    """Learning rate of update ``step`` (from 0): linear warm-up from 0 to ``peak``, then half a cosine to ``floor``.
+
+    Source: released code of MAE and CrossMAE, per update rather than per epoch.
+    """
+    if step < warmup:
+        return peak * step / warmup
+    share = (step - warmup) / max(total - warmup, 1e-12)
+    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * share))

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +11,23 @@ from torch import Tensor
 
 from crossmae.data.keyed import SampleKey
 from crossmae.errors import UserError
+from crossmae.run.progress import Report
 from crossmae.run.stop import StopGuard, Stopped
+from crossmae.train.batches import MicroBatches, SampleStream, micro_batches, micro_keys, place_batches
 from crossmae.train.checkpoint.manager import CheckpointManager
 from crossmae.train.config import FitExecution, TrainPlan, split_batch
-from crossmae.train.data.loader import micro_batches, on_device
-from crossmae.train.data.sampler import MicroBatches, SampleStream, micro_keys
 from crossmae.train.monitor.health import Verdict
 from crossmae.train.monitor.meter import Meter, describe
+from crossmae.train.optim import lr_at
 from crossmae.train.runtime.distributed import World
-from crossmae.train.schedule import lr_at
 from crossmae.train.step import Updates
 from crossmae.train.workload import Workload
-
-Progress = Callable[[int, int, Mapping[str, float]], None]
-"""Called with (update, total updates, metrics), as ``Context.progress`` of a task."""
 
 log = logging.getLogger("crossmae")
 
 
 class Trainer:
-    """One start of a run: picks up the newest state, if any, and trains to the end or to a wish to stop."""
+    """One start of a run: picks up the newest state, if any, and trains to the end or to a stop request."""
 
     def __init__(
         self, workload: Workload, plan: TrainPlan, execution: FitExecution, folder: Path, world: World, guard: StopGuard
@@ -53,7 +50,7 @@ class Trainer:
         self._losses: dict[int, Tensor] = {}
 
     def restore(self) -> None:
-        """Goes back to the newest readable state of this run's folder."""
+        """Restores the newest readable state of this run's folder."""
         identity = {**self.workload.identity, "plan": self.plan.to_dict(), "samples": self.samples}
         state = self.checkpoints.newest(identity)
         if state is not None:
@@ -76,7 +73,7 @@ class Trainer:
             "last": self.last,
         }
 
-    def run(self, report: Progress) -> None:
+    def run(self, report: Report) -> None:
         """Trains to the end; ``report(step, total, metrics)`` is called on the main process."""
         if self.world.is_main:
             log.info("%s, %s", self.split, self.execution)
@@ -89,20 +86,20 @@ class Trainer:
             self._update(batches)
             self.step += 1
             last = self.step == self.total
-            tell = last or self.step % self.execution.log_every == 0
-            save = last or self.step % self.execution.checkpoint_every == 0
+            log_due = last or self.step % self.execution.log_every == 0
+            save_due = last or self.step % self.execution.checkpoint_every == 0
             # The newest verdict is read one update later, so that the host never waits, but for these occasions.
-            stop = self._heed(leave=0 if tell or save else 1)
-            if tell:
-                self._tell(report)
+            stop = self._read_verdicts(leave=0 if log_due or save_due else 1)
+            if log_due:
+                self._log(report)
             if not last and self._evaluation_due():
                 self._evaluate(report)
-            if save:
+            if save_due:
                 self._save()
             if stop:
                 self._leave()
 
-    def evaluate(self, report: Progress) -> dict[str, float]:
+    def evaluate(self, report: Report) -> dict[str, float]:
         """The evaluation at the end of the run."""
         if self.history and self.history[-1]["step"] == self.step:
             self.history.pop()
@@ -110,7 +107,7 @@ class Trainer:
 
     def _placed(self, batches: Iterator[Any]) -> Iterator[Any]:
         before = time.perf_counter()
-        for placed in on_device(batches, self.world.device, self.workload.prepare):
+        for placed in place_batches(batches, self.world.device, self.workload.prepare):
             self.meter.waited += time.perf_counter() - before
             yield placed
             before = time.perf_counter()
@@ -120,7 +117,7 @@ class Trainer:
         self._losses = {step: values for step, values in self._losses.items() if step >= self.step - 1}
         self._losses[self.step] = losses
 
-    def _heed(self, leave: int) -> bool:
+    def _read_verdicts(self, leave: int) -> bool:
         verdicts = self.updates.health.read(leave)
         for verdict in verdicts:
             if not verdict.sound:
@@ -134,8 +131,8 @@ class Trainer:
         folder = self.checkpoints.save_evidence(verdict.step, self.state(), names)
         where = f"of rank {', '.join(map(str, verdict.bad_ranks))}" if verdict.bad_ranks else "in the gradient alone"
         raise UserError(
-            f"not finite in update {verdict.step} of {self.total} ({'loss ' if verdict.bad_ranks else ''}{where}); "
-            f"the weights from before it and the samples' names are in {folder}"
+            f"not finite in update {verdict.step} of {self.total} ({'loss ' if verdict.bad_ranks else ''}{where})",
+            f"the weights from before it and the samples' names are in {folder}",
         )
 
     def _offenders(self, verdict: Verdict) -> list[str]:
@@ -143,11 +140,11 @@ class Trainer:
             return []
         finite = self._losses[verdict.step].isfinite().tolist()
         keys = self.stream.keys(verdict.step)
-        chosen: list[SampleKey] = []
+        suspects: list[SampleKey] = []
         for index in range(self.split.accumulation):
             if not finite[index] or not verdict.bad_ranks:
-                chosen += micro_keys(keys, self.split, self.world.rank, index)
-        return self.workload.sample_names(self.data, chosen)
+                suspects += micro_keys(keys, self.split, self.world.rank, index)
+        return self.workload.sample_names(self.data, suspects)
 
     def _lr(self, step: int) -> float:
         warmup = self.plan.total_warmup(self.samples)
@@ -159,7 +156,7 @@ class Trainer:
             return False
         return self.stream.epochs(self.step) // every > self.stream.epochs(self.step - 1) // every
 
-    def _evaluate(self, report: Progress) -> dict[str, float]:
+    def _evaluate(self, report: Report) -> dict[str, float]:
         self.meter.pause()
         self.model.eval()
         with torch.no_grad():
@@ -173,7 +170,7 @@ class Trainer:
         self.meter.resume()
         return metrics
 
-    def _tell(self, report: Progress) -> None:
+    def _log(self, report: Report) -> None:
         self.last = self.meter.line(self._lr(self.step - 1))
         if self.world.is_main:
             log.info(describe(self.step, self.total, self.last))
@@ -185,7 +182,7 @@ class Trainer:
         self.meter.resume()
 
     def _leave(self) -> None:
-        self._heed(leave=0)
+        self._read_verdicts(leave=0)
         if self.checkpoints.saved != self.step:
             self._save()
-        raise Stopped(f"stopped after update {self.step} of {self.total}; start the same command again to go on")
+        raise Stopped(f"stopped after update {self.step} of {self.total}; start the same command again to resume")

@@ -7,8 +7,8 @@ import torch
 from detectron2.data import DatasetFromList, DatasetMapper
 
 from crossmae.data.keyed import SampleKey
+from crossmae.train.batches import MicroBatches, SampleStream
 from crossmae.train.config import Split
-from crossmae.train.data.sampler import MicroBatches, SampleStream
 
 
 class KeyedSamples(torch.utils.data.Dataset[dict[str, Any]]):

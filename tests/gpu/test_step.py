@@ -11,7 +11,7 @@ from torch._dynamo import explain
 from crossmae import MaskedAutoencoder
 from crossmae.analysis.speed import measure, synthetic_batch
 from crossmae.model.presets import preset_config
-from crossmae.pretraining.recipe import Settings, settings
+from crossmae.pretraining.recipe import PretrainRecipe, read_recipe
 from crossmae.pretraining.run import load_pretraining_recipe
 from crossmae.pretraining.workload import Autoencoding
 from crossmae.train.config import split_batch
@@ -22,12 +22,12 @@ from crossmae.train.step import Updates
 UPDATES = 12
 
 
-def demo(**execution: Any) -> Settings:
-    chosen = settings(load_pretraining_recipe("demo_crossmae", ("global_batch=16", "precision=fp32")), seed=0)
+def demo(**execution: Any) -> PretrainRecipe:
+    chosen = read_recipe(load_pretraining_recipe("demo_crossmae", ("global_batch=16", "precision=fp32")), seed=0)
     return replace(chosen, execution=replace(chosen.execution, device="cuda", **execution))
 
 
-def losses(chosen: Settings) -> list[float]:
+def losses(chosen: PretrainRecipe) -> list[float]:
     """Losses of updates on batches that differ, so that a replay on old inputs would show."""
     with join_world("cuda") as world, matmul_precision("highest"):
         split = split_batch(chosen.plan.global_batch, world.size, chosen.execution.per_device_batch)
@@ -76,7 +76,7 @@ def test_an_update_never_waits_for_the_gpu(compiled: bool) -> None:
 @pytest.mark.parametrize(("recipe", "batch"), [("crossmae25_vit_b16", 512), ("crossmae25_vit_l16", 256)])
 def test_tell_how_much_of_the_gpu_is_used(recipe: str, batch: int, capsys: pytest.CaptureFixture[str]) -> None:
     values = (f"global_batch={batch}", f"per_device_batch={batch}", "compile=true")
-    speed = measure(settings(load_pretraining_recipe(recipe, values), seed=0), device="cuda")
+    speed = measure(read_recipe(load_pretraining_recipe(recipe, values), seed=0), device="cuda")
     with capsys.disabled():
         mfu = "unknown" if speed.mfu is None else f"{speed.mfu:.1%}"
         print(f"\n{recipe} on {speed.device}: {speed.images_per_second:.0f} images/s, MFU {mfu}")

@@ -26,17 +26,23 @@ class SpeedTask(Task):
     def demo(self, data_root: Path, scenes: "SceneSource") -> None:
         """Nothing: there is no data."""
 
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Reads the recipe, which is one of pretraining."""
+        from crossmae.pretraining.recipe import read_recipe
+
+        read_recipe(recipe, seed=0)
+
     def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
         """``minutes_per_epoch`` (1,281,167 images), ``memory_mb`` (2**20 bytes, greatest of the processes), and others.
 
         ``tflops`` is what one process achieves; ``matmul_share`` and ``mfu`` are in percent, the latter on GPUs only.
         """
         from crossmae.analysis.speed import measure
-        from crossmae.pretraining.recipe import settings
+        from crossmae.pretraining.recipe import read_recipe
 
-        chosen = settings(recipe, context.seed)
+        values = read_recipe(recipe, context.seed)
         precision: Precision = "bf16" if context.precision == "bf16" else "fp32"
-        speed = measure(replace(chosen, execution=replace(chosen.execution, precision=precision)))
+        speed = measure(replace(values, execution=replace(values.execution, precision=precision)))
         context.throughput = speed.images_per_second
         context.deviation(NO_LOADING)
         metrics = {

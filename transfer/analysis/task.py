@@ -1,14 +1,16 @@
 """The Tasks of Tables 6 and 13 of the CrossMAE paper: they look into an autoencoder and train nothing."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from crossmae.errors import UserError
+from crossmae.parsing import Count, Strict, parse
 from crossmae.recipe import Recipe
 from transfer.datasets.demo import write_demo
 from transfer.datasets.layouts import reader_named
@@ -27,6 +29,24 @@ _DRAWN = 6
 """Images in a picture, spread over the data set."""
 
 
+@dataclass(frozen=True)
+class AnalysisProtocol(Strict):
+    """The ``protocol`` section of an analysis."""
+
+    images: Count | None = None
+    """Number of validation images, spread evenly; None for all."""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    """Options, named as in MAEConfig, that a released file does not say."""
+
+
+@dataclass(frozen=True)
+class AnalysisExecution(Strict):
+    """The ``execution`` section of an analysis."""
+
+    per_device_batch: Count = 64
+    """Images that are looked at together."""
+
+
 class AnalysisTask(Task):
     """Runs a whole autoencoder over the validation images of the data set of ``options: {reader: ...}``."""
 
@@ -37,6 +57,10 @@ class AnalysisTask(Task):
     def demo(self, data_root: Path, scenes: "SceneSource") -> None:
         """Writes a small data set in the real one's format."""
         write_demo(self.spec.options["reader"], data_root, scenes)
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Reads both sections."""
+        _read(recipe)
 
     def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
         """The metrics of ``measure`` over ``protocol.images`` validation images (all if null).
@@ -51,15 +75,15 @@ class AnalysisTask(Task):
         if backbone is None or context.data_root is None:
             raise UserError(f"task {self.spec.name} needs a backbone and its data set {self.spec.dataset}")
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = autoencoder_of(backbone, recipe).to(device)
+        protocol, execution = _read(recipe)
+        model = autoencoder_of(backbone, protocol).to(device)
         images = open_validation(context.data_root)
-        chosen = pick(images, recipe.protocol["images"])
-        batch = recipe.execution["batch"]
+        indices = pick(images, protocol.images)
         seen = partial(batches, images, config=model.config, seed=context.seed, device=device)
         drawn = next(seen(indices=pick(images, _DRAWN), batch=_DRAWN))
         self.draw(model, *drawn, context)
-        shown = _reported(seen(indices=chosen, batch=batch), context, len(chosen))
-        return self.measure(model, shown, [images.name(index) for index in chosen], context)
+        shown = _reported(seen(indices=indices, batch=execution.per_device_batch), context, len(indices))
+        return self.measure(model, shown, [images.name(index) for index in indices], context)
 
     @abstractmethod
     def draw(self, model: "MaskedAutoencoder", images: "Tensor", noise: "Tensor", context: Context) -> None:
@@ -121,8 +145,8 @@ class PSNRTask(AnalysisTask):
         return {"psnr": values.mean().item()}
 
 
-def autoencoder_of(backbone: "Backbone", recipe: Recipe) -> "MaskedAutoencoder":
-    """The whole autoencoder that ``backbone`` was taken from; ``protocol.model`` tells what released files do not.
+def autoencoder_of(backbone: "Backbone", protocol: AnalysisProtocol) -> "MaskedAutoencoder":
+    """The whole autoencoder that ``backbone`` was taken from; ``protocol.model`` says what a released file does not.
 
     Raises:
         UserError: it comes from a source that has no decoder.
@@ -131,8 +155,15 @@ def autoencoder_of(backbone: "Backbone", recipe: Recipe) -> "MaskedAutoencoder":
 
     source = backbone.spec.source
     if source.startswith(("random:", "timm:")):
-        raise UserError(f"{source} has no decoder to look into; give a pretraining checkpoint or a released file")
-    return load_pretrained(source, **recipe.protocol["model"])
+        raise UserError(f"{source} has no decoder to look into", "give a pretraining checkpoint or a released file")
+    return load_pretrained(source, **protocol.model)
+
+
+def _read(recipe: Recipe) -> tuple[AnalysisProtocol, AnalysisExecution]:
+    return (
+        parse(AnalysisProtocol, recipe.protocol, f"the protocol of recipe {recipe.name}"),
+        parse(AnalysisExecution, recipe.execution, f"the execution of recipe {recipe.name}"),
+    )
 
 
 def _reported(batches: Batches, context: Context, count: int) -> Batches:

@@ -10,9 +10,8 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from crossmae.run.progress import ProgressFile
+from crossmae.run.progress import ProgressFile, Report
 from crossmae.run.rank import is_main
-from crossmae.train.trainer import Progress as Report
 
 
 @contextmanager

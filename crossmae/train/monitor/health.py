@@ -1,4 +1,4 @@
-"""Whether an update was sound and whether to go on, agreed on by all processes without stopping the host."""
+"""Whether an update was sound and whether to stop, agreed on by all processes without stopping the host."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Verdict:
 
 
 class Health:
-    """Reduces each update's loss, stop wish and non-finite flags over the processes; the host reads them later.
+    """Reduces each update's loss, stop request and non-finite flags over the processes; the host reads them later.
 
     ``blocked`` is 1 on the device from the first unsound update on; a fused optimizer that gets it as ``found_inf``
     changes nothing from then on, so the weights stay those from before that update until the host has noticed.
@@ -52,7 +52,7 @@ class Health:
         size = self.world.size
         report = torch.zeros(3 + size, device=self.world.device)
         report[0] = losses.mean() / size
-        report[1] = float(stop)
+        report[1].fill_(float(stop))  # an assignment would have the host wait for the GPU
         report[2] = grad_norm / size
         report[3 + self.world.rank] = (~losses.isfinite()).any()
         self.world.sum_(report)

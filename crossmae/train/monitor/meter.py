@@ -1,12 +1,12 @@
-"""What a run tells about itself between two lines of its log."""
+"""What a run reports between two lines of its log."""
 
-import resource
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 
+from crossmae.run.memory import peak_memory
 from crossmae.train.monitor.health import Verdict
 
 
@@ -54,18 +54,11 @@ class Meter:
             "grad_norm": self._grad_norm,
             "images_per_second": len(self._losses) * self.batch / elapsed,
             "waiting": self.waited / elapsed,
-            "memory": float(peak_memory(self.device)),
+            "memory": float(peak_memory(self.device.type == "cuda")),
         }
         self.pause()
         self._losses, self.waited = [], 0.0
         return values
-
-
-def peak_memory(device: torch.device) -> int:
-    """Greatest memory so far in bytes: the GPU's where there is one, else this process's."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def describe(step: int, total: int, values: Mapping[str, float]) -> str:

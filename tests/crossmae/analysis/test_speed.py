@@ -9,14 +9,14 @@ import torch
 from crossmae.analysis.cost import forward_flops
 from crossmae.analysis.speed import IMAGENET, data_sheet_peak, matmul_peak, measure
 from crossmae.cli import main
-from crossmae.pretraining.recipe import settings
+from crossmae.pretraining.recipe import read_recipe
 from crossmae.pretraining.run import load_pretraining_recipe
 
 SMALL = ("global_batch=8", "per_device_batch=4")
 
 
 def test_the_figures_of_a_step_follow_from_its_time() -> None:
-    chosen = settings(load_pretraining_recipe("demo_crossmae", SMALL), seed=0)
+    chosen = read_recipe(load_pretraining_recipe("demo_crossmae", SMALL), seed=0)
     before = torch.get_float32_matmul_precision()
     speed = measure(chosen, steps=3, warmup=1, device="cpu")
     assert torch.get_float32_matmul_precision() == before

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from crossmae.errors import UserError
+from crossmae.train.batches import SampleStream
 from crossmae.train.checkpoint.state_file import states
-from crossmae.train.data.sampler import SampleStream
 from tests.support import toy
 
 POISONED = 7

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from crossmae.train.data.sampler import SampleStream
+from crossmae.train.batches import SampleStream
 from tests.support import toy
 
 OPTIONS = ("steps=1000", "checkpoint_every=25", "width=4000", "log_every=10")

@@ -7,7 +7,7 @@ import torch
 
 from crossmae.analysis.speed import synthetic_batch
 from crossmae.errors import UserError
-from crossmae.pretraining.recipe import settings
+from crossmae.pretraining.recipe import read_recipe
 from crossmae.pretraining.run import load_pretraining_recipe
 from crossmae.pretraining.workload import Autoencoding
 from crossmae.train.config import split_batch
@@ -18,7 +18,7 @@ from crossmae.train.step import Updates
 
 def losses(precision: str) -> list[float]:
     values = ("global_batch=8", f"precision={precision}")
-    chosen = settings(load_pretraining_recipe("demo_crossmae", values), seed=0)
+    chosen = read_recipe(load_pretraining_recipe("demo_crossmae", values), seed=0)
     split = split_batch(chosen.plan.global_batch, 1, chosen.execution.per_device_batch)
     world = World(0, 1, torch.device("cpu"))
     updates = Updates(Autoencoding(chosen), chosen.plan, chosen.execution, world, split)

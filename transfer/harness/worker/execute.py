@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
+from crossmae.run.memory import peak_memory
 from crossmae.run.rank import is_main, world_size
 from crossmae.run.stop import EXIT_RESUME, Stopped, leaving_at_once
 from results.record import BackboneRef, Cost, Provenance, RecipeRef, Record, TaskRef
@@ -185,14 +185,6 @@ def hardware() -> dict[str, Any]:
         "gpus": _gpus(),
         "processes": world_size(),
     }
-
-
-def peak_memory() -> int:
-    """Bytes: of the GPU where one was used, else of this process."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _gpus() -> list[str]:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from crossmae.model.autoencoder import MaskedAutoencoder
-from crossmae.pretraining.recipe import settings
+from crossmae.pretraining.recipe import read_recipe
 from crossmae.pretraining.run import RECIPES, load_pretraining_recipe
 from crossmae.train.optim import decay_groups
 
@@ -26,7 +26,7 @@ LR_BY_RATIOS = {
 def test_a_recipe_resolves_builds_and_names_its_source(name: str) -> None:
     recipe = load_pretraining_recipe(name)
     with torch.device("meta"):
-        model = MaskedAutoencoder(settings(recipe, seed=0).model)
+        model = MaskedAutoencoder(read_recipe(recipe, seed=0).model)
 
     assert recipe.source
     assert sum(len(group["params"]) for group in decay_groups(model, 0.05)) == sum(
@@ -37,10 +37,10 @@ def test_a_recipe_resolves_builds_and_names_its_source(name: str) -> None:
 @pytest.mark.parametrize("name", PAPER)
 def test_a_paper_recipe_trains_as_table_10_says(name: str) -> None:
     recipe = load_pretraining_recipe(name)
-    chosen = settings(recipe, seed=0)
+    chosen = read_recipe(recipe, seed=0)
 
     ratios = (chosen.model.mask_ratio, chosen.model.prediction_ratio)
-    assert chosen.lr == pytest.approx(LR_BY_RATIOS[ratios])
+    assert chosen.plan.lr == pytest.approx(LR_BY_RATIOS[ratios])
     assert chosen.plan.global_batch == 4096
     assert chosen.plan.warmup_epochs == {400: 20, 800: 40}[int(chosen.plan.epochs or 0)]
     assert (chosen.protocol.weight_decay, chosen.protocol.betas) == (0.05, (0.9, 0.95))
@@ -65,7 +65,7 @@ def test_table_1_runs_for_800_epochs_and_the_ablations_for_400() -> None:
 )  # fmt: skip
 def test_a_model_of_table_1_has_the_released_number_of_parameters(name: str, millions: float) -> None:
     with torch.device("meta"):
-        model = MaskedAutoencoder(settings(load_pretraining_recipe(name), seed=0).model)
+        model = MaskedAutoencoder(read_recipe(load_pretraining_recipe(name), seed=0).model)
     parameters = sum(p.numel() for p in model.parameters())
     buffers = sum(b.numel() for b in model.buffers())
     assert (parameters + buffers) / 1e6 == pytest.approx(millions, abs=0.01)

@@ -1,1 +1,0 @@
-"""Which samples each update sees, and how they are loaded."""
