@@ -1,12 +1,15 @@
 """The contract of an adapter: a Task, what it is told (Context), and what it may complain about (Problem)."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from crossmae.errors import UserError
+from crossmae.parsing import Strict
 from crossmae.recipe import Recipe
 from crossmae.run.progress import ProgressFile
 
@@ -17,8 +20,25 @@ if TYPE_CHECKING:
     from crossmae.data.demo.scenes import SceneSource
 
 
+_NAME = re.compile(r"(?!\.)[A-Za-z0-9._+-]{1,100}")
+
+
+def check_name(kind: str, name: str) -> str:
+    """``name``, if it can be the name of a folder: tasks, backbones, suites and data sets are called by one pattern.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if _NAME.fullmatch(name):
+        return name
+    raise UserError(
+        f"{kind} {name[:100]!r} has a name that cannot be a folder's",
+        "use letters, digits and ._+- (at most 100 characters, and no dot in front)",
+    )
+
+
 @dataclass(frozen=True)
-class TaskSpec:
+class TaskSpec(Strict):
     """One ``transfer/tasks/NAME.yaml``: what the task is called, who runs it, on which data, and what it measures."""
 
     name: str
@@ -29,23 +49,37 @@ class TaskSpec:
     dataset: str | None
     """Key of the data roots; None for a task without data."""
     metrics: tuple[str, ...]
-    """Names of the metrics that the task returns; the first is the one that is watched."""
+    """Names of the metrics that the task always returns; the first is the one that is watched."""
     recipes: str
     """Package whose ``recipes/`` folder holds ``<task>_<recipe>.yaml``."""
     engine: tuple[str, ...] = ()
-    """Modules that must be importable beside this project's own dependencies."""
-    length: tuple[str, ...] = ()
-    """Recipe values that say how long training is, in updates or epochs; empty for a task that trains nothing."""
+    """Modules that must be importable in addition to this project's own dependencies."""
+    optional_metrics: tuple[str, ...] = ()
+    """Names, or patterns such as ``to_visible_block*``, of metrics that the task returns where they are defined."""
     consumes_backbone: bool = True
     """Whether ``run`` is given a backbone."""
     options: Mapping[str, str] = field(default_factory=dict)
     """What one class needs to serve several tasks (the reader of a data set, with or without relative positions)."""
 
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """From ``dataclasses.asdict`` and back from JSON."""
-        lists = {name: tuple(content[name]) for name in ("metrics", "engine", "length")}
-        return cls(**{**content, **lists})
+    def check_metrics(self, returned: Iterable[str], evaluated: bool = False) -> None:
+        """Compares the names of what a run returned with those of the task's file.
+
+        Args:
+            evaluated: whether ``Task.evaluate`` returned them, which may leave out what only a training knows.
+
+        Raises:
+            UserError: a metric is returned and not named, or named and not returned.
+        """
+        names = list(returned)
+        known = (*self.metrics, *self.optional_metrics)
+        unnamed = [name for name in names if not any(fnmatch(name, pattern) for pattern in known)]
+        missing = [] if evaluated and names else [name for name in self.metrics if name not in names]
+        faults = [f"returned {', '.join(unnamed)}, which its file does not name"] if unnamed else []
+        faults += [f"did not return {', '.join(missing)}, which its file names"] if missing else []
+        if faults:
+            raise UserError(
+                f"task {self.name} {' and '.join(faults)}", "correct `metrics` of the task's YAML file or its class"
+            )
 
 
 @dataclass(frozen=True)
@@ -126,7 +160,7 @@ class Task(ABC):
         """Trains and evaluates; returns the metrics that the TaskSpec names. ``None`` only where none is consumed."""
 
     def evaluate(self, weights: Path, recipe: Recipe, context: Context) -> dict[str, float]:
-        """Evaluates the finished model in ``weights``, ours or a released one; the metrics that ``run`` returns.
+        """Evaluates the finished model in ``weights``, ours or a released one; the metrics of ``run``, or some of them.
 
         Raises:
             UserError: the weights are unusable, or this task has no finished models.

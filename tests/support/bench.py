@@ -14,6 +14,16 @@ import yaml
 
 TASKS = Path(__file__).parents[1] / "transfer" / "harness" / "tasks"
 """Tasks that do small real work."""
+STAND_IN = """
+import sys
+from unittest.mock import MagicMock
+
+torch = MagicMock()
+torch.cuda.device_count.return_value = 1
+torch.cuda.get_device_name.return_value = "pretended"
+sys.modules["torch"] = torch
+"""
+"""A torch that finds GPUs, for tasks that need none."""
 
 
 @dataclass
@@ -43,12 +53,15 @@ class Bench:
     def write_suite(self, content: dict[str, Any]) -> None:
         (self.folder / "suite.yaml").write_text(yaml.safe_dump(content))
 
-    def pretend_gpus(self, count: int) -> None:
-        """A machine with GPUs, as far as nvidia-smi says."""
+    def pretend_gpus(self, count: int, torch_agrees: bool = True) -> None:
+        """A machine with GPUs, as far as nvidia-smi says, and torch if it agrees: it is a stand-in then."""
         tool = self.folder / "bin" / "nvidia-smi"
         tool.parent.mkdir()
         tool.write_text("#!/bin/sh\n" + "".join(f"echo 'GPU {index}: pretended'\n" for index in range(count)))
         tool.chmod(0o755)
+        if torch_agrees:
+            (tool.parent / "torch.py").write_text(STAND_IN)
+            self.environment["PYTHONPATH"] = f"{tool.parent}:{os.environ.get('PYTHONPATH', '')}"
         self.environment["PATH"] = f"{tool.parent}:{os.environ['PATH']}"
         self.options = ("--devices", ",".join(map(str, range(count))))
 

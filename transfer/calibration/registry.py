@@ -4,27 +4,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crossmae.errors import UserError, one_line
-from crossmae.parsing import Strict, parse, read_yaml
+from crossmae.errors import UserError
+from crossmae.parsing import NotNegative, Strict, parse, read_yaml
 from results.tables.published import find_number
+from transfer.task import check_name
 
 BUILT_IN = Path(__file__).parent / "released.yaml"
 
 
-@dataclass(frozen=True)
-class Released(Strict):
-    """One finished model, as ``released.yaml`` explains."""
-
-    name: str
+@dataclass(frozen=True, kw_only=True)
+class _ReleasedValues(Strict):
     title: str
     task: str
     recipe: str
     file: str
     url: str
-    expected: dict[str, Any]
+    expected: dict[str, float | tuple[str, str, str]]
     """By metric: a number, or table, row and column of a published one."""
-    band: float
+    band: NotNegative
     digest: str | None = None
+
+
+@dataclass(frozen=True)
+class Released(_ReleasedValues):
+    """One finished model, as ``released.yaml`` explains."""
+
+    name: str
 
     def numbers(self) -> dict[str, float]:
         """What is expected of each metric.
@@ -34,12 +39,12 @@ class Released(Strict):
         """
         return {metric: self._number(metric, value) for metric, value in self.expected.items()}
 
-    def _number(self, metric: str, value: Any) -> float:
+    def _number(self, metric: str, value: float | tuple[str, str, str]) -> float:
         if isinstance(value, int | float):
             return float(value)
         try:
             found = find_number(*value)
-        except (UserError, TypeError) as error:
+        except UserError as error:
             raise UserError(f"{self.name}: {metric} is expected to be {value}, which is no number: {error}") from error
         if found is None:
             raise UserError(f"{self.name}: the published {metric} {value} is an empty cell; name another")
@@ -52,10 +57,14 @@ def load_registry(path: Path = BUILT_IN) -> list[Released]:
     Raises:
         UserError: no such file, or an entry that is wrong; the line names it.
     """
-    try:
-        models = [parse(Released, {**values, "name": name}, name) for name, values in read_yaml(path).items()]
-    except (UserError, AttributeError, TypeError) as error:
-        raise UserError(f"{path} is no registry of released models: {one_line(error)}") from error
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is no registry of released models", f"see {BUILT_IN}")
+    models = [_released(path, str(name), values) for name, values in content.items()]
     for model in models:
         model.numbers()
     return models
+
+
+def _released(path: Path, name: str, values: Any) -> Released:
+    return Released(check_name("released model", name), **vars(parse(_ReleasedValues, values, f"{path}: {name}")))

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from crossmae.errors import UserError
+from results.record import RecordError
 from results.store import read_record
 from transfer.calibration.registry import Released
 from transfer.harness.folder.state import states_of
@@ -91,7 +92,10 @@ def _say(candidate: Candidate, run: Run | None, expected: float, measured: float
 
 
 def _metrics(folder: Path) -> dict[str, float]:
-    return read_record(folder).metrics if (folder / "record.json").exists() else {}
+    try:
+        return read_record(folder).metrics
+    except RecordError:  # None, or a damaged one: states_of says which.
+        return {}
 
 
 def table_of(verdicts: Iterable[CalibrationVerdict]) -> Table:

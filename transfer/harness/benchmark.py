@@ -16,6 +16,7 @@ from results.tables.write import write_tables
 from transfer.harness.folder.attempts import end_attempt
 from transfer.harness.folder.expected import read_expected
 from transfer.harness.folder.pace import last_lines
+from transfer.harness.folder.record import set_aside_damaged_record
 from transfer.harness.folder.request import Request, request_for
 from transfer.harness.folder.state import RunState, states_of
 from transfer.harness.launch.launcher import Launcher
@@ -24,7 +25,7 @@ from transfer.harness.plan.data_roots import DataRoots
 from transfer.harness.plan.options import BenchmarkOptions
 from transfer.harness.plan.plan import Run
 from transfer.harness.plan.suite import Suite
-from transfer.harness.preflight.check import check_runs, disk_problems
+from transfer.harness.preflight.check import check_recipes, check_runs, disk_problems
 from transfer.harness.show.status import watching
 
 EXIT_INTERRUPTED = 130
@@ -62,6 +63,9 @@ class Benchmark:
             UserError: another controller works on the same folder, or no run could start or finish here.
         """
         with hold_folder(self.out):
+            for run in self.runs:
+                if line := set_aside_damaged_record(run.folder, run.identity):
+                    self._say(line)
             open_runs = [status.run for status in states_of(self.runs) if status.state is not RunState.DONE]
             if not open_runs:
                 self._say(f"nothing to do: all {len(self.runs)} runs are done")
@@ -71,11 +75,18 @@ class Benchmark:
         return self._verdict(campaign) or unwritten
 
     def dry_run(self) -> int:
-        """Prints the command of each run that is not done."""
-        for status in states_of(self.runs):
-            if status.state is not RunState.DONE:
-                self._say(self.launcher.command(status.run))
-        return 0
+        """Prints the command of each run that is not done, and what is wrong with their engines and recipes.
+
+        Returns:
+            The exit code: 1 if something is wrong.
+        """
+        open_runs = [status.run for status in states_of(self.runs) if status.state is not RunState.DONE]
+        for run in open_runs:
+            self._say(self.launcher.command(run))
+        problems = check_recipes(open_runs, self.task_folders, lambda line: None).values()
+        for line in dict.fromkeys(line for lines in problems for line in lines):
+            self._say(f"- {line}")
+        return 1 if problems else 0
 
     def _drive(self, open_runs: list[Run]) -> Campaign:
         if problems := [*disk_problems(self.out, open_runs), *self.launcher.problems(open_runs)]:
@@ -121,7 +132,7 @@ class Benchmark:
 
 def _refuse(problems: Mapping[Path, list[str]]) -> dict[Path, str]:
     """Runs whose data, engine or weights would fail them count as failed tries, with all reasons in one line."""
-    bad = {folder: " | ".join(found) for folder, found in problems.items()}
+    bad = {folder: " | ".join(lines) for folder, lines in problems.items()}
     for folder, reason in bad.items():
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,45 +1,82 @@
 """Attempts: what a run's processes note in its folder while they work (``session.json``) and when one fails."""
 
 import json
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
-from results.record import Attempt
-from results.store import read_attempts, write_attempt
+from crossmae.errors import UserError
+from crossmae.files import write_json
+from crossmae.parsing import Strict, parse_json
+from crossmae.run.progress import ProgressFile
+from results.record import Attempt, RecordError
+from results.store import write_attempt
+
+
+class Attempts(NamedTuple):
+    """The attempts of a run that can be read, oldest first, and a line about each file that cannot."""
+
+    read: list[Attempt]
+    damaged: list[str]
+
+
+@dataclass(frozen=True)
+class _Session(Strict):
+    """Since when which command works on a run."""
+
+    started: str
+    command: str
+
+    def __post_init__(self) -> None:
+        datetime.fromisoformat(self.started)
+
+
+def attempts_of(folder: Path) -> Attempts:
+    """The attempts in the run folder ``folder``; damaged files are passed over."""
+    files = [path for path in (folder / "attempts").glob("*.json") if path.stem.isdigit() and path.is_file()]
+    attempts = Attempts([], [])
+    for path in sorted(files, key=lambda path: int(path.stem)):
+        try:
+            attempts.read.append(Attempt.from_dict(json.loads(path.read_text())))
+        except (OSError, ValueError, RecordError) as error:
+            attempts.damaged.append(f"{path} is passed over: {' '.join(str(error).split())}")
+    return attempts
 
 
 def begin_attempt(folder: Path, command: str) -> None:
     """Notes that a process works on this run; a note left by one that was killed becomes an attempt first."""
     if (folder / "session.json").exists():
-        end_attempt(
-            folder, "ended without a word: killed, or its machine went down", None, retryable=True, at=heartbeat(folder)
-        )
-    content = {"started": now(), "command": command}
-    (folder / "session.json").write_text(json.dumps(content))
+        reason = "ended without a word: killed, or its machine went down"
+        end_attempt(folder, reason, None, retryable=True, at=_last_report(folder))
+    write_json(asdict(_Session(now(), command)), folder / "session.json")
 
 
 def end_attempt(folder: Path, reason: str, exit_code: int | None, retryable: bool, at: float | None = None) -> None:
-    """Turns the note of ``begin_attempt`` (if there is one) into ``attempts/N.json``."""
-    finished = now() if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-    session = _session(folder) or {"started": finished, "command": ""}
+    """Turns the note of ``begin_attempt`` (if there is one) into ``attempts/N.json``.
+
+    Args:
+        at: when it ended, in seconds since the epoch; now by default, and never before it began.
+    """
+    finished = now() if at is None else _iso(at)
+    session = _session(folder) or _Session(finished, "")
     write_attempt(
         folder,
         Attempt(
             reason=" ".join(reason.split())[:500],
             exit_code=exit_code,
             retryable=retryable,
-            started=session["started"],
-            finished=finished,
-            command=session["command"],
+            started=session.started,
+            finished=max(finished, session.started, key=datetime.fromisoformat),
+            command=session.command,
         ),
     )
     (folder / "session.json").unlink(missing_ok=True)
 
 
 def seconds_in_attempts(folder: Path) -> float:
-    """Seconds that went into tries that did not finish."""
-    spans = ((datetime.fromisoformat(a.started), datetime.fromisoformat(a.finished)) for a in read_attempts(folder))
-    return sum((finished - started).total_seconds() for started, finished in spans)
+    """Seconds that went into attempts that did not finish; one that seems to end before it began counts as none."""
+    return sum(_span(attempt) for attempt in attempts_of(folder).read)
 
 
 def heartbeat(folder: Path) -> float:
@@ -53,9 +90,28 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _session(folder: Path) -> dict[str, str] | None:
+def _last_report(folder: Path) -> float:
+    """When the last progress was reported, by the report itself: a copied folder's files have new time stamps."""
+    last = ProgressFile(folder).last()
+    time = last.get("time") if isinstance(last, dict) else None
+    return float(time) if isinstance(time, int | float) else 0.0
+
+
+def _span(attempt: Attempt) -> float:
     try:
-        content: dict[str, str] = json.loads((folder / "session.json").read_text())
-        return content
-    except (OSError, ValueError):
+        span = datetime.fromisoformat(attempt.finished) - datetime.fromisoformat(attempt.started)
+    except (ValueError, TypeError):
+        return 0.0
+    return max(0.0, span.total_seconds())
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _session(folder: Path) -> _Session | None:
+    """The note of ``begin_attempt``; None if there is none that can be read."""
+    try:
+        return parse_json(_Session, (folder / "session.json").read_bytes(), "session.json")
+    except (OSError, UserError):
         return None

@@ -1,13 +1,13 @@
 """``run.json``: everything that a run's own process needs to know."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from crossmae.errors import UserError
+from crossmae.errors import UserError, one_line
 from crossmae.files import write_json
+from crossmae.parsing import Strict, parse_json
 from crossmae.recipe import Recipe
 from transfer.harness.folder.expected import Expected
 from transfer.harness.plan.data_roots import DataRoots
@@ -18,7 +18,7 @@ DEMO_DEVIATION = "generated demo data"
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(Strict):
     """``run.json``: everything that a run's own process needs to know."""
 
     identity: str
@@ -53,13 +53,9 @@ def read_request(folder: Path) -> Request:
         UserError: there is no readable ``run.json``.
     """
     try:
-        content = json.loads((folder / "run.json").read_text())
-        task = TaskSpec.from_dict(content["task"])
-        recipe = Recipe(**{**content["recipe"], "deviations": tuple(content["recipe"]["deviations"])})
-        tuples = {name: tuple(content[name]) for name in ("task_folders", "deviations")}
-        return Request(**{**content, **tuples, "task": task, "recipe": recipe})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder} holds no readable run.json ({error}); start runs by run_all") from error
+        return parse_json(Request, (folder / "run.json").read_bytes(), "run.json")
+    except (OSError, UserError) as error:
+        raise UserError(f"{folder} holds no readable run.json ({one_line(error)})", "start runs by run_all") from error
 
 
 def request_for(

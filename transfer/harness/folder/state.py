@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from crossmae.run.lock import owner
 from crossmae.run.stop import EXIT_RESUME
-from results.record import RecordError
-from results.store import read_attempts
+from transfer.harness.folder.attempts import attempts_of
+from transfer.harness.folder.record import record_fault
 from transfer.harness.plan.plan import Run
 
 
@@ -67,7 +67,8 @@ def _status(run: Run, jobs: Mapping[Path, QueuedJob]) -> RunStatus:
 
 
 def _own(run: Run, jobs: Mapping[Path, QueuedJob]) -> RunStatus:
-    if (run.folder / "record.json").exists():
+    fault = record_fault(run.folder, run.identity)
+    if fault is None and (run.folder / "record.json").exists():
         return RunStatus(run, RunState.DONE)
     if job := jobs.get(run.folder):
         return RunStatus(run, RunState.RUNNING if job.runs else RunState.QUEUED, str(job))
@@ -75,14 +76,11 @@ def _own(run: Run, jobs: Mapping[Path, QueuedJob]) -> RunStatus:
         return RunStatus(run, RunState.MISSING)
     if owner(run.folder):
         return RunStatus(run, RunState.RUNNING)
-    return _last_try(run)
+    return RunStatus(run, RunState.FAILED, fault) if fault else _last_attempt(run)
 
 
-def _last_try(run: Run) -> RunStatus:
-    try:
-        attempts = read_attempts(run.folder)
-    except RecordError as error:
-        return RunStatus(run, RunState.FAILED, str(error))
+def _last_attempt(run: Run) -> RunStatus:
+    attempts, damaged = attempts_of(run.folder)
     if not attempts or attempts[-1].exit_code == EXIT_RESUME:
-        return RunStatus(run, RunState.MISSING)
-    return RunStatus(run, RunState.FAILED, attempts[-1].reason)
+        return RunStatus(run, RunState.MISSING, "; ".join(damaged))
+    return RunStatus(run, RunState.FAILED, "; ".join([attempts[-1].reason, *damaged]))

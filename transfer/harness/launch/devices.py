@@ -2,9 +2,11 @@
 
 import os
 import subprocess
+import sys
 from dataclasses import dataclass, field
 
 from crossmae.errors import UserError
+from transfer.harness.worker.gpu import DEVICE_VARIABLE
 
 CPU_SLOTS = 2
 """Two processes with half of the cores each get more done than one with all, at the sizes that CPUs are used for."""
@@ -42,7 +44,26 @@ class Pool:
         """Variables that confine a run to its devices and to its share of the cores."""
         threads = str(max(1, self.cores // self.size))
         visible = ",".join(devices) if self.gpus else ""
-        return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "CUDA_VISIBLE_DEVICES": visible}
+        return {
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "CUDA_VISIBLE_DEVICES": visible,
+            DEVICE_VARIABLE: "cuda" if self.gpus else "cpu",
+        }
+
+    def problems(self) -> list[str]:
+        """What is wrong with the GPUs, as torch sees them in a process of its own; nothing where there are none."""
+        if not self.gpus:
+            return []
+        command = [sys.executable, "-P", "-m", "transfer.harness.worker.gpu"]
+        environment = {**os.environ, **self.environment(self.names)}
+        try:
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        except subprocess.TimeoutExpired:
+            return ["torch does not answer on the GPUs within 5 minutes; look at nvidia-smi"]
+        if done.returncode:
+            return [f"the check of the GPUs failed: {(done.stderr.strip().splitlines() or ['without a word'])[-1]}"]
+        return done.stdout.splitlines()[-1:]
 
 
 def find_pool(asked: str | None = None) -> Pool:

@@ -9,9 +9,9 @@ from typing import Protocol
 
 from crossmae.run.stop import EXIT_RESUME
 from results.record import Attempt
-from results.store import read_attempts
-from transfer.harness.folder.attempts import end_attempt
+from transfer.harness.folder.attempts import attempts_of, end_attempt
 from transfer.harness.folder.pace import last_lines
+from transfer.harness.folder.record import is_done
 from transfer.harness.folder.request import Request
 from transfer.harness.plan.plan import Run
 from transfer.harness.worker.failure import FULL_DISK, Failure, killed
@@ -31,7 +31,7 @@ class Ended:
 
 
 class Launcher(Protocol):
-    """Starts runs and tells when they ended."""
+    """Starts runs and reports when they ended."""
 
     def problems(self, runs: Sequence[Run]) -> list[str]:
         """Why ``runs`` could not be started here, each in one line that says what to do."""
@@ -55,7 +55,7 @@ class Launcher(Protocol):
         ...
 
     def stop(self) -> str:
-        """Lets go of all runs without a loss, and says what becomes of them; ``poll`` reports them."""
+        """Releases all runs without a loss, and says what becomes of them; ``poll`` reports them."""
         ...
 
     def kill(self) -> None:
@@ -76,9 +76,9 @@ def ending_of(run: Run, exit_code: int, since: float, cause: Failure | None = No
 
     A process that could not say why it ended gets its attempt here; ``cause`` is what the launcher knows of it.
     """
-    if (run.folder / "record.json").exists():
+    if is_done(run.folder, run.identity):
         return Ended(run, 0)
-    if cause is None and (attempt := _said(run, since)):
+    if cause is None and (attempt := _own_attempt(run, since)):
         return Ended(run, attempt.exit_code or exit_code or 1, attempt.reason, attempt.retryable)
     failure = cause or _guess(run, exit_code)
     with suppress(OSError):  # A full disk: the reason still reaches the screen.
@@ -86,14 +86,15 @@ def ending_of(run: Run, exit_code: int, since: float, cause: Failure | None = No
     return Ended(run, exit_code or 1, failure.reason, failure.retryable)
 
 
-def _said(run: Run, since: float) -> Attempt | None:
+def _own_attempt(run: Run, since: float) -> Attempt | None:
     """The attempt that the process wrote itself: its session note is gone then."""
     if (run.folder / "session.json").exists():
         return None
     files = list((run.folder / "attempts").glob("*.json"))
     if not any(file.stat().st_mtime >= since - 1 for file in files):
         return None
-    return read_attempts(run.folder)[-1]
+    attempts = attempts_of(run.folder).read
+    return attempts[-1] if attempts else None
 
 
 def _guess(run: Run, exit_code: int) -> Failure:

@@ -16,6 +16,7 @@ from transfer.harness.worker.failure import Failure
 from transfer.harness.worker.process_tree import (
     PARENT_VARIABLE,
     RUN_VARIABLE,
+    SAVE_VARIABLE,
     ask_to_end,
     end_tree,
     kill_tree,
@@ -23,8 +24,10 @@ from transfer.harness.worker.process_tree import (
     worker_command,
 )
 
+SECONDS_TO_SAVE = 300.0
+"""Seconds that a run may take to save its state and end after it was asked to; then its processes are killed."""
 GRACE = 30.0
-"""Seconds that a process may take to save its state before it is killed."""
+"""The same, for what is left of a run whose first process is gone, hangs, or belonged to a killed controller."""
 
 
 @dataclass
@@ -34,14 +37,26 @@ class _Started:
     devices: tuple[str, ...]
     since: float
     hung: bool = False
+    asked: bool = False
+    """Whether all of its processes were asked to end."""
     deadline: float | None = None
     """When whatever is left of its processes is killed; None while it runs well."""
 
     def ask_to_end(self, patience: float) -> None:
-        """Once; what lives on after ``patience`` seconds is killed."""
-        if self.deadline is None:
-            self.deadline = time.time() + patience
+        """Asks all of its processes, once; what lives on after ``patience`` seconds is killed."""
+        if not self.asked:
+            self.asked = True
+            self._kill_after(patience)
             ask_to_end(self.run.folder)
+
+    def save_and_end(self, patience: float) -> None:
+        """Asks the first process, which tells the others; what lives on after ``patience`` seconds is killed."""
+        self.process.terminate()
+        self._kill_after(patience)
+
+    def _kill_after(self, patience: float) -> None:
+        deadline = time.time() + patience
+        self.deadline = deadline if self.deadline is None else min(self.deadline, deadline)
 
     def is_over(self) -> bool:
         """Whether the last of its processes is gone."""
@@ -51,14 +66,15 @@ class _Started:
 class LocalLauncher:
     """A pool of devices that runs are packed onto."""
 
-    def __init__(self, pool: Pool, hang_seconds: float) -> None:
+    def __init__(self, pool: Pool, hang_seconds: float, seconds_to_save: float = SECONDS_TO_SAVE) -> None:
         self._pool = pool
         self._hang_seconds = hang_seconds
+        self._seconds_to_save = seconds_to_save
         self._started: list[_Started] = []
 
     def problems(self, runs: Sequence[Run]) -> list[str]:
-        """None: a run that asks for more devices than there are takes those that there are."""
-        return []
+        """What is wrong with the GPUs; a run that asks for more devices than there are takes those that there are."""
+        return self._pool.problems()
 
     def adopt(self, runs: list[Run]) -> list[Run]:
         """Ends what a killed controller left behind; its runs start again from their saved states."""
@@ -84,33 +100,37 @@ class LocalLauncher:
 
     def poll(self) -> list[Ended]:
         """Runs that ended; one without a sign of life for too long is ended here."""
-        for one in self._started:
-            self._look_after(one)
-        over = [one for one in self._started if one.is_over()]
-        self._started = [one for one in self._started if one not in over]
-        return [self._ended(one) for one in over]
+        for started in self._started:
+            self._look_after(started)
+        over = [started for started in self._started if started.is_over()]
+        self._started = [started for started in self._started if started not in over]
+        return [self._ended(started) for started in over]
 
     def stop(self) -> str:
-        """Asks all runs to save their state and end."""
-        for one in self._started:
-            one.process.terminate()
-        return "runs save their state; once more to leave at once"
+        """Asks all runs to save their state and end; those that do not are killed after ``seconds_to_save``."""
+        for started in self._started:
+            started.save_and_end(self._seconds_to_save)
+        minutes = f"{self._seconds_to_save / 60:g}"
+        return f"runs save their state, for at most {minutes} minutes; once more to leave at once"
 
     def kill(self) -> None:
         """Ends all process trees at once."""
-        for one in self._started:
-            kill_tree(one.run.folder)
+        for started in self._started:
+            kill_tree(started.run.folder)
 
     def command(self, run: Run) -> str:
         """The command line and the variables of its devices."""
         count = self._count(run)
         variables = self._pool.environment(self._pool.names[:count])
-        shown = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items() if "MKL" not in name)
+        shown = " ".join(
+            f"{name}={shlex.quote(variables[name])}" for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+        )
         return f"{shown} {shlex.join(worker_command(run.folder))}"
 
     def place(self, run: Run) -> str:
         """Its devices."""
-        return ",".join(name for one in self._started if one.run.folder == run.folder for name in one.devices)
+        devices = (started.devices for started in self._started if started.run.folder == run.folder)
+        return ",".join(name for names in devices for name in names)
 
     def _count(self, run: Run) -> int:
         return max(1, min(run.devices, self._pool.size))
@@ -128,20 +148,26 @@ class LocalLauncher:
             )
 
     def _environment(self, run: Run, devices: tuple[str, ...]) -> dict[str, str]:
-        own = {RUN_VARIABLE: str(run.folder.resolve()), PARENT_VARIABLE: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+        own = {
+            RUN_VARIABLE: str(run.folder.resolve()),
+            PARENT_VARIABLE: str(os.getpid()),
+            SAVE_VARIABLE: str(int(self._seconds_to_save)),
+            "PYTHONUNBUFFERED": "1",
+        }
         return {**os.environ, **self._pool.environment(devices), **own}
 
-    def _look_after(self, one: _Started) -> None:
-        if one.process.poll() is not None:
-            # Whatever the first process left alive must not write beside a successor, nor hold its devices.
-            one.ask_to_end(GRACE)
-        elif time.time() - max(one.since, heartbeat(one.run.folder)) > self._hang_seconds:
-            one.hung = True
-            one.ask_to_end(min(GRACE, self._hang_seconds))
-        if one.deadline is not None and time.time() > one.deadline:
-            kill_tree(one.run.folder)
+    def _look_after(self, started: _Started) -> None:
+        if started.process.poll() is not None:
+            # Whatever the first process left alive must not write next to a successor, nor hold its devices.
+            started.ask_to_end(GRACE)
+        elif time.time() - max(started.since, heartbeat(started.run.folder)) > self._hang_seconds:
+            started.hung = True
+            started.ask_to_end(min(GRACE, self._hang_seconds))
+        if started.deadline is not None and time.time() > started.deadline:
+            kill_tree(started.run.folder)
 
-    def _ended(self, one: _Started) -> Ended:
-        self._pool.give_back(one.devices)
-        cause = Failure(f"no sign of life for {self._hang_seconds / 60:g} minutes; ended", True) if one.hung else None
-        return ending_of(one.run, one.process.returncode, one.since, cause)
+    def _ended(self, started: _Started) -> Ended:
+        self._pool.give_back(started.devices)
+        silence = Failure(f"no sign of life for {self._hang_seconds / 60:g} minutes; ended", True)
+        cause = silence if started.hung else None
+        return ending_of(started.run, started.process.returncode, started.since, cause)

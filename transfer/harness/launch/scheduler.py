@@ -24,7 +24,7 @@ _BREATH = 0.2
 
 
 class View(Protocol):
-    """What the controller tells whoever watches."""
+    """Where the controller reports what happens."""
 
     def show(self, state: "Campaign") -> None:
         """Called several times a second."""
@@ -37,7 +37,7 @@ class View(Protocol):
 
 @dataclass
 class Campaign:
-    """What the controller has in mind; all of it can be read again from the run folders."""
+    """What the controller knows of its runs; all of it can be read again from the run folders."""
 
     waiting: list[Run]
     running: list[Run] = field(default_factory=list)
@@ -66,11 +66,11 @@ def drive(
         campaign.running.append(run)
         view.note(f"{run.title} goes on, {launcher.place(run)}")
     with _counting_stops(campaign):
-        heeded = 0
+        answered = 0
         while campaign.running or (campaign.waiting and not campaign.stops):
-            if campaign.stops > heeded:
-                heeded = campaign.stops
-                _stop(heeded, launcher, view)
+            if campaign.stops > answered:
+                answered = campaign.stops
+                _stop(answered, launcher, view)
             _step(campaign, requests, launcher, view)
             view.show(campaign)
             time.sleep(_BREATH)
@@ -89,10 +89,11 @@ def _step(campaign: Campaign, requests: Mapping[Path, Request], launcher: Launch
         campaign.running.remove(ended.run)
         view.note(_settle(campaign, ended))
     _give_up_blocked(campaign, view)
+    done = {run.folder for run in campaign.done}
     for run in list(campaign.waiting):
         if campaign.stops:
             return
-        if _ready(run):
+        if run.needs is None or run.needs.folder in done:
             _start(campaign, run, requests[run.folder], launcher, view)
 
 
@@ -136,10 +137,6 @@ def _give_up_blocked(campaign: Campaign, view: View) -> None:
             campaign.waiting.remove(run)
             campaign.failed[run.folder] = f"its backbone is missing: {run.needs.title} failed"
             view.note(f"blocked {run.title}: {campaign.failed[run.folder]}")
-
-
-def _ready(run: Run) -> bool:
-    return run.needs is None or (run.needs.folder / "record.json").exists()
 
 
 @contextmanager

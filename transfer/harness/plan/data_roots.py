@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from crossmae.errors import UserError
 from crossmae.files import DATA_VARIABLE, data_folder
+from crossmae.parsing import parse, read_yaml
 
 DATA_FILE = Path("data.yaml")
 _PRETRAINING, _PRETRAINED_ON = "pretrain", "imagenet"
@@ -56,10 +55,5 @@ def _from_environment() -> dict[str, Path]:
 def _from_file() -> dict[str, Path]:
     if not DATA_FILE.is_file():
         return {}
-    try:
-        content = yaml.safe_load(DATA_FILE.read_text()) or {}
-        return {str(name): Path(path).expanduser() for name, path in content.items()}
-    except (yaml.YAMLError, AttributeError, TypeError) as error:
-        raise UserError(
-            f"{DATA_FILE} is not a list of `name: folder` lines ({' '.join(str(error).split())})"
-        ) from error
+    folders = parse(dict[str, str], read_yaml(DATA_FILE), f"{DATA_FILE} (lines of `name: folder`)")
+    return {name: Path(path).expanduser() for name, path in folders.items()}

@@ -72,7 +72,8 @@ def make_plan(suite: Suite, specs: Mapping[str, TaskSpec], out: Path, note: Note
 def evaluation_of(weights: Path, name: str, spec: TaskSpec, recipe: Recipe, out: Path, demo: bool = False) -> Run:
     """The run that evaluates the model in the file ``weights``; its folder is ``out/TASK/NAME/0-HASH``."""
     lineage = {"finished_model": digest_of_file(weights, out / "digests.json")}
-    identity = digest_of({"task": spec.name, "version": spec.version, "protocol": recipe.protocol, **lineage})
+    asked = {"task": spec.name, "version": spec.version, "protocol": recipe.protocol, **lineage}
+    identity = digest_of({**asked, "demo_data": True} if demo else asked)
     folder = out / spec.name / name / f"0-{identity}"
     return Run(spec, recipe, name, None, lineage, 0, identity, folder, demo_data=demo, weights=weights)
 
@@ -135,7 +136,12 @@ def _recipe(suite: Suite, spec: TaskSpec, name: str, entry: BackboneEntry, note:
         return recipe_of(spec, _named(name, entry), tuple(suite.overrides.get(spec.name, ())))
     except UserError as error:
         note(error)
-        return Recipe(name, "", (), {}, {})
+        return unread_recipe(name)
+
+
+def unread_recipe(name: str) -> Recipe:
+    """Stands in a plan for a recipe that does not exist or cannot be read."""
+    return Recipe(name, "", (), {}, {})
 
 
 def _run(

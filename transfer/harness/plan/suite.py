@@ -3,21 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Literal
 
 from crossmae.errors import UserError
+from crossmae.parsing import Count, CountOrZero, Strict, parse, read_yaml
+from transfer.task import check_name
 
 BUILT_IN = Path(__file__).parents[2] / "suites"
-_KNOWN = {"title", "data", "backbones", "tasks", "seeds", "tables", "devices", "overrides"}
 
 
-@dataclass(frozen=True)
-class BackboneEntry:
-    """A backbone of a suite: ``source`` for ``Backbone.load``, or ``pretrain``, a recipe that becomes a run."""
-
-    name: str
+@dataclass(frozen=True, kw_only=True)
+class _BackboneValues(Strict):
     source: str | None = None
     pretrain: str | None = None
     arch: str | None = None
@@ -25,9 +21,31 @@ class BackboneEntry:
     tasks: tuple[str, ...] | None = None
     """Those of the suite's tasks that it is for; None: all."""
     also: Mapping[str, str] = field(default_factory=dict)
-    """Tasks for this backbone alone, beside the suite's: task name to recipe name."""
-    seeds: tuple[int, ...] | None = None
+    """Tasks for this backbone alone, in addition to the suite's: task name to recipe name."""
+    seeds: tuple[CountOrZero, ...] | None = None
     """Instead of the suite's."""
+
+
+@dataclass(frozen=True)
+class BackboneEntry(_BackboneValues):
+    """A backbone of a suite: ``source`` for ``Backbone.load``, or ``pretrain``, a recipe that becomes a run."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        check_name("backbone", self.name)
+
+
+@dataclass(frozen=True)
+class _SuiteFile(Strict):
+    title: str
+    backbones: dict[str, _BackboneValues]
+    tasks: dict[str, str]
+    data: Literal["real", "demo"] = "real"
+    seeds: tuple[CountOrZero, ...] = (0,)
+    tables: tuple[str, ...] = ()
+    devices: dict[str, Count] = field(default_factory=dict)
+    overrides: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,31 +88,16 @@ def load_suite(name: str) -> Suite:
     path = Path(name) if name.endswith((".yaml", ".yml")) else BUILT_IN / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in BUILT_IN.glob("*.yaml")))
-        raise UserError(f"no suite {name!r}; known suites: {known}, or the path of a YAML file")
-    try:
-        return _parse(path, yaml.safe_load(path.read_text()))
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} is not a suite: {' '.join(str(error).split())}; see {BUILT_IN}") from error
-
-
-def _parse(path: Path, content: dict[str, Any]) -> Suite:
-    if unknown := set(content) - _KNOWN:
-        raise UserError(f"{path} has unknown {', '.join(sorted(unknown))}; a suite has {', '.join(sorted(_KNOWN))}")
-    if content.get("data", "real") not in ("real", "demo"):
-        raise UserError(f"{path}: data is {content['data']!r}; give real or demo")
+        raise UserError(f"no suite {name!r}", f"known suites: {known}, or the path of a YAML file")
+    content = parse(_SuiteFile, read_yaml(path), f"suite {path}")
     return Suite(
-        name=path.stem,
-        title=content["title"],
-        backbones=tuple(_entry(name, values) for name, values in content["backbones"].items()),
-        tasks=dict(content["tasks"]),
-        seeds=tuple(content.get("seeds", (0,))),
-        tables=tuple(content.get("tables", ())),
-        demo_data=content.get("data") == "demo",
-        devices=dict(content.get("devices", {})),
-        overrides={task: tuple(changes) for task, changes in content.get("overrides", {}).items()},
+        name=check_name("suite", path.stem),
+        title=content.title,
+        backbones=tuple(BackboneEntry(name, **vars(values)) for name, values in content.backbones.items()),
+        tasks=content.tasks,
+        seeds=content.seeds,
+        tables=content.tables,
+        demo_data=content.data == "demo",
+        devices=content.devices,
+        overrides=content.overrides,
     )
-
-
-def _entry(name: str, values: dict[str, Any]) -> BackboneEntry:
-    lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
-    return BackboneEntry(name, **{**values, **lists})

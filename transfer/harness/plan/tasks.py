@@ -2,20 +2,35 @@
 
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-import yaml
+from annotated_types import MinLen
+from pydantic import Field
 
 from crossmae.errors import UserError
+from crossmae.parsing import Strict, parse, read_yaml
 from crossmae.recipe import Recipe, load_recipe
-from transfer.task import TaskSpec
+from transfer.task import TaskSpec, check_name
 
 BUILT_IN = Path(__file__).parents[2] / "tasks"
-_REQUIRED = {"version", "title", "adapter", "metrics"}
-_KNOWN = _REQUIRED | {"dataset", "recipes", "engine", "length", "consumes_backbone", "options"}
+
+
+@dataclass(frozen=True)
+class _TaskFile(Strict):
+    version: int
+    title: str
+    adapter: Annotated[str, Field(pattern=r"^[^:]+:[^:]+$")]
+    metrics: Annotated[tuple[str, ...], MinLen(1)]
+    dataset: str | None = None
+    recipes: str | None = None
+    engine: tuple[str, ...] = ()
+    optional_metrics: tuple[str, ...] = ()
+    consumes_backbone: bool = True
+    options: dict[str, str] = field(default_factory=dict)
 
 
 def load_specs(folders: Iterable[Path] = ()) -> dict[str, TaskSpec]:
@@ -79,40 +94,19 @@ def _recipe_folder(spec: TaskSpec) -> Path:
 
 @cache
 def _package_folder(package: str) -> Path:
-    # find_spec imports parents only: a detection package is found without loading detectron2.
-    found = find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise UserError(f"no package {package!r} for recipes; is it installed?")
-    return Path(found.submodule_search_locations[0])
+    # Only the top package is looked for: find_spec would import the parents of a package within one.
+    top, *below = package.split(".")
+    spec = find_spec(top)
+    for location in (spec and spec.submodule_search_locations) or ():
+        if (folder := Path(location, *below)).is_dir():
+            return folder
+    raise UserError(f"no package {package!r} for recipes", "is it installed?")
 
 
 def _read(path: Path) -> TaskSpec:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is not a task; a task has {', '.join(sorted(_REQUIRED))}")
-    _require(path, content)
-    return TaskSpec(
-        name=path.stem,
-        version=int(content["version"]),
-        title=str(content["title"]),
-        adapter=str(content["adapter"]),
-        dataset=content.get("dataset"),
-        metrics=tuple(content["metrics"]),
-        recipes=content.get("recipes", str(path.resolve().parent / "recipes")),
-        engine=tuple(content.get("engine", ())),
-        length=tuple(content.get("length", ())),
-        consumes_backbone=bool(content.get("consumes_backbone", True)),
-        options=content.get("options", {}),
-    )
-
-
-def _require(path: Path, content: dict[str, Any]) -> None:
-    if missing := _REQUIRED - set(content):
-        raise UserError(f"{path} lacks {', '.join(sorted(missing))}")
-    if unknown := set(content) - _KNOWN:
-        raise UserError(f"{path} has unknown {', '.join(sorted(unknown))}; a task has {', '.join(sorted(_KNOWN))}")
-    if ":" not in str(content["adapter"]):
-        raise UserError(f"{path}: adapter {content['adapter']!r} is not of the form package.module:Class")
+    name = check_name("task", path.stem)
+    content = parse(_TaskFile, read_yaml(path), f"task {path}")
+    if content.dataset is not None:
+        check_name("data set", content.dataset)
+    recipes = content.recipes or str(path.resolve().parent / "recipes")
+    return TaskSpec(name=name, **{**vars(content), "recipes": recipes})

@@ -12,11 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
+from crossmae.recipe import Recipe
 from transfer.harness.folder.expected import read_expected
 from transfer.harness.folder.state import RunState, states_of
 from transfer.harness.plan.data_roots import DataRoots
-from transfer.harness.plan.plan import Run
-from transfer.harness.preflight.probe import ProbeRequest
+from transfer.harness.plan.plan import Run, unread_recipe
+from transfer.harness.preflight.probe import ProbeRequest, recipe_key
 from transfer.harness.worker.process_tree import PARENT_VARIABLE
 from transfer.task import TaskSpec
 
@@ -36,7 +37,10 @@ class Probe:
     @property
     def asked(self) -> tuple[str, ...]:
         """Names that are answered for."""
-        return (self.request.source,) if self.request.source else tuple(spec.name for spec in self.request.tasks)
+        if self.request.source:
+            return (self.request.source,)
+        recipes = (recipe_key(task, recipe) for task, recipe in self.request.recipes)
+        return (*(spec.name for spec in self.request.tasks), *recipes)
 
 
 @dataclass(frozen=True)
@@ -48,42 +52,68 @@ class _Running:
 
 
 def check_runs(runs: Sequence[Run], roots: DataRoots, folders: Sequence[Path], report: Report) -> dict[Path, list[str]]:
-    """Problems by run folder, for runs that have some: their data, their engine, the weights they start from."""
-    answers = _answers([*_data_probes(runs, roots, folders), *_weight_probes(runs)], report)
-    found = {run.folder: [*answers[run.task.name], *answers.get(run.source or "", [])] for run in runs}
-    return {folder: problems for folder, problems in found.items() if problems}
+    """Problems by run folder, for runs that have some: data, engine, recipe, and the weights that they start from."""
+    return _problems(runs, [*_data_probes(runs, roots, folders), *_weight_probes(runs)], report)
+
+
+def check_recipes(runs: Sequence[Run], folders: Sequence[Path], report: Report) -> dict[Path, list[str]]:
+    """Problems by run folder of engines and recipes alone: looks at no data and writes none."""
+    probes = [*_data_probes(runs, None, folders)]
+    return _problems(runs, probes, report)
+
+
+def _problems(runs: Sequence[Run], probes: list[Probe], report: Report) -> dict[Path, list[str]]:
+    answers = _answers(probes, report)
+    problems = {
+        run.folder: [
+            *answers[run.task.name],
+            *answers.get(recipe_key(run.task.name, run.recipe), []),
+            *answers.get(run.source or "", []),
+        ]
+        for run in runs
+    }
+    return {folder: lines for folder, lines in problems.items() if lines}
 
 
 def _answers(waiting: list[Probe], report: Report) -> dict[str, list[str]]:
     running: list[_Running] = []
     answers: dict[str, list[str]] = {}
     while waiting or running:
-        while waiting and len(running) < _side_by_side():
-            report(_says(waiting[0]))
+        while waiting and len(running) < _at_once():
+            report(_label(waiting[0]))
             running.append(_start(waiting.pop(0)))
-        over = [one for one in running if one.process.poll() is not None]
-        running = [one for one in running if one not in over]
-        for one in over:
-            answers.update(_answer(one))
+        over = [probe for probe in running if probe.process.poll() is not None]
+        running = [probe for probe in running if probe not in over]
+        for probe in over:
+            answers.update(_answer(probe))
         time.sleep(0.05)
     return answers
 
 
-def _says(probe: Probe) -> str:
+def _label(probe: Probe) -> str:
     root = probe.request.data_root
     written = probe.request.demo and root is not None and not Path(root).exists()
     return f"{'writing and checking' if written else 'checking'} {probe.label}"
 
 
-def _data_probes(runs: Iterable[Run], roots: DataRoots, folders: Sequence[Path]) -> Iterator[Probe]:
+def _data_probes(runs: Sequence[Run], roots: DataRoots | None, folders: Sequence[Path]) -> Iterator[Probe]:
+    """One for each data set; without ``roots``, data is left alone."""
     specs = {run.task.name: run.task for run in runs}
     groups: dict[str, list[TaskSpec]] = {}
     for spec in specs.values():
         groups.setdefault(spec.dataset or spec.name, []).append(spec)
     for label, tasks in groups.items():
-        root = None if tasks[0].dataset is None else str(roots.of(label))
-        demo = roots.demo and label not in roots.named
-        yield Probe(label, ProbeRequest(tuple(tasks), root, demo, task_folders=tuple(map(str, folders))))
+        root = None if roots is None or tasks[0].dataset is None else str(roots.of(label))
+        demo = roots is not None and roots.demo and label not in roots.named
+        recipes = _distinct_recipes(run for run in runs if run.task in tasks)
+        names = tuple(map(str, folders))
+        yield Probe(label, ProbeRequest(tuple(tasks), root, demo, task_folders=names, recipes=recipes))
+
+
+def _distinct_recipes(runs: Iterable[Run]) -> tuple[tuple[str, Recipe], ...]:
+    """Recipes that could be read, each once for its task."""
+    recipes = {recipe_key(run.task.name, run.recipe): (run.task.name, run.recipe) for run in runs}
+    return tuple(pair for pair in recipes.values() if pair[1] != unread_recipe(pair[1].name))
 
 
 def _weight_probes(runs: Iterable[Run]) -> Iterator[Probe]:
@@ -96,7 +126,7 @@ def _weight_probes(runs: Iterable[Run]) -> Iterator[Probe]:
         yield Probe(source, ProbeRequest(source=source, archs=tuple(sorted(said))))
 
 
-def _side_by_side() -> int:
+def _at_once() -> int:
     return min(8, len(os.sched_getaffinity(0)))
 
 
@@ -109,14 +139,14 @@ def _start(probe: Probe) -> "_Running":
     return _Running(probe, process, output, errors)
 
 
-def _answer(one: "_Running") -> dict[str, list[str]]:
-    lines, errors = _lines(one.output), _lines(one.errors)
+def _answer(running: "_Running") -> dict[str, list[str]]:
+    lines, errors = _lines(running.output), _lines(running.errors)
     try:
         answers: dict[str, list[str]] = json.loads(lines[-1])
         return answers
     except (IndexError, ValueError):
-        last = errors[-1] if errors else f"exit code {one.process.returncode}"
-        return {name: [f"the check of {one.probe.label} failed: {last}"] for name in one.probe.asked}
+        last = errors[-1] if errors else f"exit code {running.process.returncode}"
+        return {name: [f"the check of {running.probe.label} failed: {last}"] for name in running.probe.asked}
 
 
 def _lines(file: IO[str]) -> list[str]:
@@ -127,11 +157,11 @@ def _lines(file: IO[str]) -> list[str]:
 
 def disk_problems(out: Path, runs: Iterable[Run]) -> list[str]:
     """Too little space for the runs that are not done, as far as ``transfer estimate`` has measured them."""
-    left = [status.run for status in states_of(runs) if status.state is not RunState.DONE]
-    if not left:
+    to_do = [status.run for status in states_of(runs) if status.state is not RunState.DONE]
+    if not to_do:
         return []
     place = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
-    free, needed = shutil.disk_usage(place).free / 2**30, _needed(out, left)
+    free, needed = shutil.disk_usage(place).free / 2**30, _needed(out, to_do)
     if free >= needed:
         return []
     return [f"{place} has {free:.1f} GiB free of {needed:.1f} that are needed; free some, or choose another --out"]

@@ -1,7 +1,7 @@
 """What may crash or load an engine, in a process of its own: ``python -m transfer.harness.preflight.probe REQUEST``.
 
-Writes missing demo data and checks a data set for its tasks, or loads a backbone's weights. The last line on stdout is
-a JSON object: task name, or source of the weights, to problems.
+Writes missing demo data, checks a data set for its tasks and their recipes, or loads a backbone's weights. The last
+line on stdout is a JSON object: task name, ``recipe_key`` or source of the weights, to problems.
 """
 
 import json
@@ -14,7 +14,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from crossmae.errors import UserError
+from crossmae.errors import UserError, one_line
+from crossmae.parsing import Strict, parse_json
+from crossmae.recipe import Recipe, digest_of
 from transfer.harness.plan.tasks import make_importable
 from transfer.harness.worker.adapter import load_adapter
 from transfer.harness.worker.process_tree import die_with_parent
@@ -22,8 +24,8 @@ from transfer.task import Problem, Task, TaskSpec
 
 
 @dataclass(frozen=True)
-class ProbeRequest:
-    """The tasks that share one data set, or weights to load."""
+class ProbeRequest(Strict):
+    """The tasks that share one data set with their recipes, or weights to load."""
 
     tasks: tuple[TaskSpec, ...] = ()
     data_root: str | None = None
@@ -33,6 +35,8 @@ class ProbeRequest:
     archs: tuple[str, ...] = ()
     """What the weights are said to be."""
     task_folders: tuple[str, ...] = ()
+    recipes: tuple[tuple[str, Recipe], ...] = ()
+    """Task name and recipe, each distinct one once."""
 
     def to_json(self) -> str:
         """For the command line."""
@@ -42,8 +46,7 @@ class ProbeRequest:
 def main() -> None:
     """Answers the request named on the command line."""
     die_with_parent()
-    content = json.loads(sys.argv[1])
-    request = ProbeRequest(**{**content, "tasks": tuple(TaskSpec.from_dict(task) for task in content["tasks"])})
+    request = parse_json(ProbeRequest, sys.argv[1], "request")
     make_importable(Path(name) for name in request.task_folders)
     answers = _of_tasks(request) if request.source is None else {request.source: _of_weights(request)}
     print(json.dumps(answers))
@@ -51,7 +54,26 @@ def main() -> None:
 
 def _of_tasks(request: ProbeRequest) -> dict[str, list[str]]:
     known: dict[str, list[str]] = {}
-    return {spec.name: _guarded(spec.name, partial(_of_task, spec, request, known)) for spec in request.tasks}
+    answers = {spec.name: _guarded(spec.name, partial(_of_task, spec, request, known)) for spec in request.tasks}
+    specs = {spec.name: spec for spec in request.tasks}
+    for name, recipe in request.recipes:
+        # A task that cannot be loaded has said so already.
+        check = partial(_of_recipe, specs[name], recipe)
+        answers[recipe_key(name, recipe)] = [] if answers[name] else _guarded(recipe.name, check)
+    return answers
+
+
+def recipe_key(task: str, recipe: Recipe) -> str:
+    """Under which the problems of a task's recipe are answered."""
+    return f"{task}:{digest_of([recipe.protocol, recipe.execution])}"
+
+
+def _of_recipe(spec: TaskSpec, recipe: Recipe) -> list[str]:
+    try:
+        load_adapter(spec).check_recipe(recipe)
+    except UserError as error:
+        return [f"{spec.name}, recipe {recipe.name}: {error}"]
+    return []
 
 
 def _of_weights(request: ProbeRequest) -> list[str]:
@@ -76,7 +98,7 @@ def _guarded(name: str, problems: Callable[[], list[str]]) -> list[str]:
         return [f"{error.filename} cannot be read ({error.strerror}); ask its owner for the right to read it"]
     except Exception as error:
         traceback.print_exc()
-        return [f"the check of {name} failed: {type(error).__name__}: {' '.join(str(error).split())}"]
+        return [f"the check of {name} failed: {type(error).__name__}: {one_line(error)}"]
 
 
 def _of_task(spec: TaskSpec, request: ProbeRequest, known: dict[str, list[str]]) -> list[str]:
@@ -104,7 +126,7 @@ def _fault(module: str) -> str | None:
     try:
         import_module(module)
     except Exception as error:
-        return f"which cannot be loaded ({type(error).__name__}: {' '.join(str(error).split())})"
+        return f"which cannot be loaded ({type(error).__name__}: {one_line(error)})"
     return None
 
 

@@ -4,10 +4,11 @@ A trial is a short but whole run, packed onto the devices as the real ones are: 
 the record. What it does not see are evaluations and saved states in the middle of a long training.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from crossmae.run.progress import ProgressFile
+from transfer.harness.folder.record import is_done
 from transfer.harness.folder.request import read_request
 from transfer.harness.plan.plan import Run
 from transfer.harness.plan.suite import Suite
@@ -15,7 +16,6 @@ from transfer.harness.plan.suite import Suite
 UPDATES = 30
 EPOCHS = 0.05
 _LOG_EVERY = 5
-_WARMUPS = ("warmup_steps", "warmup_epochs")
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ def distinct(trials: Iterable[Run]) -> list[Run]:
     kinds: dict[tuple[str, str], Run] = {}
     for trial in trials:
         kinds.setdefault(_kind(trial), trial)
-    wanted = (one for trial in kinds.values() for one in (trial.needs, trial) if one is not None)
-    return list({one.folder: one for one in wanted}.values())
+    wanted = (run for trial in kinds.values() for run in (trial.needs, trial) if run is not None)
+    return list({run.folder: run for run in wanted}.values())
 
 
 def extrapolate(runs: Iterable[Run], trials: Iterable[Run]) -> list[Estimate]:
@@ -82,7 +82,7 @@ def _kind(trial: Run) -> tuple[str, str]:
 
 
 def _is_done(trial: Run) -> bool:
-    return (trial.folder / "record.json").exists()
+    return is_done(trial.folder, trial.identity)
 
 
 def _estimate(run: Run, trial: Run) -> Estimate:
@@ -114,19 +114,19 @@ def _changes(run: Run) -> Iterator[tuple[str, float]]:
     """A short training: a warm-up that fits into it, reports often enough to be timed, two saved states as usual."""
     if key := _length_key(run):
         yield key, min(_trial_length(key), run.recipe.protocol[key])
-        if "checkpoint_every" in run.recipe.execution and "epoch" not in key:
+        if "checkpoint_every" in run.recipe.execution and key == "steps":
             yield "checkpoint_every", UPDATES - 1
-        for warmup in _WARMUPS:
+        for warmup, short in (("warmup_steps", 1), ("warmup_epochs", EPOCHS / 5)):
             if run.recipe.protocol.get(warmup):
-                yield warmup, EPOCHS / 5 if "epoch" in warmup else 1
+                yield warmup, short
     if "log_every" in run.recipe.execution:
         yield "log_every", _LOG_EVERY
 
 
 def _length_key(run: Run) -> str | None:
-    values: Mapping[str, object] = run.recipe.protocol
-    return next((key for key in run.task.length if values.get(key) is not None), None)
+    """The recipe's value that says how long training is: ``steps`` count where they are given, instead of epochs."""
+    return next((key for key in ("steps", "epochs") if run.recipe.protocol.get(key) is not None), None)
 
 
 def _trial_length(key: str) -> float:
-    return EPOCHS if "epoch" in key else UPDATES
+    return EPOCHS if key == "epochs" else UPDATES

@@ -4,7 +4,6 @@ Holds the folder's lock, starts one process per device where the run has several
 attempt. Exit codes: 0 done, 75 stopped with its state saved, 1 failed with the reason as the last line on stderr.
 """
 
-import json
 import logging
 import sys
 from contextlib import suppress
@@ -12,10 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from crossmae.errors import UserError
+from crossmae.files import write_json
+from crossmae.parsing import parse_json
 from crossmae.run.lock import hold_folder
 from crossmae.run.rank import is_main, rank, under_torchrun
 from crossmae.run.stop import EXIT_RESUME
-from transfer.harness.folder.attempts import begin_attempt, end_attempt
+from transfer.harness.folder.attempts import attempts_of, begin_attempt, end_attempt
+from transfer.harness.folder.record import set_aside_damaged_record
 from transfer.harness.folder.request import Request, read_request
 from transfer.harness.plan.tasks import make_importable
 from transfer.harness.worker import torchrun
@@ -54,8 +56,12 @@ def _work(folder: Path) -> int:
 
 def _first(folder: Path, request: Request) -> int:
     """The run's first process: the one that says how it ended."""
+    if line := set_aside_damaged_record(folder, request.identity):
+        print(line, file=sys.stderr)
     if (folder / "record.json").exists():
         return 0
+    for line in attempts_of(folder).damaged:
+        print(line, file=sys.stderr)
     begin_attempt(folder, request.command)
     outcome = execute(folder, request) if request.devices == 1 else _several(folder, request)
     return _leave(folder, outcome)
@@ -72,9 +78,9 @@ def _leave(folder: Path, outcome: Outcome) -> int:
 
 
 def _rank(folder: Path, request: Request) -> int:
-    """One of several processes of a run: tells the first process how it ended."""
+    """One of several processes of a run: reports to the first process how it ended."""
     outcome = execute(folder, request)
-    (folder / f"outcome-{rank()}.json").write_text(json.dumps(asdict(outcome)))
+    write_json(asdict(outcome), folder / f"outcome-{rank()}.json")
     return outcome.exit_code
 
 
@@ -84,10 +90,17 @@ def _several(folder: Path, request: Request) -> Outcome:
     if torchrun.nodes() > 1:
         torchrun.call_meeting(folder)
     exit_code = torchrun.run_ranks(folder, request.devices)
-    outcomes = [Outcome(**json.loads(path.read_text())) for path in sorted(folder.glob("outcome-*.json"))]
+    outcomes = [_read_outcome(path) for path in sorted(folder.glob("outcome-*.json"))]
     for path in folder.glob("outcome-*.json"):
         path.unlink()
     return _summed_up(exit_code, outcomes, request.devices)
+
+
+def _read_outcome(path: Path) -> Outcome:
+    try:
+        return parse_json(Outcome, path.read_bytes(), str(path))
+    except UserError:  # Torn by a kill.
+        return Outcome(1, "one of the run's processes was killed while it reported its end", retryable=True)
 
 
 def _summed_up(exit_code: int, outcomes: list[Outcome], processes: int) -> Outcome:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossmae.errors import UserError
+from crossmae.parsing import Strict
 from crossmae.recipe import Recipe
 from crossmae.run.memory import peak_memory
 from crossmae.run.rank import is_main, world_size
@@ -23,6 +24,7 @@ from transfer.harness.folder.attempts import now, seconds_in_attempts
 from transfer.harness.folder.request import Request
 from transfer.harness.worker.adapter import load_adapter
 from transfer.harness.worker.failure import explain
+from transfer.harness.worker.gpu import require_gpu
 from transfer.task import Context
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(Strict):
     """How a process of a run ended."""
 
     exit_code: int
@@ -62,6 +64,7 @@ def execute(folder: Path, request: Request) -> Outcome:
 
 def _work(folder: Path, request: Request) -> None:
     started, clock = now(), time.monotonic()
+    require_gpu()
     context = context_of(folder, request)
     task = load_adapter(request.task)
     backbone = _backbone(request)
@@ -70,6 +73,7 @@ def _work(folder: Path, request: Request) -> None:
     else:
         metrics = task.evaluate(Path(request.weights), request.recipe, context)
     if is_main():
+        request.task.check_metrics(metrics, evaluated=request.weights is not None)
         write_record(folder, _record(request, context, backbone, metrics, time.monotonic() - clock, started))
 
 

@@ -11,10 +11,14 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 RUN_VARIABLE = "TRANSFER_RUN"
 """Environment variable that names a run's folder in all of its processes."""
 PARENT_VARIABLE = "TRANSFER_PARENT"
 """Environment variable with the id of the process that a run must not outlive."""
+SAVE_VARIABLE = "TRANSFER_SECONDS_TO_SAVE"
+"""Environment variable with the seconds that a run may take to save its state when it is asked to end."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -37,18 +41,21 @@ def die_with_parent() -> None:
 
 def processes_of(folder: Path) -> list[int]:
     """Ids of all of this machine's processes that belong to the run in ``folder``."""
-    wanted = f"{RUN_VARIABLE}={folder.resolve()}".encode()
-    return [pid for pid in _all_processes() if pid != os.getpid() and wanted in _environment(pid)]
+    wanted = str(folder.resolve())
+    others = (process for process in psutil.process_iter() if process.pid != os.getpid())
+    return [process.pid for process in others if _run_of(process) == wanted]
 
 
 def parent_of(pid: int) -> int:
     """Id of the process that started ``pid``; 0 if ``pid`` is gone."""
-    stat = _stat(pid)
-    return int(stat[1]) if stat else 0
+    try:
+        return psutil.Process(pid).ppid()
+    except psutil.Error:
+        return 0
 
 
 def ask_to_end(folder: Path) -> None:
-    """Tells a run to save its state and end."""
+    """Asks a run to save its state and end."""
     _send(_roots(processes_of(folder)), signal.SIGTERM)
 
 
@@ -72,14 +79,6 @@ def _roots(pids: list[int]) -> list[int]:
     return [pid for pid in pids if parent_of(pid) not in pids]
 
 
-def _stat(pid: int) -> list[str]:
-    """State, parent and further fields of ``/proc/PID/stat``; empty if the process is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []
-
-
 def _send(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
         try:
@@ -88,14 +87,9 @@ def _send(pids: list[int], number: signal.Signals) -> None:
             continue
 
 
-def _all_processes() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-
-
-def _environment(pid: int) -> list[bytes]:
-    if _stat(pid)[:1] in ([], ["Z"]):
-        return []
+def _run_of(process: psutil.Process) -> str | None:
+    """The run folder that a process belongs to; None also for a process that is gone or somebody else's."""
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return []
+        return process.environ().get(RUN_VARIABLE)
+    except (psutil.Error, OSError):
+        return None

@@ -1,6 +1,6 @@
 """A run on several devices: torchrun inside the first process of each node, one process per device."""
 
-import json
+import ipaddress
 import os
 import socket
 import time
@@ -9,8 +9,10 @@ from pathlib import Path
 
 from crossmae.errors import UserError
 from crossmae.files import write_json
+from crossmae.parsing import Strict, parse_json
 from crossmae.run.lock import TOKEN_VARIABLE
 from crossmae.run.stop import EXIT_RESUME, Stopped, leaving_at_once
+from transfer.harness.worker.process_tree import SAVE_VARIABLE
 
 JOB_VARIABLE = "TRANSFER_JOB"
 """Environment variable that tells one start of a job from every other."""
@@ -19,11 +21,14 @@ NODES_VARIABLE = "TRANSFER_NODES"
 NODE_VARIABLE = "TRANSFER_NODE"
 """Environment variable with this node's number, from 0."""
 
+LOOPBACK_VARIABLE = "TRANSFER_LOOPBACK"
+"""Environment variable (``1``) that allows several nodes on one machine, as a cluster for tests has them."""
+
 _PATIENCE = 300.0
 
 
 @dataclass(frozen=True)
-class Meeting:
+class Meeting(Strict):
     """Where the nodes of a run meet, as the first node wrote it down."""
 
     job: str
@@ -76,10 +81,10 @@ def run_ranks(folder: Path, devices: int) -> int:
     from torch.distributed.run import main
 
     os.environ["PYTHONSAFEPATH"] = "1"  # as -P for the first process
-    here = f"--nproc-per-node={devices // nodes()}"
+    options = [f"--nproc-per-node={devices // nodes()}", f"--shutdown-timeout={_seconds_to_save()}"]
     try:
         with leaving_at_once():  # torchrun itself would die of the signal that Slurm sends to every process of a job
-            main([*_rendezvous(folder), here, "-m", "transfer.harness.worker", str(folder)])
+            main([*_rendezvous(folder), *options, "-m", "transfer.harness.worker", str(folder)])
     except (SignalException, Stopped):
         return EXIT_RESUME
     except (ChildFailedError, RendezvousError):
@@ -103,16 +108,33 @@ def _rendezvous(folder: Path) -> list[str]:
     ]
 
 
+def _seconds_to_save() -> int:
+    """How long torchrun waits for its processes to save before it kills them: its own 30 seconds are too few."""
+    return int(os.environ.get(SAVE_VARIABLE, "300"))
+
+
 def _meeting(folder: Path) -> Meeting | None:
     try:
-        return Meeting(**json.loads((folder / "meeting.json").read_text()))
-    except (OSError, ValueError):
+        return parse_json(Meeting, (folder / "meeting.json").read_bytes(), "meeting.json")
+    except (OSError, UserError):
         return None
 
 
 def _address() -> str:
+    """This node's address for the other nodes.
+
+    Raises:
+        UserError: its name stands for no address that another machine could reach.
+    """
     name = socket.gethostname()
     try:
-        return socket.gethostbyname(name)
+        address = socket.gethostbyname(name)
     except OSError:
-        return "127.0.0.1"
+        address = "127.0.0.1"
+    if ipaddress.ip_address(address).is_loopback and os.environ.get(LOOPBACK_VARIABLE) != "1":
+        raise UserError(
+            f"the name of this node, {name}, stands for {address}, which other nodes cannot reach",
+            "give the node its network address in /etc/hosts or DNS, "
+            f"or set {LOOPBACK_VARIABLE}=1 if all nodes are this machine",
+        )
+    return address

@@ -1,4 +1,4 @@
-"""What a Slurm job executes on each of its nodes: the run's worker, told to save when the job must leave."""
+"""What a Slurm job executes on each of its nodes: the run's worker, asked to save when the job must leave."""
 
 import os
 import signal
@@ -12,6 +12,7 @@ from submitit.helpers import DelayedSubmission
 from transfer.harness.worker.process_tree import (
     PARENT_VARIABLE,
     RUN_VARIABLE,
+    SAVE_VARIABLE,
     kill_tree,
     parent_of,
     processes_of,
@@ -61,6 +62,7 @@ class SlurmJob:
         restart = os.environ.get("SLURM_RESTART_COUNT", "0")
         return {
             RUN_VARIABLE: self.folder,
+            SAVE_VARIABLE: str(int(self.seconds_to_save * 0.8)),
             PARENT_VARIABLE: str(os.getpid()),
             "PYTHONUNBUFFERED": "1",
             JOB_VARIABLE: f"{os.environ['SLURM_JOB_ID']}.{restart}",

@@ -21,6 +21,7 @@ from transfer.harness.launch.slurm.profile import Profile, last_line, parameters
 from transfer.harness.launch.slurm.squeue import SUBMITTED, call, job_name, queue
 from transfer.harness.plan.plan import Run
 from transfer.harness.worker.failure import Failure
+from transfer.harness.worker.gpu import DEVICE_VARIABLE
 
 _PASSES = {"NODE_FAIL", "PREEMPTED", "TIMEOUT", "BOOT_FAIL", "REVOKED", "UNKNOWN"}
 """States after which another try may do better."""
@@ -83,7 +84,7 @@ class SlurmLauncher:
         self._looked = time.monotonic()
         with suppress(OSError, subprocess.SubprocessError):  # The cluster's controller may be away for a while.
             jobs = queue()
-            over = [job for job in self._jobs if not self._goes_on(job, jobs)]
+            over = [job for job in self._jobs if not self._is_queued(job, jobs)]
             return [self._ended(job) for job in self._taken(over)]
         return []
 
@@ -105,16 +106,16 @@ class SlurmLauncher:
         """Job number, state and nodes."""
         return next((str(job.queued) for job in self._jobs if job.run.folder == run.folder), "")
 
-    def _goes_on(self, job: _SubmittedRun, jobs: dict[str, QueuedJob]) -> bool:
-        found = jobs.get(job_name(job.run))
-        if found is None:
+    def _is_queued(self, job: _SubmittedRun, jobs: dict[str, QueuedJob]) -> bool:
+        queued = jobs.get(job_name(job.run))
+        if queued is None:
             return False
-        if not (found.runs and job.queued.runs):
+        if not (queued.runs and job.queued.runs):
             job.since = time.time()
-        job.queued = found
+        job.queued = queued
         if time.time() - max(job.since, heartbeat(job.run.folder)) > self._hang_seconds and not job.hung:
             job.hung = True
-            call("scancel", found.job)
+            call("scancel", queued.job)
         return True
 
     def _taken(self, jobs: list[_SubmittedRun]) -> list[_SubmittedRun]:
@@ -141,7 +142,8 @@ class SlurmLauncher:
 
 def _environment(profile: Profile) -> dict[str, str]:
     threads = str(profile.cpus_per_device)
-    return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    device = "cuda" if profile.gpus else "cpu"
+    return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, DEVICE_VARIABLE: device}
 
 
 def _last_state(job: str) -> str:

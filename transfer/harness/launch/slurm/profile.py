@@ -2,45 +2,43 @@
 
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from crossmae.errors import UserError
+from crossmae.parsing import Count, Positive, Strict, parse, read_yaml
 from transfer.harness.launch.slurm.squeue import call, job_name
 from transfer.harness.plan.plan import Run
 
 
 @dataclass(frozen=True)
-class Profile:
+class Profile(Strict):
     """One ``--profile FILE``; every value has a default, so a file of two lines will do."""
 
     partition: str | None = None
     account: str | None = None
-    minutes: int = 1440
+    minutes: Count = 1440
     """Time limit of a job; a run that needs longer is saved, requeued and resumed."""
-    devices_per_node: int = 8
+    devices_per_node: Count = 8
     gpus: bool = True
     """False: a device is a process on CPU cores."""
-    cpus_per_device: int = 10
-    memory_gb_per_device: int | None = None
-    seconds_to_save: int = 120
+    cpus_per_device: Count = 10
+    memory_gb_per_device: Count | None = None
+    seconds_to_save: Count = 120
     """How long before its end a job is told to save its state."""
     setup: tuple[str, ...] = ()
     """Shell lines before the job, such as ``module load cuda``."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further options of sbatch by their long names, such as ``qos: high`` or ``constraint: a100``."""
-    poll_seconds: float = 10.0
+    poll_seconds: Positive = 10.0
     """How often squeue is asked."""
     tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Task name to values that differ for its jobs, such as ``{coco_vitdet: {minutes: 4000}}``."""
 
     def of(self, task: str) -> "Profile":
         """The profile of this task's jobs."""
-        own = {f.name: getattr(self, f.name) for f in fields(self)}
-        return _build({**own, **self.tasks.get(task, {}), "tasks": {}}, f"tasks: {task}")
+        return parse(Profile, {**asdict(self), **self.tasks.get(task, {}), "tasks": {}}, f"tasks.{task} of the profile")
 
     def nodes(self, devices: int) -> int:
         """Nodes for a run on ``devices`` devices.
@@ -49,7 +47,7 @@ class Profile:
             UserError: they do not fill whole nodes.
         """
         if devices > self.devices_per_node and devices % self.devices_per_node:
-            raise UserError(f"{devices} devices do not fill nodes of {self.devices_per_node}; give a multiple")
+            raise UserError(f"{devices} devices do not fill nodes of {self.devices_per_node}", "give a multiple")
         return max(1, devices // self.devices_per_node)
 
 
@@ -60,19 +58,11 @@ def load_profile(path: Path) -> Profile:
         UserError: no such file, or a value that a profile does not have.
     """
     if not path.is_file():
-        raise UserError(f"no profile {path}; --launcher slurm wants --profile FILE (see docs/slurm.md)")
-    try:
-        content = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    return _build(content, str(path))
-
-
-def _build(content: Any, where: str) -> Profile:
-    known = [f.name for f in fields(Profile)]
-    if not isinstance(content, dict) or set(content) - set(known):
-        raise UserError(f"{where}: not a profile; a profile has {', '.join(known)}")
-    return Profile(**{**content, "setup": tuple(content.get("setup", ()))})
+        raise UserError(f"no profile {path}", "--launcher slurm wants --profile FILE (see docs/slurm.md)")
+    profile = parse(Profile, read_yaml(path), f"profile {path}")
+    for task in profile.tasks:
+        profile.of(task)
+    return profile
 
 
 def parameters(profile: Profile, run: Run) -> dict[str, Any]:

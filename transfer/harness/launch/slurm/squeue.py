@@ -13,7 +13,7 @@ from transfer.harness.plan.plan import Run
 
 SUBMITTED = "slurm"
 """What submitit writes about a job lies in this folder of the run."""
-_GOES_ON = {
+_IN_QUEUE = {
     *("PENDING", "CONFIGURING", "RUNNING", "RESIZING", "SIGNALING", "STAGE_OUT", "COMPLETING"),
     *("SUSPENDED", "STOPPED", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"),
 }
@@ -33,7 +33,7 @@ def queue() -> dict[str, QueuedJob]:
     """
     shown = call("squeue", "--me", "--noheader", "--format=%j|%i|%T|%R").splitlines()
     lines = (line.split("|", maxsplit=3) for line in shown)
-    return {name: QueuedJob(*rest) for name, *rest in lines if rest[1] in _GOES_ON}
+    return {name: QueuedJob(*rest) for name, *rest in lines if rest[1] in _IN_QUEUE}
 
 
 def jobs_of(runs: Iterable[Run]) -> Mapping[Path, QueuedJob]:
