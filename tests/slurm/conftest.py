@@ -35,6 +35,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def bench(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setenv("TRANSFER_LOOPBACK", "1")  # The nodes are this machine.
     monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])
     (tmp_path / "profile.yaml").write_text(yaml.safe_dump(PROFILE))
     for name in NODES:

@@ -78,11 +78,17 @@ class Bench:
         self.environment.update(environment or {})
         return self._end(self._open("main", *options, subcommand=(command,)))
 
+    def command(self, *words: str) -> tuple[int, str]:
+        """``transfer`` with ``words`` alone."""
+        return self._end(self._execute("main", *words))
+
     def _open(
         self, entry: str, *options: str, subcommand: tuple[str, ...] = (), suite: str = "suite.yaml"
     ) -> "subprocess.Popen[str]":
-        command = [*self.prefix, sys.executable, "-c", f"from transfer.cli import {entry}; {entry}()", *subcommand]
-        command += ["--suite", suite, "--out", "out", "--tasks", str(TASKS), *options]
+        return self._execute(entry, *subcommand, "--suite", suite, "--out", "out", "--tasks", str(TASKS), *options)
+
+    def _execute(self, entry: str, *words: str) -> "subprocess.Popen[str]":
+        command = [*self.prefix, sys.executable, "-c", f"from transfer.cli import {entry}; {entry}()", *words]
         process = subprocess.Popen(
             command,
             cwd=self.folder,

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from crossmae.run.stop import StopGuard, Stopped
 from transfer.task import Context, Problem, Task
@@ -24,6 +25,10 @@ class Counting(Task):
     def demo(self, data_root: Path, scenes: Any) -> None:
         data_root.mkdir(parents=True)
         (data_root / "numbers.json").write_text(json.dumps(list(range(1000))))
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        if recipe.protocol["steps"] < 0:
+            raise UserError(f"steps is {recipe.protocol['steps']}", "count at least to 0")
 
     def run(self, backbone: Any, recipe: Recipe, context: Context) -> dict[str, float]:
         assert context.data_root is not None
