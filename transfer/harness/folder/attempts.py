@@ -1,12 +1,11 @@
 """Attempts: what a run's processes note in its folder while they work (``session.json``) and when one fails."""
 
-import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from crossmae.errors import UserError
+from crossmae.errors import UserError, one_line
 from crossmae.files import write_json
 from crossmae.parsing import Strict, parse_json
 from crossmae.run.progress import ProgressFile
@@ -38,9 +37,9 @@ def attempts_of(folder: Path) -> Attempts:
     attempts = Attempts([], [])
     for path in sorted(files, key=lambda path: int(path.stem)):
         try:
-            attempts.read.append(Attempt.from_dict(json.loads(path.read_text())))
-        except (OSError, ValueError, RecordError) as error:
-            attempts.damaged.append(f"{path} is passed over: {' '.join(str(error).split())}")
+            attempts.read.append(Attempt.from_json(path.read_bytes(), str(path)))
+        except (OSError, RecordError) as error:
+            attempts.damaged.append(f"{one_line(error)}; it is passed over")
     return attempts
 
 
