@@ -9,17 +9,18 @@ from torch import Tensor
 
 from crossmae.backbone import Backbone, BackboneSpec, resize_patch_kernel
 from crossmae.errors import UserError
+from crossmae.weights.files import misfit
 
 NOT_USED = ("cls_token", "reg_token", "norm.weight", "norm.bias")
 """Weights that ViTDet has no place for: it attends to patches only, and takes the features before the final norm."""
 
 STARTS_AT_ZERO = re.compile(r"blocks\.\d+\.attn\.rel_pos_[hw]")
-"""Weights of ViTDet that no pretrained ViT has: relative positions, which it starts at zero."""
+"""Weights of ViTDet that no pretrained ViT has: its tables of relative positions, which start at zero."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was passed over on either side, by name; everything else was copied."""
+    """The names that were passed over on either side; everything else was copied."""
 
     not_used: tuple[str, ...]
     starting_at_zero: tuple[str, ...]
@@ -36,21 +37,14 @@ def load_backbone(vit: ViT, backbone: Backbone) -> Loaded:
     weights = detector_state(backbone, vit.patch_embed.proj.kernel_size[0])
     places = vit.state_dict()
     zero = tuple(name for name in places if STARTS_AT_ZERO.fullmatch(name))
-    problems = [f"no place for {name}" for name in weights if name not in places]
-    problems += [f"no weight for {name}" for name in places if name not in weights and name not in zero]
-    problems += [
-        f"{name} is {tuple(weights[name].shape)} and not {tuple(place.shape)}"
-        for name, place in places.items()
-        if name in weights and weights[name].shape != place.shape
-    ]
-    if problems:
-        raise UserError(f"backbone {backbone.spec.source} does not fit ViTDet: {'; '.join(problems)}")
+    if complaint := misfit(places, weights, zero):
+        raise UserError(f"backbone {backbone.spec.source} does not fit ViTDet: {complaint}")
     vit.load_state_dict(weights, strict=False)
     return Loaded(tuple(name for name in backbone.state_dict() if name in NOT_USED), zero)
 
 
 def detector_state(backbone: Backbone, patch_size: int) -> dict[str, Tensor]:
-    """The weights of ``backbone`` under the names of detectron2's ViT, for patches of ``patch_size`` pixels.
+    """Gives the weights of ``backbone`` under the names of detectron2's ViT, for patches of ``patch_size`` pixels.
 
     Position embeddings keep the grid of pretraining: detectron2 resizes them in every forward pass, by the rule of
     ``crossmae.backbone.resize_pos_embed``.

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from crossmae.errors import UserError
 from crossmae.model.presets import PRESETS
 from crossmae.recipe import Recipe
+from crossmae.weights.files import misfit
 from detection.build.dims import Dims
 from detection.evaluation.metrics import score
 from detection.run import CocoData, build_model, start_run
@@ -23,7 +24,7 @@ Weights = dict[str, Tensor]
 NET = "backbone.net."
 
 _CONSTANTS = re.compile(r"pixel_mean|pixel_std|proposal_generator\.anchor_generator\.cell_anchors\.\d+")
-"""What older files hold beside the weights, and the configuration says anyway; detectron2 passes over them too."""
+"""What older files hold next to the weights, and the configuration says anyway; detectron2 passes over it, too."""
 
 _BLOCK = re.compile(re.escape(NET) + r"blocks\.(\d{1,6})\..+")
 
@@ -93,10 +94,8 @@ def load_detector(model: nn.Module, weights: Weights, path: Path) -> None:
     Raises:
         UserError: names or shapes that do not fit.
     """
-    places = model.state_dict()
-    wrong = sorted(weights.keys() ^ places.keys()) or sorted(n for n in weights if weights[n].shape != places[n].shape)
-    if wrong:
-        raise UserError(f"{path} does not fit this recipe: {len(wrong)} weights differ, {wrong[0]} for one")
+    if complaint := misfit(model.state_dict(), weights):
+        raise UserError(f"{path} does not fit this recipe: {complaint}")
     model.load_state_dict(weights)
 
 
@@ -152,8 +151,8 @@ def _some(numbers: Iterable[int]) -> str:
 def _heads(weights: Weights, width: int, depth: int) -> int:
     if has_relative_positions(weights):
         return max(1, width // int(weights[f"{NET}blocks.0.attn.rel_pos_h"].shape[1]))
-    known = [p["num_heads"] for p in PRESETS.values() if (p["embed_dim"], p["depth"]) == (width, depth)]
-    return int(known[0]) if known else max(1, width // 64)
+    heads = [p["num_heads"] for p in PRESETS.values() if (p["embed_dim"], p["depth"]) == (width, depth)]
+    return int(heads[0]) if heads else max(1, width // 64)
 
 
 def _read_pickle(path: Path) -> Any:

@@ -118,7 +118,7 @@ def test_any_other_key_is_an_error_that_names_it() -> None:
     del weights["blocks.1.attn.qkv.bias"]
     with pytest.raises(UserError) as error:
         load_backbone(detectron2_vit(good), Backbone(weights, good.spec))
-    assert "no place for blocks.0.attn.q_norm.weight" in str(error.value)
-    assert "no weight for blocks.1.attn.qkv.bias" in str(error.value)
-    assert "blocks.1.mlp.fc1.weight is (3, 3) and not (128, 32)" in str(error.value)
+    assert "weights without a place: blocks.0.attn.q_norm.weight" in str(error.value)
+    assert "weights missing: blocks.1.attn.qkv.bias" in str(error.value)
+    assert "shapes: blocks.1.mlp.fc1.weight (3, 3) for (128, 32)" in str(error.value)
     assert "\n" not in str(error.value)

@@ -33,16 +33,16 @@ class Oracle(nn.Module):
 
     def _answer(self, image: dict[str, Any]) -> Instances:
         size = (image["height"], image["width"])
-        things = [one for one in image["annotations"] if not one["iscrowd"]]
+        things = [thing for thing in image["annotations"] if not thing["iscrowd"]]
         random = np.random.default_rng(image["image_id"])
         answer = Instances(size)
-        boxes = np.array([BoxMode.convert(one["bbox"], BoxMode.XYWH_ABS, BoxMode.XYXY_ABS) for one in things])
+        boxes = np.array([BoxMode.convert(thing["bbox"], BoxMode.XYWH_ABS, BoxMode.XYXY_ABS) for thing in things])
         answer.pred_boxes = Boxes(boxes + self.blur * random.normal(size=boxes.shape))
         wrong = random.random(len(things)) < self.blur / 10
-        classes = np.array([one["category_id"] for one in things])
+        classes = np.array([thing["category_id"] for thing in things])
         answer.pred_classes = torch.as_tensor((classes + wrong) % 4)
         answer.scores = torch.as_tensor(random.random(len(things)), dtype=torch.float32)
-        masks = BitMasks.from_polygon_masks([one["segmentation"] for one in things], *size).tensor
+        masks = BitMasks.from_polygon_masks([thing["segmentation"] for thing in things], *size).tensor
         shift = round(self.blur)
         answer.pred_masks = torch.roll(masks, (shift, shift), dims=(1, 2))
         return answer

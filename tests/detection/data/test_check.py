@@ -33,9 +33,9 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], Any], split: str = "va
 
 
 def problems(folder: Path) -> list[str]:
-    found = [str(problem) for problem in check_coco(folder)]
-    assert all("\n" not in line for line in found)
-    return found
+    lines = [str(problem) for problem in check_coco(folder)]
+    assert all("\n" not in line for line in lines)
+    return lines
 
 
 def test_the_demo_has_no_problem(coco: Path) -> None:
@@ -73,9 +73,9 @@ def test_a_truncated_file_stops_a_run_in_one_line(broken: Path) -> None:
         (lambda c: c["annotations"][1].update(category_id=77), "1 (2) annotations have an unknown category"),
         (lambda c: c["annotations"][2].update(bbox=[3.0, 3.0, 0.0, 5.0]), "1 (3) boxes have no area"),
         (lambda c: c["annotations"][3].update(id=1), "annotation ids 1 (1) are used twice"),
-        (lambda c: [one.pop("bbox") for one in c["annotations"]], "file of another data set or task"),
+        (lambda c: [thing.pop("bbox") for thing in c["annotations"]], "file of another data set or task"),
         (lambda c: c.pop("categories"), "not COCO instance annotations"),
-        (lambda c: [one.pop("height") for one in c["images"]], "images without file name and size"),
+        (lambda c: [image.pop("height") for image in c["images"]], "images without file name and size"),
         (lambda c: c["annotations"][0].update(segmentation=[]), "has boxes without masks: 1 (1) of "),
         (lambda c: c.update(annotations=[]), "has no annotations"),
         (lambda c: c.update(annotations={}), "no lists of mappings"),
@@ -132,7 +132,7 @@ def test_grayscale_and_cmyk_images_under_unicode_names_are_read(broken: Path, mo
     protocol = read_recipe(load_recipe(RECIPES, "coco_vitdet_demo")).protocol
     loaders = loader_config(protocol, (register(broken, "train"), register(broken, "val")), workers=0)
     for split, loader in (("train", loaders.train), ("val", loaders.test)):
-        (image,) = [one for one in read_dicts(broken, split, 4) if one["file_name"].endswith("東京.jpg")]
+        (image,) = [image for image in read_dicts(broken, split, 4) if image["file_name"].endswith("東京.jpg")]
         pixels = instantiate(loader.mapper)(image)["image"]
         assert pixels.shape[0] == 3
         gray = pixels[:, pixels.amin(0) > 0].float()
@@ -153,7 +153,7 @@ def test_a_file_of_another_data_set_stops_a_run(broken: Path) -> None:
 
 def test_images_without_objects_and_flat_boxes_do_not_stop_training(broken: Path) -> None:
     def edit(content: dict[str, Any]) -> None:
-        content["annotations"] = [one for one in content["annotations"] if one["image_id"] != 3]
+        content["annotations"] = [thing for thing in content["annotations"] if thing["image_id"] != 3]
         content["annotations"][0].update(bbox=[3.0, 3.0, 0.0, 5.0])
 
     change(broken, edit, "train")

@@ -45,9 +45,9 @@ def truth(random: np.random.Generator) -> dict[str, Any]:
         for _ in range(random.integers(0, 8)):
             box = [*random.uniform(0, 80, 2).tolist(), *random.choice([20, 60, 115], 2).tolist()]
             crowd = int(random.random() < 0.2)
-            one = {"id": len(annotations) + 1, "image_id": image, "category_id": int(random.integers(1, CLASSES))}
+            thing = {"id": len(annotations) + 1, "image_id": image, "category_id": int(random.integers(1, CLASSES))}
             shape: Any = runs(box) if crowd else polygon(box)
-            annotations.append({**one, "bbox": box, "area": box[2] * box[3], "iscrowd": crowd, "segmentation": shape})
+            annotations.append({**thing, "bbox": box, "area": box[2] * box[3], "iscrowd": crowd, "segmentation": shape})
     images = [{"id": image, "height": SIDE, "width": SIDE} for image in range(1, 13)]
     categories = [{"id": label, "name": f"class {label}"} for label in range(1, CLASSES + 1)]
     return {"info": {}, "images": images, "categories": categories, "annotations": annotations}
@@ -55,14 +55,14 @@ def truth(random: np.random.Generator) -> dict[str, Any]:
 
 def detections(content: dict[str, Any], random: np.random.Generator) -> list[dict[str, Any]]:
     """Blurred, doubled, of mistaken classes, with equal scores; more than 100 of one class in one image."""
-    found = []
-    for one in content["annotations"][5:]:
-        for _ in range(150 if one["id"] == 8 else 3):
-            box = (np.array(one["bbox"]) * random.uniform(0.8, 1.2, 4)).tolist()
-            label = one["category_id"] if random.random() < 0.8 else int(random.integers(1, CLASSES + 1))
-            made = {"image_id": one["image_id"], "category_id": label, "score": random.integers(9) / 8}
-            found.append({**made, "bbox": box, "segmentation": region(box)})
-    return found
+    blurred = []
+    for thing in content["annotations"][5:]:
+        for _ in range(150 if thing["id"] == 8 else 3):
+            box = (np.array(thing["bbox"]) * random.uniform(0.8, 1.2, 4)).tolist()
+            label = thing["category_id"] if random.random() < 0.8 else int(random.integers(1, CLASSES + 1))
+            made = {"image_id": thing["image_id"], "category_id": label, "score": random.integers(9) / 8}
+            blurred.append({**made, "bbox": box, "segmentation": region(box)})
+    return blurred
 
 
 @pytest.mark.parametrize("kind", GEOMETRY)
@@ -70,15 +70,15 @@ def detections(content: dict[str, Any], random: np.random.Generator) -> list[dic
 def test_every_number_is_that_of_pycocotools(kind: str, seed: int, tmp_path: Path) -> None:
     random = np.random.default_rng(seed)
     content = truth(random)
-    found = detections(content, random)
+    predictions = detections(content, random)
     path = tmp_path / "truth.json"
     path.write_text(json.dumps(content))
     names = [category["name"] for category in content["categories"]]
-    results = judge(hotcoco.COCO(str(path)), found, kind, names)
+    results = judge(hotcoco.COCO(str(path)), predictions, kind, names)
 
     reference = COCO(str(path))
     other = "segmentation" if kind == "bbox" else "bbox"
-    kept = [{key: value for key, value in one.items() if key != other} for one in found]
+    kept = [{key: value for key, value in prediction.items() if key != other} for prediction in predictions]
     judged = COCOeval(reference, reference.loadRes(kept), kind)
     judged.evaluate()
     judged.accumulate()
@@ -87,8 +87,8 @@ def test_every_number_is_that_of_pycocotools(kind: str, seed: int, tmp_path: Pat
     expected = {name: 100 * value if value >= 0 else math.nan for name, value in numbers.items()}
     for index, name in enumerate(names):
         precision = judged.eval["precision"][:, :, index, 0, -1]
-        known = precision[precision > -1]
-        expected[f"AP-{name}"] = 100 * known.mean() if known.size else math.nan
+        present = precision[precision > -1]
+        expected[f"AP-{name}"] = 100 * present.mean() if present.size else math.nan
     assert math.isnan(expected[f"AP-class {CLASSES}"])
     assert 5 < expected["AP"] < 95
     assert results == pytest.approx(expected, abs=1e-6, nan_ok=True)
