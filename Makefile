@@ -39,11 +39,11 @@ test-slow: setup
 test-kills: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -s tests/crossmae/train/test_kills.py
 
-# Training steps beside other implementations; the ratios come last. Nothing else should run meanwhile.
+# Training steps next to other implementations; the ratios come last. Nothing else should run meanwhile.
 bench-step: $(BENCH)/ready
 	$(BENCH)/bin/python -m benchmarks.step.compare
 
-# Fine-tuning, ViTDet, UperNet and COCO's evaluation beside timm, detectron2, mmsegmentation and pycocotools.
+# Fine-tuning, ViTDet, UperNet and COCO's evaluation next to timm, detectron2, mmsegmentation and pycocotools.
 bench-downstream: setup
 	$(BIN)/python -m benchmarks.downstream.compare
 
@@ -51,7 +51,7 @@ bench-downstream: setup
 bench-harness: setup
 	$(BIN)/python -m benchmarks.harness.commands
 
-# Loading of photographs beside torchvision's, on one core; the ratios come last. Nothing else should run meanwhile.
+# Loading of photographs next to torchvision's, on one core; the ratios come last. Nothing else should run meanwhile.
 bench-loader: $(BENCH)/ready
 	OMP_NUM_THREADS=1 $(BENCH)/bin/python -m benchmarks.loader.compare
 

@@ -1,4 +1,4 @@
-"""Lets the registry's torchvision, a CUDA build, load beside a CPU-only torch.
+"""Lets the registry's torchvision, a CUDA build, load with a CPU-only torch.
 
 Its two extensions are linked against CUDA libraries that a CPU-only torch does not bring, so ``import torchvision``
 fails. Here a tiny library is compiled that defines the symbols they want from there, and takes the place of those

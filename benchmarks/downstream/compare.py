@@ -1,4 +1,4 @@
-"""Our downstream steps beside the engines' own: each in its own process, in turn, round after round; ratios last.
+"""Our downstream steps next to the engines' own: each in its own process, in turn, round after round; ratios last.
 
 python -m benchmarks.downstream.compare [--rounds 3] [--case finetune-demo ...] [--out FILE] [--add]
 

@@ -17,7 +17,7 @@ Step = Callable[[], None]
 def birder(model: str, batch: int) -> Step:
     """CrossMAE of birder with a decoder of 12 blocks and ours' width (its default has 8 blocks; 16 heads are fixed).
 
-    Its training script's AdamW: per tensor unless told otherwise.
+    Its training script's AdamW: per tensor by default.
     """
     from birder.model_registry import registry
 

@@ -36,7 +36,7 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """Where the page tells the reader to save it."""
+        """Where the page asks the reader to save it."""
         return next((word.removeprefix("file=") for word in self.words if word.startswith("file=")), None)
 
     @property

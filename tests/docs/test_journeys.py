@@ -59,13 +59,13 @@ def walks() -> dict[str, tuple[int, list[Step]]]:
 
 def steps(section: str) -> list[Step]:
     above: list[tuple[int, str]] = []
-    found = []
+    walk = []
     for item in _ITEM.finditer(section):
         depth = len(item["indent"])
         above = [entry for entry in above if entry[0] < depth]
-        found.append(Step(item["path"], above[-1][1] if above else None, item["verb"], item["yaml"]))
+        walk.append(Step(item["path"], above[-1][1] if above else None, item["verb"], item["yaml"]))
         above.append((depth, item["path"]))
-    return found
+    return walk
 
 
 def names_in(path: Path) -> tuple[set[str], set[str]]:

@@ -18,8 +18,8 @@ def test_fused_attention_in_bf16_equals_detectron2_in_fp32(relative: bool) -> No
     expected = stock(x)
     stock.__class__ = FusedAttention
     with torch.autocast("cuda", torch.bfloat16):
-        found = stock(x)
-    torch.testing.assert_close(found.float(), expected, atol=2e-2, rtol=2e-2)
+        output = stock(x)
+    torch.testing.assert_close(output.float(), expected, atol=2e-2, rtol=2e-2)
 
 
 @pytest.mark.parametrize(("engine", "recipe"), [("vitdet", "coco_vitdet_demo"), ("upernet", "ade20k_upernet_demo")])

@@ -44,8 +44,8 @@ def test_no_graph_break(options: dict[str, Any]) -> None:
     model = MaskedAutoencoder(preset_config("vit_b16", **options)).cuda()
     images, noise = torch.randn(2, 3, 224, 224, device="cuda"), torch.rand(2, 196, device="cuda")
     with torch.autocast("cuda", dtype=torch.bfloat16):
-        found = explain(model)(images, noise=noise)
-    assert found.graph_break_count == 0, found.break_reasons
+        explanation = explain(model)(images, noise=noise)
+    assert explanation.graph_break_count == 0, explanation.break_reasons
 
 
 @pytest.mark.parametrize("per_device_batch", [16, 8], ids=["CUDA graphs", "accumulation without them"])
@@ -74,7 +74,7 @@ def test_an_update_never_waits_for_the_gpu(compiled: bool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "batch"), [("crossmae25_vit_b16", 512), ("crossmae25_vit_l16", 256)])
-def test_tell_how_much_of_the_gpu_is_used(recipe: str, batch: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_how_much_of_the_gpu_is_used(recipe: str, batch: int, capsys: pytest.CaptureFixture[str]) -> None:
     values = (f"global_batch={batch}", f"per_device_batch={batch}", "compile=true")
     speed = measure(read_recipe(load_pretraining_recipe(recipe, values), seed=0), device="cuda")
     with capsys.disabled():
