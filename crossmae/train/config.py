@@ -75,7 +75,8 @@ class Execution(Strict):
     """How any engine carries a run out; none of it decides the numbers. Engines extend it by what only they know."""
 
     per_device_batch: Count = 64
-    """Most samples that one process holds at once; accumulation follows from it."""
+    """Most samples that one process holds at once; accumulation follows from it. It changes the numbers only where a
+    micro-batch is treated as a whole: by mixup, cutmix and batch norm."""
     workers: CountOrZero = 0
     """Data-loading processes per process; 0 loads in the training process."""
     precision: Precision = "fp32"

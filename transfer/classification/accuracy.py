@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 from transfer.classification.images import EvaluationImages
 
 Outcomes = dict[str, Tensor]
-"""Of all N images of a split: ``prediction`` (N,), and ``rank`` (N,), how many classes score above the right one."""
+"""``prediction`` (N,) of all N images of a split, and ``rank`` (N,): how many classes score above the right one."""
 
 
 @torch.inference_mode()
@@ -24,18 +24,18 @@ def predict(
         The outcomes of each head.
     """
     device = next(model.parameters()).device
-    found = torch.full((heads, 2, len(images.images)), -1, dtype=torch.int64, device=device)
+    outcomes = torch.full((heads, 2, len(images.images)), -1, dtype=torch.int64, device=device)
     loader = DataLoader(images, batch_size=batch, num_workers=workers, pin_memory=device.type == "cuda")
     for pixels, labels, index in loader:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             scores = model(pixels.to(device, non_blocking=True)).float()
-        for head, of_head in enumerate(scores.reshape(heads, len(pixels), -1)):
-            outcome = torch.stack([of_head.argmax(1), label_rank(of_head, labels.to(device))])
-            found[head, :, index.to(device)] = outcome
+        for head, head_scores in enumerate(scores.reshape(heads, len(pixels), -1)):
+            outcome = torch.stack([head_scores.argmax(1), label_rank(head_scores, labels.to(device))])
+            outcomes[head, :, index.to(device)] = outcome
     if dist.is_initialized():
-        dist.all_reduce(found, op=dist.ReduceOp.MAX)
-    assert int(found.min()) >= 0, "an image was not evaluated"
-    return tuple({"prediction": of_head[0], "rank": of_head[1]} for of_head in found.cpu())
+        dist.all_reduce(outcomes, op=dist.ReduceOp.MAX)
+    assert int(outcomes.min()) >= 0, "an image was not evaluated"
+    return tuple({"prediction": head_outcomes[0], "rank": head_outcomes[1]} for head_outcomes in outcomes.cpu())
 
 
 def label_rank(scores: Tensor, labels: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from transfer.classification.workload import ClassificationWorkload
 from transfer.datasets.labelled import LabelledImages
 
 HEAD_STD = 2e-5
-"""Spread of the head's initial weights (released code of MAE)."""
+"""Standard deviation of the head's initial weights (released code of MAE)."""
 
 
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -80,8 +80,8 @@ def layer_decay_groups(model: VisionTransformer, weight_decay: float, layer_deca
         model, weight_decay, no_weight_decay_list=model.no_weight_decay(), layer_decay=layer_decay
     )
     norm = list(model.norm.parameters())
-    known = {id(parameter) for parameter in norm}
-    rest = [{**group, "params": [p for p in group["params"] if id(p) not in known]} for group in groups]
+    of_norm = {id(parameter) for parameter in norm}
+    rest = [{**group, "params": [p for p in group["params"] if id(p) not in of_norm]} for group in groups]
     if norm:
         rest.append({"params": norm, "weight_decay": 0.0, "lr_scale": 1.0})
     return [{name: group[name] for name in ("params", "weight_decay", "lr_scale")} for group in rest]

@@ -23,7 +23,7 @@ class LinearProbe(ClassificationWorkload):
     """Source of the procedure: MAE appendix A.1 and its released code; CrossMAE Table 12 does not say how it was done.
 
     The features are those of the last block, through the backbone's final norm if it has one (CrossMAE's has none).
-    The class token's head and, beside it, that of the averaged patch tokens are trained in the same pass; they share
+    The class token's head and that of the averaged patch tokens are trained in the same pass; they share
     no parameters, so neither influences the other.
     """
 
@@ -63,7 +63,7 @@ class LinearProbe(ClassificationWorkload):
         """Sum of the heads' cross-entropies."""
         images, labels = batch
         scores = model(images)
-        return torch.stack([nn.functional.cross_entropy(of_head, labels) for of_head in scores]).sum()
+        return torch.stack([nn.functional.cross_entropy(head_scores, labels) for head_scores in scores]).sum()
 
     def optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
         """LARS; biases take no trust ratio."""

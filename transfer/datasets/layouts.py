@@ -88,7 +88,7 @@ class INaturalist2019(Reader):
 
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise UserError(f"{path} does not exist", "unpack train2019.json and val2019.json beside train_val2019")
+        raise UserError(f"{path} does not exist", "unpack train2019.json and val2019.json next to train_val2019")
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
