@@ -36,7 +36,7 @@ def hold_folder(folder: Path, wait: float = 0.0) -> Iterator[None]:
     before = os.environ.get(TOKEN_VARIABLE)
     try:
         if not _joins(descriptor, folder):
-            _found(descriptor, folder, wait)
+            _take(descriptor, folder, wait)
         yield
     finally:
         os.close(descriptor)
@@ -53,7 +53,7 @@ def owner(folder: Path) -> str | None:
         return None
     descriptor = _open(path)
     try:
-        # A shared lock succeeds beside a running run's shared lock, so the question is asked with an exclusive one.
+        # A shared lock succeeds next to a running run's shared lock, so the question is asked with an exclusive one.
         if _try(descriptor, fcntl.LOCK_EX):
             return None
         return _name(_read(descriptor))
@@ -73,15 +73,15 @@ def _joins(descriptor: int, folder: Path) -> bool:
     if not token.startswith(f"{folder.resolve()}:"):
         return False
     if not _try(descriptor, fcntl.LOCK_SH) or _read(descriptor).get("token") != token:
-        raise UserError(f"{folder} now belongs to another run; this process of an ended run stops")
+        raise UserError(f"{folder} now belongs to another run", "this process of an ended run stops")
     return True
 
 
-def _found(descriptor: int, folder: Path, wait: float) -> None:
+def _take(descriptor: int, folder: Path, wait: float) -> None:
     deadline = time.monotonic() + max(wait, 0.5)
     while not _try(descriptor, fcntl.LOCK_EX):
         if time.monotonic() >= deadline:
-            raise UserError(f"{folder} is in use by {_name(_read(descriptor))}; wait for it or stop it")
+            raise UserError(f"{folder} is in use by {_name(_read(descriptor))}", "wait for it or stop it")
         time.sleep(0.05)
     token = f"{folder.resolve()}:{uuid4().hex}"
     content = {"pid": os.getpid(), "host": socket.gethostname(), "token": token}
@@ -90,7 +90,7 @@ def _found(descriptor: int, folder: Path, wait: float) -> None:
     os.environ[TOKEN_VARIABLE] = token
     # Turning an exclusive lock into a shared one is not atomic: whoever slipped in between is seen here.
     if not _try(descriptor, fcntl.LOCK_SH) or _read(descriptor).get("token") != token:
-        raise UserError(f"{folder} was taken by {_name(_read(descriptor))} at the same moment; start again")
+        raise UserError(f"{folder} was taken by {_name(_read(descriptor))} at the same moment", "start again")
 
 
 def _try(descriptor: int, kind: int) -> bool:

@@ -16,8 +16,7 @@ from crossmae.run.stop import StopGuard, Stopped
 from crossmae.train.batches import MicroBatches, SampleStream, micro_batches, micro_keys, place_batches
 from crossmae.train.checkpoint.manager import CheckpointManager
 from crossmae.train.config import FitExecution, TrainPlan, split_batch
-from crossmae.train.monitor.health import Verdict
-from crossmae.train.monitor.meter import Meter, describe
+from crossmae.train.monitor.health import Meter, UpdateVerdict, describe
 from crossmae.train.optim import lr_at
 from crossmae.train.runtime.distributed import World
 from crossmae.train.step import Updates
@@ -125,7 +124,7 @@ class Trainer:
             self.meter.add(verdict)
         return any(verdict.stop for verdict in verdicts)
 
-    def _fail(self, verdict: Verdict) -> None:
+    def _fail(self, verdict: UpdateVerdict) -> None:
         self.step = verdict.step
         names = self.world.gather(self._offenders(verdict))
         folder = self.checkpoints.save_evidence(verdict.step, self.state(), names)
@@ -135,7 +134,7 @@ class Trainer:
             f"the weights from before it and the samples' names are in {folder}",
         )
 
-    def _offenders(self, verdict: Verdict) -> list[str]:
+    def _offenders(self, verdict: UpdateVerdict) -> list[str]:
         if verdict.bad_ranks and self.world.rank not in verdict.bad_ranks:
             return []
         finite = self._losses[verdict.step].isfinite().tolist()

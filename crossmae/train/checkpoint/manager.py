@@ -111,8 +111,8 @@ def _claim(folder: Path, identity: Mapping[str, Any]) -> None:
         return
     if changes := list(_changes(_read(path), wanted, "")):
         raise UserError(
-            f"{folder.parent} was started with another recipe: {'; '.join(changes)}. "
-            "Choose another folder, or the old values to resume"
+            f"{folder.parent} was started with another recipe: {'; '.join(changes)}",
+            "choose another folder, or the old values to resume",
         )
 
 

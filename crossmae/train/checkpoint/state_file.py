@@ -58,8 +58,8 @@ def states(folder: Path) -> list[StateFile]:
     if not folder.is_dir():
         return []
     matches = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
-    found = [StateFile(int(m[1]), m[2], path) for m, path in matches if m]
-    return sorted(found, key=lambda state: state.step, reverse=True)
+    files = [StateFile(int(m[1]), m[2], path) for m, path in matches if m]
+    return sorted(files, key=lambda file: file.step, reverse=True)
 
 
 def save_state(folder: Path, step: int, state: Mapping[str, Any]) -> Path:

@@ -19,8 +19,8 @@ def settled(precision: str, device: torch.device) -> Literal["fp32", "bf16"]:
     """
     if precision not in ("auto", "fp32", "bf16"):
         raise UserError(f"precision must be auto, fp32 or bf16, not {precision!r}")
-    chosen = precision == "bf16" or (precision == "auto" and _multiplies_bf16(device))
-    return "bf16" if chosen else "fp32"
+    bf16 = precision == "bf16" or (precision == "auto" and _multiplies_bf16(device))
+    return "bf16" if bf16 else "fp32"
 
 
 @contextmanager
