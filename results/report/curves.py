@@ -2,13 +2,17 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from crossmae.errors import one_line
 from results.runs import StoredRecord
 
 _POINTS = 400
+_LARGEST = 1e15
+"""A drawing cannot span more."""
 
 
 @dataclass(frozen=True)
@@ -25,40 +29,61 @@ Panels = dict[str, list[Curve]]
 """Curves that share a panel, by the metric's name."""
 
 
-def read_curves(records: Iterable[StoredRecord]) -> dict[str, Panels]:
-    """The loss and the record's own metrics by task, at most 400 points each, backbones in order of their names."""
+def read_curves(records: Iterable[StoredRecord]) -> tuple[dict[str, Panels], list[str]]:
+    """Reads the loss and the record's own metrics by task, at most 400 points each, backbones in order of their names.
+
+    Returns:
+        The curves, and a line for each file of which something could not be used.
+    """
     tasks: dict[str, Panels] = defaultdict(lambda: defaultdict(list))
-    ordered = sorted(records, key=lambda one: (one.record.task.name, one.record.backbone.name, one.record.seed))
-    for stored in ordered:
-        shown = ("loss", *stored.record.metrics)
-        for metric, points in _series(stored.folder / "progress.jsonl", shown).items():
+    problems: list[str] = []
+    for stored in sorted(records, key=lambda run: run.order):
+        shown = {"loss", *stored.record.metrics}
+        for metric, points in _series(stored.folder / "progress.jsonl", shown, problems).items():
             steps, values = zip(*_thinned(sorted(points.items())), strict=True)
-            curve = Curve(stored.record.backbone.name, stored.record.seed, steps, values)
-            tasks[stored.record.task.name][metric].append(curve)
-    return {task: dict(panels) for task, panels in tasks.items()}
+            tasks[stored.record.task.name][metric].append(Curve(stored.backbone, stored.record.seed, steps, values))
+    return {task: dict(panels) for task, panels in tasks.items()}, problems
 
 
-def _series(path: Path, shown: Iterable[str]) -> dict[str, dict[float, float]]:
+def _series(path: Path, shown: set[str], problems: list[str]) -> dict[str, dict[float, float]]:
     """Points by metric; a step that was repeated after a resume counts once, its later value."""
     series: dict[str, dict[float, float]] = defaultdict(dict)
-    for line in _lines(path):
-        for metric in line.keys() & set(shown):
-            series[metric][line["step"]] = line[metric]
+    wrong = 0
+    for line in _lines(path, problems):
+        if not (isinstance(line, dict) and _is_number(line.get("step"))):
+            wrong += 1
+            continue
+        values = {metric: line[metric] for metric in line.keys() & shown}
+        wrong += not all(map(_is_number, values.values()))
+        for metric, value in values.items():
+            if _is_number(value) and abs(value) <= _LARGEST:  # A loss that left the numbers is a gap in its curve.
+                series[metric][line["step"]] = value
+    if wrong:
+        problems.append(f"{path}: lines that hold something else than progress: {wrong}")
     return {metric: series[metric] for metric in sorted(series, key=_loss_first) if len(series[metric]) > 1}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _loss_first(metric: str) -> tuple[bool, str]:
     return metric != "loss", metric
 
 
-def _lines(path: Path) -> Iterable[dict[str, float]]:
-    for text in path.read_text().splitlines() if path.is_file() else ():
+def _lines(path: Path, problems: list[str]) -> Iterator[Any]:
+    """Yields each line's value, None for one that is no JSON; the last line may have been cut by a kill."""
+    try:
+        lines = path.read_bytes().splitlines() if path.is_file() else []
+    except OSError as error:
+        problems.append(one_line(error))
+        return
+    for place, line in enumerate(lines, start=1):
         try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(line, dict) and "step" in line:
-            yield line
+            yield json.loads(line)
+        except (ValueError, RecursionError):
+            if place < len(lines):
+                yield None
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -3,12 +3,14 @@
 import base64
 import io
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from results.report.curves import Curve
 from results.tables.fill import Cell
 from results.tables.table import Table, TableEntry
+from results.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which readers with any kind of colour vision can tell apart.
 COLOURS = ("#7a7f85", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 _KINDS = {"random": 0, "crossmae": 2, "mae": 1}
+"""Places of colours. The name crossmae contains mae, so the order matters."""
 _STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 9,
@@ -32,14 +35,18 @@ _STYLE: Any = {
 }
 
 
-def colour_of(backbone: str, place: int) -> str:
-    """Random, MAE's and CrossMAE's backbones keep their colours in every figure; others take one by their ``place``."""
-    # crossmae contains mae, so the order matters.
-    kind = next((number for word, number in _KINDS.items() if word in backbone.lower()), None)
-    return COLOURS[3 + place % (len(COLOURS) - 3)] if kind is None else COLOURS[kind]
+def colours_of(backbones: Iterable[str]) -> dict[str, str]:
+    """Returns one colour for each backbone, for all figures; random, MAE and CrossMAE look the same in all reports."""
+    colours: dict[str, str] = {}
+    others = cycle(COLOURS[len(_KINDS) :])
+    for name in sorted(set(backbones)):
+        kind = next((place for word, place in _KINDS.items() if word in name.lower()), None)
+        own = None if kind is None else COLOURS[kind]
+        colours[name] = own if own and own not in colours.values() else next(others)
+    return colours
 
 
-def dot_panels(table: Table) -> Iterator[str]:
+def dot_panels(table: Table, colours: Mapping[str, str]) -> Iterator[str]:
     """A panel per column: each seed as a small dot, mean and standard error, the published number as a diamond.
 
     Returns:
@@ -48,10 +55,10 @@ def dot_panels(table: Table) -> Iterator[str]:
     for place, column in enumerate(table.columns):
         rows = [(row.name, row.entries[place]) for row in table.rows if row.entries[place].ours.values]
         if rows:
-            yield _panel(column.name, 0.75 + 0.27 * len(rows), _dot_drawer(rows))
+            yield _panel(column.name, 0.75 + 0.27 * len(rows), _dot_drawer(rows, colours))
 
 
-def curve_panel(title: str, curves: Sequence[Curve], colours: dict[str, str]) -> str:
+def curve_panel(title: str, curves: Sequence[Curve], colours: Mapping[str, str]) -> str:
     """One metric over training steps, a line per run, a colour per backbone; a data URI."""
 
     def draw(ax: "Axes") -> None:
@@ -66,13 +73,14 @@ def curve_panel(title: str, curves: Sequence[Curve], colours: dict[str, str]) ->
     return _panel(title, 2.2, draw)
 
 
-def _dot_drawer(rows: list[tuple[str, TableEntry]]) -> "Callable[[Axes], None]":
+def _dot_drawer(rows: list[tuple[str, TableEntry]], colours: Mapping[str, str]) -> "Callable[[Axes], None]":
     def draw(ax: "Axes") -> None:
-        for height, (name, entry) in enumerate(reversed(rows)):
-            _dots(ax, height, entry.ours, colour_of(name, height))
+        for height, (_, entry) in enumerate(reversed(rows)):
+            _dots(ax, height, entry.ours, colours[entry.ours.runs[0].backbone])
             if entry.published:
                 ax.plot(entry.published.value, height, "D", color="#1c2024", markerfacecolor="none", markersize=5.5)
-        ax.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)])
+        # Dollar signs in names are no mathematics.
+        ax.set_yticks(range(len(rows)), [printable(name) for name, _ in reversed(rows)], parse_math=False)
         ax.set_ylim(-0.6, len(rows) - 0.4)
         ax.margins(x=0.1)
         ax.locator_params(axis="x", nbins=4)
@@ -102,7 +110,7 @@ def _panel(title: str, height: float, draw: "Callable[[Axes], None]") -> str:
         figure = Figure(figsize=(3.5, height), layout="constrained")
         ax = figure.add_subplot()
         draw(ax)
-        ax.set_title("\n".join(textwrap.wrap(title, 46)))
+        ax.set_title("\n".join(textwrap.wrap(printable(title), 46)), parse_math=False)
         file = io.BytesIO()
         figure.savefig(file, format="svg", metadata={"Date": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -5,9 +5,12 @@ import io
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crossmae.errors import one_line
+from results.record import RecordError
 from results.runs import StoredRecord
 
 if TYPE_CHECKING:
@@ -23,9 +26,12 @@ _CAPTIONS = {
     "attention": "where masked tokens look in each decoder block, in the unit of Table 6",
     "inter block weights": "how each decoder block mixes the encoder's maps",
 }
-"""What pictures of these names show; a name may go on (``prediction ADE val 00000001``)."""
+"""What pictures of these names show; a name may continue (``prediction ADE val 00000001``)."""
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+_FORMATS = ("PNG", "JPEG")
 _WIDTH = 1400
+_MOST_BYTES, _MOST_PIXELS = 50_000_000, 50_000_000
+"""A larger picture is not opened: a small file may unpack to more than the memory holds."""
 
 
 @dataclass(frozen=True)
@@ -40,38 +46,50 @@ class Picture:
     uri: str
 
 
-def read_pictures(records: Iterable[StoredRecord], budget: int = BUDGET) -> tuple[dict[str, list[Picture]], int]:
-    """Pictures by task, the same of each backbone together, one seed each; and how many were left out.
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures by task, how many were left out, and a line for each file that could not be used."""
+
+    tasks: dict[str, list[Picture]]
+    left_out: int
+    problems: tuple[str, ...]
+
+
+def read_pictures(records: Iterable[StoredRecord], budget: int = BUDGET) -> Pictures:
+    """Reads the pictures of each task, the same of each backbone together, one seed each.
 
     Every task gets the same share of ``budget``, so that a task with many pictures leaves room for the others.
     """
-    chosen = _one_seed_each(records)
-    pictures: dict[str, list[Picture]] = {}
+    runs_of = _one_seed_each(records)
+    tasks: dict[str, list[Picture]] = {}
+    problems: list[str] = []
     left_out = 0
-    for task, ones in chosen.items():
-        pictures[task], missed = _within(ones, budget // len(chosen))
+    for task, runs in runs_of.items():
+        pictures, missed = _within(runs, budget // len(runs_of), problems)
         left_out += missed
-    return {task: ones for task, ones in pictures.items() if ones}, left_out
+        if pictures:
+            tasks[task] = pictures
+    return Pictures(tasks, left_out, tuple(problems))
 
 
 def _one_seed_each(records: Iterable[StoredRecord]) -> dict[str, list[StoredRecord]]:
     tasks: dict[str, dict[str, StoredRecord]] = defaultdict(dict)
-    for stored in sorted(records, key=lambda one: (one.record.task.name, one.record.backbone.name, one.record.seed)):
+    for stored in sorted(records, key=lambda run: run.order):
         if _picture_names(stored):
             tasks[stored.record.task.name].setdefault(stored.record.backbone.name, stored)
-    return {task: list(ones.values()) for task, ones in tasks.items()}
+    return {task: list(runs.values()) for task, runs in tasks.items()}
 
 
 def _picture_names(stored: StoredRecord) -> dict[str, str]:
     return {name: path for name, path in stored.record.artifacts.items() if Path(path).suffix.lower() in _SUFFIXES}
 
 
-def _within(records: list[StoredRecord], budget: int) -> tuple[list[Picture], int]:
+def _within(records: list[StoredRecord], budget: int, problems: list[str]) -> tuple[list[Picture], int]:
     pictures: list[Picture] = []
     left_out = 0
-    named = ((name, stored, path) for stored in records for name, path in _picture_names(stored).items())
-    for name, stored, path in sorted(named, key=lambda one: one[0]):
-        uri = _embedded(stored.folder / path)
+    named = ((name, stored) for stored in records for name in _picture_names(stored))
+    for name, stored in sorted(named, key=itemgetter(0)):
+        uri = _embedded(stored, name, problems)
         if uri is None or len(uri) > budget:
             left_out += 1
             continue
@@ -87,16 +105,29 @@ def _caption(name: str) -> str:
     return f"{words} ({shown})" if shown else words
 
 
-def _embedded(path: Path) -> str | None:
-    """A data URI; large pictures are shrunk, small ones keep their pixels. None if the file is no picture."""
+def _embedded(stored: StoredRecord, name: str, problems: list[str]) -> str | None:
+    """A data URI; None, with a line in ``problems`` unless the file is gone, if there is no such picture."""
+    try:
+        path = stored.artifact(name)
+        return _uri(path) if path else None
+    except RecordError as error:
+        problems.append(str(error))
+    except Exception as error:  # Decoders of a foreign file raise errors of many kinds.
+        problems.append(f"{stored.folder}: picture {name} cannot be shown ({one_line(error, 120)})")
+    return None
+
+
+def _uri(path: Path) -> str:
+    """Large pictures are shrunk, small ones keep their pixels."""
     from PIL import Image
 
-    try:
-        with Image.open(path) as image:
-            image.thumbnail((_WIDTH, 4 * _WIDTH))
-            png, jpeg = _encoded(image.convert("RGB"), "PNG"), _encoded(image.convert("RGB"), "JPEG")
-    except OSError:
-        return None
+    if path.stat().st_size > _MOST_BYTES:
+        raise ValueError(f"more than {_MOST_BYTES} bytes")
+    with Image.open(path, formats=_FORMATS) as image:
+        if image.width * image.height > _MOST_PIXELS:
+            raise ValueError(f"more than {_MOST_PIXELS} pixels")
+        image.thumbnail((_WIDTH, 4 * _WIDTH))
+        png, jpeg = _encoded(image.convert("RGB"), "PNG"), _encoded(image.convert("RGB"), "JPEG")
     kind, content = ("png", png) if len(png) < 2 * len(jpeg) else ("jpeg", jpeg)
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 

@@ -1,6 +1,7 @@
 """What was run and what it says, in three sentences that are computed and never promise more than the data."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from results.compare import Comparison, ComparisonVerdict, in_common
 from results.runs import Runs, StoredRecord, machine_name
@@ -8,24 +9,34 @@ from results.tables.spec import TableSpec, crossing
 
 _KINDS = ("random", "crossmae", "mae")
 """A backbone's name contains its kind; crossmae contains mae, so the order matters."""
+_MOST_CONTRASTS = 4
+"""More of them would no longer be a sentence; ``transfer compare`` knows them all."""
 
 
 def summarise(runs: Runs, specs: Sequence[TableSpec]) -> tuple[str, str, str]:
-    """Three sentences: what was run, what it says about CrossMAE, what must be kept in mind."""
+    """Three sentences: what was run, what it says about the backbones, what must be kept in mind."""
     return _what_was_run(runs), _what_it_says(runs, specs), _what_to_keep_in_mind(runs)
 
 
 def _contrasts(runs: Runs) -> Iterator[tuple[str, str]]:
-    """The pairs of backbones that a reader asks about first: CrossMAE and MAE against random, then the two."""
-    names = sorted({stored.record.backbone.name for stored in runs.records if stored.record.task.name != "pretrain"})
+    """Yields the pairs of backbones that a reader asks about first.
+
+    CrossMAE and MAE against random, then the two; then every other backbone against random, or else against MAE, or
+    else against the first by name.
+    """
+    names = sorted({stored.backbone for stored in runs.records if stored.record.task.name != "pretrain"})
     first = {kind: next((name for name in names if _kind(name) == kind), None) for kind in _KINDS}
     for a, b in (("crossmae", "random"), ("mae", "random"), ("crossmae", "mae")):
-        if (one := first[a]) and (other := first[b]):
-            yield one, other
+        if (name := first[a]) and (other := first[b]):
+            yield name, other
+    reference = first["random"] or first["mae"] or next(iter(names), "")
+    paired = {"crossmae", "mae"} if first["random"] or first["mae"] else set()
+    done = {reference, *(name for kind, name in first.items() if kind in paired and name)}
+    yield from ((name, reference) for name in names if name not in done)
 
 
 def _kind(name: str) -> str | None:
-    return next((kind for kind in _KINDS if kind in name), None)
+    return next((kind for kind in _KINDS if kind in name.lower()), None)
 
 
 def _shown_metrics(specs: Sequence[TableSpec]) -> set[tuple[str, str]]:
@@ -50,41 +61,46 @@ def _what_was_run(runs: Runs) -> str:
 
 def _what_it_says(runs: Runs, specs: Sequence[TableSpec]) -> str:
     shown = _shown_metrics(specs)
-    found = [[one for one in in_common(runs, a, b) if (one.task, one.metric) in shown] for a, b in _contrasts(runs)]
-    contrasted = [comparisons for comparisons in found if comparisons]
-    if not contrasted:
+    columns = (
+        (pair for pair in in_common(runs, a, b) if (pair.task, pair.metric) in shown) for a, b in _contrasts(runs)
+    )
+    contrasts = list(islice(filter(None, map(list, columns)), _MOST_CONTRASTS))
+    if not contrasts:
         return "There is no pair of backbones to compare yet."
-    text = "; ".join(map(_contrast, contrasted))
-    if all(one.over_seeds.low is None for comparisons in contrasted for one in comparisons):
+    text = "; ".join(map(_contrast, contrasts))
+    comparisons = [comparison for contrast in contrasts for comparison in contrast]
+    if all(comparison.over_seeds.low is None for comparison in comparisons):
         return f"With one seed no difference can be told from chance: {text}."
-    odd = [_oddity(one) for comparisons in contrasted for one in comparisons if one.disagreeing_seeds()]
+    odd = [_oddity(comparison) for comparison in comparisons if comparison.disagreeing_seeds()]
     seeds = f"single seeds disagree in {', '.join(odd)}" if odd else "no single seed disagrees with its mean"
     return f"By mean paired differences over seeds, {text}; {seeds}."
 
 
 def _contrast(comparisons: list[Comparison]) -> str:
-    means = [one.over_seeds.mean for one in comparisons]
+    means = [comparison.over_seeds.mean for comparison in comparisons]
     above = sum(1 for mean in means if mean > 0)
     text = f"{comparisons[0].a} minus {comparisons[0].b} is above 0 in {above} of {len(means)} columns"
     text += f" ({min(means):+.1f} to {max(means):+.1f} points)"
-    if all(one.over_seeds.low is None for one in comparisons):
+    if all(comparison.over_seeds.low is None for comparison in comparisons):
         return text
-    sure = sum(1 for one in comparisons if one.verdict is not ComparisonVerdict.CANNOT_TELL)
+    sure = sum(1 for comparison in comparisons if comparison.verdict is not ComparisonVerdict.CANNOT_TELL)
     return f"{text}, its 95 % interval excluding 0 in {sure}"
 
 
-def _oddity(one: Comparison) -> str:
-    return f"{one.metric} of {one.task} ({one.a} minus {one.b}, {_seeds(list(one.disagreeing_seeds()))})"
+def _oddity(comparison: Comparison) -> str:
+    seeds = _seeds(list(comparison.disagreeing_seeds()))
+    return f"{comparison.metric} of {comparison.task} ({comparison.a} minus {comparison.b}, {seeds})"
 
 
 def _what_to_keep_in_mind(runs: Runs) -> str:
-    found = [stored.record.all_deviations for stored in runs.records]
-    deviating = [texts for texts in found if texts]
+    deviating = [texts for texts in (stored.record.all_deviations for stored in runs.records) if texts]
     kinds = {text for texts in deviating for text in texts}
     if not deviating:
         return "No run deviates from the published protocols, as far as the recipes know them."
-    demo = any("demo data" in text for text in kinds)
-    start = "The data are generated, so none of these numbers can be compared with a published one; " if demo else ""
+    # A record does not say which data it was measured on; its recipe says which data it was made for.
+    demo = sum(any("demo data" in text for text in texts) for texts in deviating)
+    start = f"{_count(demo, 'run')} used recipes of generated demo data, whose numbers compare with no published one; "
+    start = start if demo else ""
     text = f"{start}{len(deviating)} of {len(runs.records)} runs deviate from the published protocols "
     text += f"in {_count(len(kinds), 'way')}, all listed below."
     return text[0].upper() + text[1:]

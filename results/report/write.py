@@ -1,18 +1,17 @@
 """Writes the report."""
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from results.report.cost import CostLine, cost_lines
+from crossmae.files import write_text
 from results.report.curves import Curve, read_curves
-from results.report.figures import colour_of, curve_panel, dot_panels
-from results.report.pictures import Picture, read_pictures
-from results.report.provenance import ProvenanceLine, provenance_lines
+from results.report.figures import colours_of, curve_panel, dot_panels
+from results.report.pictures import Pictures, read_pictures
+from results.report.provenance import CostLine, ProvenanceLine, cost_lines, provenance_lines
 from results.report.summary import summarise
-from results.runs import Runs
+from results.runs import Runs, Unfinished
 from results.tables.fill import RunIndex
 from results.tables.formats import html_part, templates
 from results.tables.spec import load_table
@@ -36,12 +35,12 @@ class Page:
     summary: tuple[str, ...]
     tables: tuple[tuple[Table, str, tuple[str, ...]], ...]
     curves: tuple[CurveGroup, ...]
-    pictures: dict[str, list[Picture]]
-    pictures_left_out: int
+    pictures: Pictures
     costs: tuple[CostLine, ...]
     provenance: tuple[ProvenanceLine, ...]
     deviations: dict[str, list[str]]
-    runs: Runs
+    unfinished: tuple[Unfinished, ...]
+    problems: tuple[str, ...]
 
 
 def write_report(runs: Runs, destination: Path, names: Sequence[str], title: str = "Report") -> Path:
@@ -56,10 +55,8 @@ def write_report(runs: Runs, destination: Path, names: Sequence[str], title: str
     """
     page = _page(runs, names, title)
     text = templates().get_template("report.html.j2").render(page=page)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(destination)
+    # Names of files may hold bytes that are no text.
+    write_text(text.encode(errors="replace").decode(), destination)
     return destination
 
 
@@ -67,20 +64,21 @@ def _page(runs: Runs, names: Sequence[str], title: str) -> Page:
     specs = [load_table(name) for name in names]
     index = RunIndex.of(runs)
     tables = [fill_table(spec, index) for spec in specs]
-    pictures, left_out = read_pictures(runs.records)
-    curves = read_curves(runs.records)
+    pictures = read_pictures(runs.records)
+    curves, wrong_curves = read_curves(runs.records)
+    colours = colours_of(stored.backbone for stored in runs.records)
     order = partial(_place, [column.task for spec in specs for column in spec.columns])
     return Page(
         title=title,
         summary=summarise(runs, specs),
-        tables=tuple((table, html_part(table), tuple(dot_panels(table))) for table in tables),
-        curves=tuple(_curve_group(task, curves[task]) for task in sorted(curves, key=order)),
-        pictures={task: pictures[task] for task in sorted(pictures, key=order)},
-        pictures_left_out=left_out,
+        tables=tuple((table, html_part(table), tuple(dot_panels(table, colours))) for table in tables),
+        curves=tuple(_curve_group(task, curves[task], colours) for task in sorted(curves, key=order)),
+        pictures=replace(pictures, tasks={task: pictures.tasks[task] for task in sorted(pictures.tasks, key=order)}),
         costs=tuple(cost_lines(runs.records)),
         provenance=tuple(provenance_lines(runs.records)),
         deviations=_deviations(runs),
-        runs=runs,
+        unfinished=runs.unfinished,
+        problems=(*runs.problems, *wrong_curves, *pictures.problems),
     )
 
 
@@ -89,16 +87,16 @@ def _place(shown: list[str | None], task: str) -> tuple[bool, int, str]:
     return task != "pretrain", shown.index(task) if task in shown else len(shown), task
 
 
-def _curve_group(task: str, panels: dict[str, list[Curve]]) -> CurveGroup:
-    names = list(dict.fromkeys(curve.backbone for curves in panels.values() for curve in curves))
-    colours = {name: colour_of(name, place) for place, name in enumerate(names)}
-    return CurveGroup(task, tuple(curve_panel(metric, curves, colours) for metric, curves in panels.items()), colours)
+def _curve_group(task: str, panels: dict[str, list[Curve]], colours: dict[str, str]) -> CurveGroup:
+    names = dict.fromkeys(curve.backbone for curves in panels.values() for curve in curves)
+    drawn = tuple(curve_panel(metric, curves, colours) for metric, curves in panels.items())
+    return CurveGroup(task, drawn, {name: colours[name] for name in names})
 
 
 def _deviations(runs: Runs) -> dict[str, list[str]]:
     """Each deviation with the tasks it touches."""
-    found: dict[str, set[str]] = {}
+    tasks_of: dict[str, set[str]] = {}
     for stored in runs.records:
         for text in stored.record.all_deviations:
-            found.setdefault(text, set()).add(stored.record.task.name)
-    return {text: sorted(tasks) for text, tasks in sorted(found.items())}
+            tasks_of.setdefault(text, set()).add(stored.record.task.name)
+    return {text: sorted(tasks) for text, tasks in sorted(tasks_of.items())}

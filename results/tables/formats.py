@@ -14,6 +14,7 @@ from results.tables.layout import Grid, lay_out
 from results.tables.markup import Html, Latex, Markdown, Markup
 from results.tables.spec import TableLine
 from results.tables.table import Table, TableEntry
+from results.text import printable
 
 _WIDTH = 110
 
@@ -73,8 +74,15 @@ def comma_separated(table: Table) -> str:
     for row in (*table.rows, *table.reference):
         for column, entry in zip(table.columns, row.entries, strict=True):
             if entry.published or entry.ours.state is not CellState.EMPTY:
-                writer.writerow([row.name, column.name, *_plain(entry, column)])
+                writer.writerow([_safe(value) for value in (row.name, column.name, *_plain(entry, column))])
     return file.getvalue()
+
+
+def _safe(value: object) -> object:
+    """Numbers as they are; a text that a spreadsheet would take for a formula begins with an apostrophe."""
+    if not isinstance(value, str):
+        return value
+    return f"'{printable(value)}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else printable(value)
 
 
 def _plain(entry: TableEntry, column: TableLine) -> Iterator[object]:

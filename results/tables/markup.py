@@ -4,6 +4,8 @@ import html
 import textwrap
 from dataclasses import dataclass
 
+from results.text import printable
+
 MINUS = "\N{MINUS SIGN}"
 BLANK = "\N{EN DASH}"
 """Stands where there is nothing to show."""
@@ -12,6 +14,7 @@ _LATEX = str.maketrans(
     {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"}
     | {"^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "±": r"$\pm$", MINUS: "$-$", BLANK: "--"}
 )
+_MARKDOWN = str.maketrans({character: f"\\{character}" for character in "\\|*[]`"} | {"<": "&lt;"})
 
 
 class Markup:
@@ -28,8 +31,8 @@ class Markup:
         return self.line_break.join(self.text(line) for line in lines)
 
     def text(self, text: str) -> str:
-        """Text with the form's special characters escaped."""
-        return text
+        """``text`` without control characters, and with the form's special characters escaped."""
+        return printable(text)
 
     def best(self, text: str) -> str:
         """The best number of a column; ``text`` is escaped already."""
@@ -51,7 +54,8 @@ class Markdown(Markup):
     heading_width = None
 
     def text(self, text: str) -> str:
-        return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+        # A backslash before [ and ] makes text of links and pictures; a bare address would become a link, too.
+        return printable(text).translate(_MARKDOWN).replace("://", "&#58;//")
 
     def best(self, text: str) -> str:
         return f"**{text}**"
@@ -69,7 +73,7 @@ class Latex(Markup):
     line_break = r" \\ "
 
     def text(self, text: str) -> str:
-        return text.translate(_LATEX)
+        return printable(text).translate(_LATEX)
 
     def best(self, text: str) -> str:
         return rf"\textbf{{{text}}}"
@@ -88,7 +92,7 @@ class Html(Markup):
     heading_width = None
 
     def text(self, text: str) -> str:
-        return html.escape(text)
+        return html.escape(printable(text))
 
     def best(self, text: str) -> str:
         return f"<strong>{text}</strong>"

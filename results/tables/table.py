@@ -62,6 +62,12 @@ class Table:
         """Whether published numbers stand next to ours."""
         return any(entry.published for row in self.rows for entry in row.entries)
 
+    @cached_property
+    def has_differences(self) -> bool:
+        """Whether a number of ours is set against a published one."""
+        pairs = ((entry, column) for row in self.rows for entry, column in zip(row.entries, self.columns, strict=True))
+        return any(entry.difference(column) is not None for entry, column in pairs)
+
 
 def fill_table(spec: TableSpec, index: RunIndex) -> Table:
     """The table ``spec`` with the numbers of ``index``.

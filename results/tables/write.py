@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from crossmae.files import write_text
 from results.runs import Runs
 from results.tables import formats as forms
 from results.tables.fill import RunIndex
 from results.tables.spec import load_table, table_names
 from results.tables.table import Table, fill_table
+from results.text import printable
 
 _FILES = {".md": forms.markdown, ".csv": forms.comma_separated, ".tex": forms.latex, ".html": forms.html}
 
@@ -24,10 +26,9 @@ def write_tables(runs: Runs, names: Sequence[str], destination: Path) -> str:
         UserError: an unknown or wrong table; nothing is written then.
     """
     tables = fill_tables(names, runs)
-    destination.mkdir(parents=True, exist_ok=True)
     for table in tables:
         for suffix, write in _FILES.items():
-            (destination / f"{table.name}{suffix}").write_text(write(table))
+            write_text(write(table), destination / f"{table.name}{suffix}")
     return "\n\n".join([*(forms.terminal(table) for table in tables), *_warnings(runs)])
 
 
@@ -48,4 +49,4 @@ def fill_tables(names: Sequence[str], runs: Runs) -> list[Table]:
 
 
 def _warnings(runs: Runs) -> list[str]:
-    return ["\n".join(f"warning: {problem}" for problem in runs.problems)] if runs.problems else []
+    return ["\n".join(f"warning: {printable(problem)}" for problem in runs.problems)] if runs.problems else []

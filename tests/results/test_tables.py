@@ -13,7 +13,7 @@ from results.tables.formats import comma_separated, markdown, terminal
 from results.tables.published import all_numbers
 from results.tables.spec import load_table, table_names
 from results.tables.table import Table
-from results.tables.write import fill_tables, write_tables
+from results.tables.write import fill_tables, tables_with_results, write_tables
 from tests.support.runs import RunFolder
 
 PAPER = [
@@ -184,3 +184,41 @@ def test_a_row_that_was_never_published_is_an_error(tmp_path: Path, made: RunFol
     path.write_text("title: x\npublished: crossmae_table17\nrows: [{name: MAEE}]\ncolumns: [{name: mIoU}]\n")
     with pytest.raises(UserError, match="MAEE"):
         fill_tables([str(path)], made.runs())
+
+
+def test_the_overview_shows_own_tasks_and_only_columns_that_have_runs(made: RunFolder) -> None:
+    made.record("my_task", "mine", 0, {"accuracy": 12.5, "other": 1.0})
+    made.record("inat19", "mine", 0, {"top1": 70.0})
+    assert [column.name for column in filled("overview", made).columns] == [
+        "iNaturalist 2019 top-1",
+        "my_task accuracy",
+    ]
+    assert "overview" in tables_with_results(made.runs())
+    assert "12.5" in terminal(filled("overview", made))
+
+
+def test_a_tie_of_all_is_no_best(made: RunFolder) -> None:
+    for name in ("a", "b"):
+        made.record("inat19", name, 0, {"top1": 0.0})
+    assert "**" not in markdown(filled("overview", made))
+
+
+def test_names_cannot_act_in_any_form(made: RunFolder, tmp_path: Path) -> None:
+    made.record("inat19", "=cmd|' /C calc'!A0\x1b]0;x\x07", 0, {"top1": 70.0})
+    made.record("inat19", "![x](https://example.org/x.png)", 0, {"top1": -1.0})
+    text = write_tables(made.runs(), ["overview"], tmp_path)
+    assert not {"\x1b", "\x07"} & set(text)
+    rows = list(csv.DictReader((tmp_path / "overview.csv").open()))
+    assert sorted(row["row"][:6] for row in rows) == ["![x](h", "'=cmd|"]
+    assert sorted(float(row["mean"]) for row in rows) == [-1.0, 70.0]
+    assert "![" not in (tmp_path / "overview.md").read_text()
+    assert "](https://example" not in (tmp_path / "overview.md").read_text()
+
+
+def test_the_name_of_a_tables_file_cannot_break_the_page(made: RunFolder, tmp_path: Path) -> None:
+    made.record("inat19", "mine", 0, {"top1": 70.0})
+    path = tmp_path / 'x"><script>alert(1).yaml'
+    path.write_text("title: x\nrows: [{backbone: '*'}]\ncolumns: [{name: top-1, task: inat19, metric: top1}]\n")
+    write_tables(made.runs(), [str(path)], tmp_path / "tables")
+    (page,) = (tmp_path / "tables").glob("*.html")
+    assert "<script" not in page.read_text()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from results.report import write_report
+from results.report.write import write_report
 from tests.support.browser import CHROMEDRIVER, visit
 from tests.support.runs import RunFolder
 

@@ -5,12 +5,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from results.report import write_report
 from results.report.curves import read_curves
+from results.report.figures import colours_of
 from results.report.pictures import read_pictures
 from results.report.summary import summarise
+from results.report.write import write_report
 from results.tables.spec import load_table
 from tests.support.runs import RunFolder
 
@@ -78,7 +80,7 @@ def test_the_summary_counts_and_names_what_disagrees(made: RunFolder) -> None:
     assert was_run.endswith("1 failed and 0 did not finish.")
     assert "crossmae minus random is above 0 in 1 of 1 columns (+2.0 to +2.0 points)" in says
     assert "excluding 0 in 0; single seeds disagree in top1 of inat19 (crossmae minus random, seed 1)" in says
-    assert mind.startswith("The data are generated, so none of these numbers can be compared with a published one")
+    assert mind.startswith("6 runs used recipes of generated demo data, whose numbers compare with no published one")
 
 
 def test_columns_that_rank_nothing_are_not_counted(made: RunFolder) -> None:
@@ -92,7 +94,7 @@ def test_columns_that_rank_nothing_are_not_counted(made: RunFolder) -> None:
 def test_pictures_say_what_they_show(made: RunFolder) -> None:
     folder = made.record("coco_vitdet", "mae", 0, {"box_ap": 1.0}, artifacts={"detections": "drawn.png"})
     Image.new("RGB", (8, 8)).save(folder / "drawn.png")
-    (picture,) = read_pictures(made.runs().records)[0]["coco_vitdet"]
+    (picture,) = read_pictures(made.runs().records).tasks["coco_vitdet"]
     assert picture.caption == "detections (ground truth on the left, predictions on the right)"
 
 
@@ -108,7 +110,7 @@ def test_steps_repeated_after_a_resume_count_once(made: RunFolder) -> None:
     steps = [1, 2, 3, 2, 3, 4]
     lines = [json.dumps({"step": step, "total": 4, "loss": float(place)}) for place, step in enumerate(steps)]
     (folder / "progress.jsonl").write_text("\n".join(lines))
-    (curve,) = read_curves(made.runs().records)["inat19"]["loss"]
+    (curve,) = read_curves(made.runs().records)[0]["inat19"]["loss"]
     assert (curve.steps, curve.values) == ((1, 2, 3, 4), (0.0, 3.0, 4.0, 5.0))
 
 
@@ -120,8 +122,89 @@ def test_pictures_share_the_budget_and_a_broken_one_is_left_out(made: RunFolder)
         for name in pictures.values():
             Image.fromarray(noise).save(folder / name)
     (folder / "p0.png").write_bytes(b"no picture")
-    pictures, left_out = read_pictures(made.runs().records, budget=200_000)
+    read = read_pictures(made.runs().records, budget=200_000)
+    pictures, left_out = read.tasks, read.left_out
     assert set(pictures) == {"coco_vitdet", "ade20k_upernet"}
     assert left_out == 8 - sum(len(ones) for ones in pictures.values())
     assert sum(len(one.uri) for ones in pictures.values() for one in ones) <= 200_000
     assert "p0" not in [one.name for one in pictures["ade20k_upernet"]]
+
+
+@pytest.mark.parametrize(
+    ("bad", "word"),
+    [
+        (b'{"step": 1, "loss": "\xff"}', "hold something else than progress: 1"),
+        (b'{"step": 1, "loss": null}', "hold something else than progress: 1"),
+        (b'{"step": "one", "loss": 1.0}', "hold something else than progress: 1"),
+        (b"[]", "hold something else than progress: 1"),
+    ],
+)
+def test_wrong_lines_of_progress_are_named_and_the_curve_is_drawn(
+    made: RunFolder, tmp_path: Path, bad: bytes, word: str
+) -> None:
+    folder = made.record("inat19", "mae", 0, {"top1": 50.0})
+    good = [json.dumps({"step": step, "loss": 1.0 / step}).encode() for step in (2, 3, 4)]
+    (folder / "progress.jsonl").write_bytes(b"\n".join([bad, *good]))
+    text = report_of(made, tmp_path)
+    assert text.count('alt="learning curve"') == 1
+    assert f"progress.jsonl: lines that {word}" in text
+
+
+def test_losses_that_left_the_numbers_are_gaps(made: RunFolder) -> None:
+    folder = made.record("inat19", "mae", 0, {"top1": 50.0})
+    values = [1.0, float("nan"), float("inf"), 1e308, 10**400, 2.0]
+    lines = [json.dumps({"step": step, "loss": value}) for step, value in enumerate(values)]
+    (folder / "progress.jsonl").write_text("\n".join(lines))
+    curves, problems = read_curves(made.runs().records)
+    assert curves["inat19"]["loss"][0].values == (1.0, 2.0)
+    assert not problems
+
+
+def test_a_name_is_no_mathematics(made: RunFolder, tmp_path: Path) -> None:
+    for name in ("a$\\foo{$", "b\udcff"):
+        made.record("inat19", name, 0, {"top1": 50.0})
+    assert report_of(made, tmp_path).count('alt="dot plot"') == 1
+
+
+def bad_pictures(tmp_path: Path, folder: Path) -> dict[str, str]:
+    Image.new("RGB", (8, 8)).save(tmp_path / "outside.png")
+    (folder / "link.png").symlink_to(tmp_path / "outside.png")
+    Image.new("RGB", (8, 8)).save(folder / "eps.jpg", "EPS")
+    Image.new("1", (20_000, 20_000)).save(folder / "bomb.png")
+    (folder / "folder.png").mkdir()
+    up = "/".join([".."] * 5)
+    return {
+        "absolute": str(tmp_path / "outside.png"),
+        "up": f"{up}/outside.png",
+        "link": "link.png",
+        "eps": "eps.jpg",
+        "bomb": "bomb.png",
+        "folder": "folder.png",
+        "null": "a\0.png",
+    }
+
+
+def test_only_pictures_of_the_runs_own_folder_are_shown_and_the_rest_is_named(made: RunFolder, tmp_path: Path) -> None:
+    folder = made.folder("coco_vitdet", "mae", 0)
+    folder.mkdir(parents=True)
+    artifacts = {**bad_pictures(tmp_path, folder), "good": "good.png"}
+    Image.new("RGB", (8, 8)).save(folder / "good.png")
+    made.record("coco_vitdet", "mae", 0, {"box_ap": 1.0}, artifacts=artifacts)
+    read = read_pictures(made.runs().records)
+    assert [picture.name for picture in read.tasks["coco_vitdet"]] == ["good"]
+    assert len(read.problems) == read.left_out == 7
+    assert "cannot be shown" in report_of(made, tmp_path)
+
+
+def test_a_backbone_has_one_colour_and_no_other_has_it() -> None:
+    colours = colours_of(["mine", "mae_vit_b16", "crossmae25_vit_b16", "crossmae75_vit_b16", "random"])
+    assert len(set(colours.values())) == 5
+    assert colours["mae_vit_b16"] == colours_of(["mae"])["mae"]
+
+
+def test_backbones_of_any_name_are_compared(made: RunFolder) -> None:
+    for name, top1 in (("dino", 60.0), ("beit", 50.0)):
+        for seed in range(3):
+            made.record("inat19", name, seed, {"top1": top1 + seed / 10})
+    says = summarise(made.runs(), [load_table("demo")])[1]
+    assert "dino minus beit is above 0 in 1 of 1 columns" in says
