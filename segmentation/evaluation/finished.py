@@ -49,7 +49,9 @@ def _load(path: Path) -> Any:
         with _mmengine_objects_as_blanks(), warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what is no checkpoint fails in every way there is
-        if isinstance(error, pickle.UnpicklingError) and "unsupported" in str(error).lower():
+        # An "unsupported operand" is no pickle at all, an HTML page for instance.
+        reason = str(error).lower()
+        if isinstance(error, pickle.UnpicklingError) and "unsupported" in reason and "operand" not in reason:
             raise UserError(f"{path} refused: it holds code or objects beside weights; none of it was run") from error
         raise UserError(f"{path} is damaged or no PyTorch checkpoint") from error
 
@@ -61,7 +63,7 @@ def _usable(value: Tensor | None, name: str) -> bool:
 
 
 def spec_of(state: Weights) -> BackboneSpec:
-    """The backbone's dimensions, as far as they can be told from the weights of an UperNet."""
+    """The backbone's dimensions, as far as the weights of an UperNet show them."""
     token, kernel = state[_TOKENS], state[_KERNEL]
     depth = len({match[1] for name in state if (match := re.match(r"backbone\.layers\.(\d+)\.", name))})
     hidden = state[_HIDDEN].shape[0]

@@ -1,1 +1,1 @@
-"""What training needs beyond mmengine's own parts: samples fixed by the seed, micro-batches, bf16, resumable state."""
+"""What training needs beyond mmengine's own parts: micro-batches, bf16, progress, resumable states."""

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,15 @@ def test_images_that_mmsegmentation_would_not_list_are_named(
     assert found(root) == [what]
     with pytest.raises(UserError, match=f"^{what}; convert them to .png$"):
         configure(backbone.spec, read_recipe(small_recipe()), Context(tmp_path, root, seed=0))
+
+
+def test_a_recipe_that_does_not_tap_the_last_block_says_so(
+    data_root: Path, small_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    context = Context(tmp_path, data_root, seed=0)
+    spec = replace(Backbone.load("random:vit_demo").spec, depth=12)
+    configure(spec, read_recipe(small_recipe()), context)
+    assert "taps blocks 0, 1, 2, 3 of 12, counted from 0: not the last one" in context.deviations
 
 
 def test_another_number_of_classes_than_the_recipes_is_refused(

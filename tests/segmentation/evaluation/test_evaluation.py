@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from segmentation.build.config import upernet
 from segmentation.data.layout import class_names
+from segmentation.evaluation.finished import read_finished
 from segmentation.evaluation.metrics import SegmentationMetric
 from segmentation.recipe import read_recipe
 from segmentation.run import evaluate, train
@@ -176,6 +178,63 @@ def test_a_file_that_is_no_upernet_is_named(tmp_path: Path, finished: Finished, 
     torch.save({"state_dict": {"head.weight": torch.ones(1)}}, tmp_path / "other.pth")
     with pytest.raises(UserError, match=r"other\.pth holds no UperNet"):
         evaluate(tmp_path / "other.pth", finished.recipe, context_in(tmp_path))
+
+
+class Evil:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def complaint(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        read_finished(path)
+    text = str(caught.value)
+    assert text.startswith((str(path), f"no weight file {path}"))
+    assert "\n" not in text
+    assert "weights_only" not in text
+    return text
+
+
+def test_an_unreadable_or_foreign_file_is_one_line(tmp_path: Path, finished: Finished) -> None:
+    path = tmp_path / "model.pth"
+    assert complaint(path) == f"no weight file {path}"
+    for content in (b"", b"<!DOCTYPE html>", finished.checkpoint.read_bytes()[:5000]):
+        path.write_bytes(content)
+        assert "damaged or no PyTorch checkpoint" in complaint(path)
+    torch.save({"state_dict": {}, "extra": Evil(tmp_path / "ran")}, path)
+    assert "none of it was run" in complaint(path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", [[1, 2], {}, {"state_dict": 3}, torch.ones(2), {"state_dict": {5: torch.ones(1)}}])
+def test_a_file_without_named_weights_is_one_line(content: Any, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "model.pth")
+    assert "holds no UperNet on a MAE backbone" in complaint(tmp_path / "model.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("backbone.pos_embed", None),
+        ("backbone.layers.0.attn.relative_position_bias_table", (4, 0)),
+        ("backbone.layers.0.attn.relative_position_bias_table", (4, 3)),
+        ("backbone.cls_token", (1, 1)),
+        ("backbone.patch_embed.projection.weight", ()),
+    ],
+)
+def test_a_backbone_that_cannot_be_measured_is_one_line(
+    name: str, shape: tuple[int, ...] | None, tmp_path: Path, finished: Finished
+) -> None:
+    state = torch.load(finished.checkpoint, weights_only=True)["state_dict"]
+    if shape is None:
+        del state[name]
+    else:
+        state[name] = torch.ones(shape)
+    torch.save({"state_dict": state}, tmp_path / "model.pth")
+    assert "holds no UperNet on a MAE backbone" in complaint(tmp_path / "model.pth")
 
 
 def test_a_checkpoint_of_another_recipe_is_named(

@@ -1,12 +1,14 @@
 """Real training with mmengine's Runner: interruptions, micro-batches, precision, what a run leaves."""
 
 import os
+import shutil
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from crossmae.recipe import Recipe
 from crossmae.run.progress import ProgressFile
 from crossmae.run.stop import Stopped
 from segmentation.run import train
+from segmentation.training.loop import PeakLogProcessor
 from transfer.task import Context
 
 STEPS = 8
@@ -121,6 +124,31 @@ def test_worker_processes_change_nothing(
     assert losses(tmp_path) == uninterrupted.losses
 
 
+def test_a_damaged_newest_state_is_passed_over_for_the_one_before(
+    tmp_path: Path, uninterrupted: Uninterrupted, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
+) -> None:
+    with pytest.raises(Stopped):
+        train(backbone, small_recipe(), interrupted(context_in(tmp_path), 5, terminate))
+    before, newest = sorted((tmp_path / "state").glob("step-*.pt"))
+    assert (before.name[:13], newest.name[:13]) == ("step-00000003", "step-00000005")
+    newest.write_bytes(newest.read_bytes()[:-100])
+    metrics = train(backbone, small_recipe(), context_in(tmp_path))
+    assert losses(tmp_path) == uninterrupted.losses
+    assert metrics == uninterrupted.metrics
+
+
+def test_a_state_of_other_data_is_refused(
+    tmp_path: Path, backbone: Backbone, small_recipe: Recipes, context_in: Contexts, data_root: Path
+) -> None:
+    with pytest.raises(Stopped):
+        train(backbone, small_recipe(), interrupted(context_in(tmp_path), 2, terminate))
+    other = Path(shutil.copytree(data_root, tmp_path / "other"))
+    for folder in ("images", "annotations"):
+        (other / folder / "training" / "ADE_train_00000007.png").unlink()
+    with pytest.raises(UserError, match=r"was started with another recipe: data \w+ -> \w+"):
+        train(backbone, small_recipe(), Context(tmp_path, other, seed=0))
+
+
 def test_a_state_of_another_recipe_is_refused(
     tmp_path: Path, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
 ) -> None:
@@ -169,6 +197,15 @@ def test_bf16_trains_and_is_noted(
     assert "bf16 autocast in training (published config, as mmengine reads it: fp32)" in context.deviations
     assert losses(tmp_path) != uninterrupted.losses
     assert losses(tmp_path) == pytest.approx(uninterrupted.losses, rel=0.05)
+
+
+def test_the_log_leaves_the_gpus_peak_memory_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reset(*_: object) -> None:
+        raise AssertionError("the counter was reset")
+
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda *_: 7 * 2**20)
+    assert PeakLogProcessor()._get_max_memory(Mock()) == 7
 
 
 def test_products_are_as_precise_as_the_recipe_says(
