@@ -47,7 +47,7 @@ class Released(_ReleasedValues):
         except UserError as error:
             raise UserError(f"{self.name}: {metric} is expected to be {value}, which is no number: {error}") from error
         if found is None:
-            raise UserError(f"{self.name}: the published {metric} {value} is an empty cell; name another")
+            raise UserError(f"{self.name}: the published {metric} {value} is an empty cell", "name another")
         return found.value
 
 

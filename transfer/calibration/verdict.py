@@ -41,7 +41,7 @@ def look_for(models: list[Released], folder: Path, cache: Path) -> list[Candidat
         UserError: there is no such folder.
     """
     if not folder.is_dir():
-        raise UserError(f"no folder {folder}; give the one that the released files were downloaded to")
+        raise UserError(f"no folder {folder}", "give the one that the released files were downloaded to")
     return [_candidate(model, folder, cache) for model in models]
 
 

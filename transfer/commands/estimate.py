@@ -68,7 +68,7 @@ def _measure(options: BenchmarkOptions, scratch: Path, devices: str | None, cons
     benchmark = Benchmark.of(replace(options, out=scratch), launcher, "transfer estimate", console)
     benchmark = replace(benchmark, suite=replace(trials_plan, tables=()), runs=distinct(trials))
     if benchmark.run():
-        raise UserError("not everything could be timed; mend what is named above and start again")
+        raise UserError("not everything could be timed", "mend what is named above and start again")
     done = {status.run.folder for status in states_of(runs) if status.state is RunState.DONE}
     return [one for one in extrapolate(runs, trials) if one.run.folder not in done]
 

@@ -48,7 +48,7 @@ def evaluate(
     """
     spec = spec_of(load_specs(folders or ()), task)
     if not weights.is_file():
-        raise UserError(f"no weights at {weights}; give the file of a finished model")
+        raise UserError(f"no weights at {weights}", "give the file of a finished model")
     make_importable(folders or ())
     out.mkdir(parents=True, exist_ok=True)
     pool = find_pool(devices)

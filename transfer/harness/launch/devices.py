@@ -99,7 +99,7 @@ def _gpus(asked: str | None) -> list[str]:
     there = _listed()
     if absent := [name for name in names if name.isdigit() and name not in there]:
         has = f"it has {', '.join(there)}" if there else "nvidia-smi shows none; give --devices cpu"
-        raise UserError(f"--devices {asked}: no GPU {', '.join(absent)} on this machine; {has}")
+        raise UserError(f"--devices {asked}: no GPU {', '.join(absent)} on this machine", has)
     return names
 
 

@@ -24,7 +24,9 @@ def lineage_of_source(source: str, cache: Path) -> dict[str, Any]:
         return {"source": source}
     file = next((path / name for name in _WEIGHTS if (path / name).is_file()), path)
     if not file.is_file():
-        raise UserError(f"no weights at {source}; give a folder, a .pth or .safetensors file, timm:NAME or random:ARCH")
+        raise UserError(
+            f"no weights at {source}", "give a folder, a .pth or .safetensors file, timm:NAME or random:ARCH"
+        )
     return {"file": digest_of_file(file, cache), **({"source": name} if name else {})}
 
 

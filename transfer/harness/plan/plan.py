@@ -80,7 +80,7 @@ def evaluation_of(weights: Path, name: str, spec: TaskSpec, recipe: Recipe, out:
 
 def _seeded(suite: Suite) -> Iterator[tuple[int, BackboneEntry]]:
     if not suite.backbones:
-        raise UserError(f"suite {suite.name} is for backbones of yours; name one: --backbone NAME:vit_b16=SOURCE")
+        raise UserError(f"suite {suite.name} is for backbones of yours", "name one: --backbone NAME:vit_b16=SOURCE")
     for seed in sorted({*suite.seeds, *(seed for entry in suite.backbones for seed in entry.seeds or ())}):
         for entry in suite.backbones:
             if seed in (suite.seeds if entry.seeds is None else entry.seeds):
@@ -124,7 +124,7 @@ def _origin(entry: BackboneEntry, pretraining: Run | None, out: Path, note: Note
         return str(pretraining.folder / "checkpoint"), lineage
     try:
         if entry.source is None:
-            raise UserError(f"backbone {entry.name!r} of the suite has neither source nor pretrain; give one")
+            raise UserError(f"backbone {entry.name!r} of the suite has neither source nor pretrain", "give one")
         return entry.source, lineage_of_source(entry.source, out / "digests.json")
     except UserError as error:
         note(error)
@@ -187,7 +187,9 @@ def _identity(spec: TaskSpec, recipe: Recipe, lineage: Mapping[str, Any], seed: 
 
 def _task(suite: Suite, specs: Mapping[str, TaskSpec], task: str) -> TaskSpec:
     if task not in suite.tasks:
-        raise UserError(f"suite {suite.name} has no task {task!r} for its backbones; it has {', '.join(suite.tasks)}")
+        raise UserError(
+            f"suite {suite.name} has no task {task!r} for its backbones", f"it has {', '.join(suite.tasks)}"
+        )
     return spec_of(specs, task)
 
 

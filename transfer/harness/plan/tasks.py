@@ -44,10 +44,10 @@ def load_specs(folders: Iterable[Path] = ()) -> dict[str, TaskSpec]:
     specs: dict[str, TaskSpec] = {}
     for folder in (BUILT_IN, *folders):
         if not folder.is_dir():
-            raise UserError(f"no folder {folder}; --tasks wants a folder with one YAML file per task")
+            raise UserError(f"no folder {folder}", "--tasks wants a folder with one YAML file per task")
         for path in sorted(folder.glob("*.yaml")):
             if path.stem in specs:
-                raise UserError(f"{path}: there is a task {path.stem!r} already; give the file another name")
+                raise UserError(f"{path}: there is a task {path.stem!r} already", "give the file another name")
             specs[path.stem] = _read(path)
     return specs
 
@@ -59,7 +59,7 @@ def spec_of(specs: Mapping[str, TaskSpec], name: str) -> TaskSpec:
         UserError: there is none.
     """
     if name not in specs:
-        raise UserError(f"no task {name!r}; known tasks: {', '.join(sorted(specs))}")
+        raise UserError(f"no task {name!r}", f"known tasks: {', '.join(sorted(specs))}")
     return specs[name]
 
 

@@ -58,5 +58,5 @@ def call(*command: str) -> str:
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     except FileNotFoundError as error:
         raise UserError(
-            f"no {command[0]} on this machine; --launcher slurm is for a Slurm cluster's login node"
+            f"no {command[0]} on this machine", "--launcher slurm is for a Slurm cluster's login node"
         ) from error
