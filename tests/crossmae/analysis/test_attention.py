@@ -30,7 +30,7 @@ def prefer_visible(model: MaskedAutoencoder, ratio: float) -> None:
     Visible tokens carry (+1, -1), masked ones (-1, +1) in their first two channels and nothing else; the norm keeps
     the signs, and one channel of query and key reads them. Visible tokens have the opposite preference.
     """
-    decoder = model.decoder
+    decoder: Any = model.decoder
     block = decoder.blocks[0]
     sign = torch.zeros(96)
     sign[:2] = torch.tensor([1.0, -1.0])

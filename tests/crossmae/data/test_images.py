@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from crossmae.data.decode import read_rgb
+from crossmae.data.images import Source
 from crossmae.data.keyed import SampleKey
 from crossmae.data.open import open_images
 from crossmae.data.samples import ImageSamples, MemorySamples, Views
@@ -23,7 +24,8 @@ def png(value: int, side: int = 8) -> bytes:
     return stream.getvalue()
 
 
-def value(content: Path | bytes) -> int:
+def value(content: Source) -> int:
+    assert isinstance(content, Path | bytes)
     return int(np.array(read_rgb(content))[0, 0, 0])
 
 

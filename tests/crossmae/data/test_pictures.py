@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def rotated(image: Image.Image) -> bytes:
     return encoded(image, exif=exif)
 
 
-FILES = {
+FILES: dict[str, Callable[[Image.Image], bytes]] = {
     "4:2:0": lambda image: encoded(image, quality=90),
     "4:4:4": lambda image: encoded(image, quality=97, subsampling=0),
     "progressive": lambda image: encoded(image, progressive=True),

@@ -1,5 +1,7 @@
 """Initial weights against measurements of the released code."""
 
+from typing import Literal
+
 import pytest
 import torch
 from torch import nn
@@ -13,7 +15,8 @@ from crossmae.model.initialization import initialize
 # Xavier's sqrt(2 / (k + decoder depth)) up to the noise of one draw. The paper states 1 / sqrt(k).
 @pytest.mark.parametrize(("depth", "released", "paper"), [(12, 0.283, 0.277), (24, 0.232, 0.200), (32, 0.211, 0.174)])
 def test_inter_block_weights_start_as_released_or_as_stated(depth: int, released: float, paper: float) -> None:
-    for kind, expected in (("released", released), ("paper", paper)):
+    expectations: dict[Literal["released", "paper"], float] = {"released": released, "paper": paper}
+    for kind, expected in expectations.items():
         config = MAEConfig(depth=depth, embed_dim=16, num_heads=2, mixing_init=kind)
         torch.manual_seed(0)
         weights = []

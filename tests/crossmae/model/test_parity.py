@@ -4,8 +4,9 @@ The files hold tiny models with perturbed weights, their inputs, and what the re
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
@@ -36,7 +37,8 @@ KEY_BIAS_FLOOR = 1e-7
 """Gradient norm below which a difference is rounding: key biases have a gradient of zero in exact arithmetic."""
 
 
-class Reference(NamedTuple):
+@dataclass(frozen=True)
+class Reference:
     """One file: what went in and what came out."""
 
     path: Path

@@ -39,6 +39,7 @@ def test_a_paper_recipe_trains_as_table_10_says(name: str) -> None:
     recipe = load_pretraining_recipe(name)
     chosen = read_recipe(recipe, seed=0)
 
+    assert chosen.model.prediction_ratio is not None
     ratios = (chosen.model.mask_ratio, chosen.model.prediction_ratio)
     assert chosen.plan.lr == pytest.approx(LR_BY_RATIOS[ratios])
     assert chosen.plan.global_batch == 4096

@@ -87,7 +87,16 @@ def test_two_processes_give_the_golden_losses_and_the_same_model(
     data: Path, alone: Path, golden: list[float], tmp_path: Path, override: str
 ) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "crossmae"]
-    arguments = ["pretrain", HERE / "tiny.yaml", "--out", tmp_path / "run", "--data", data, "--device", "cpu"]
+    arguments: list[str | Path] = [
+        "pretrain",
+        HERE / "tiny.yaml",
+        "--out",
+        tmp_path / "run",
+        "--data",
+        data,
+        "--device",
+        "cpu",
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([*command, *arguments, override], check=True, env=environment, capture_output=True)
 

@@ -33,7 +33,7 @@ def perturb(model: torch.nn.Module) -> None:
     """Biases and norms count only if they are not zeros and ones."""
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter += 0.05 * torch.randn_like(parameter)
+            parameter.add_(0.05 * torch.randn_like(parameter))
 
 
 def features(model: MaskedAutoencoder) -> Tensor:
@@ -56,9 +56,10 @@ def test_features_in_timm_equal_ours(saved: tuple[Path, MaskedAutoencoder], tmp_
 def test_features_in_transformers_equal_ours(saved: tuple[Path, MaskedAutoencoder], tmp_path: Path) -> None:
     folder, model = saved
     export(str(folder), tmp_path / "vit", "hf-vit")
-    theirs, report = transformers.ViTModel.from_pretrained(
+    loaded_with_report: Any = transformers.ViTModel.from_pretrained(
         tmp_path / "vit", add_pooling_layer=False, output_loading_info=True
     )
+    theirs, report = loaded_with_report
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
     output = theirs.eval()(IMAGES, output_hidden_states=True)
@@ -105,6 +106,7 @@ def test_vitmae_of_transformers_is_our_mae(norm_pix_loss: bool, tmp_path: Path) 
     gradients = in_our_names(theirs, tmp_path / "gradients")
     for name, parameter in ours.named_parameters():
         if parameter.requires_grad:
+            assert parameter.grad is not None
             difference = (parameter.grad - gradients[name]).norm().item()
             assert difference <= max(1e-5 * gradients[name].norm().item(), 1e-7), name
 
@@ -123,7 +125,10 @@ def test_our_mae_in_transformers_and_back(tmp_path: Path) -> None:
     perturb(model)
     save_checkpoint(model, tmp_path / "ours")
     export(str(tmp_path / "ours"), tmp_path / "vitmae", "hf-vitmae")
-    theirs, report = transformers.ViTMAEForPreTraining.from_pretrained(tmp_path / "vitmae", output_loading_info=True)
+    loaded_with_report: Any = transformers.ViTMAEForPreTraining.from_pretrained(
+        tmp_path / "vitmae", output_loading_info=True
+    )
+    theirs, report = loaded_with_report
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
     loss = model(IMAGES, noise=NOISE).loss.item()

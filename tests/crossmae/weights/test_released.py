@@ -116,7 +116,12 @@ def test_what_weights_cannot_tell_is_asked_for(given: dict[str, Any], asked: str
 def test_a_number_of_maps_that_fits_several_choices_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "bare.pth"
     torch.save(to_official(tiny(use_input=False).state_dict()), path)
-    options = {"num_heads": 3, "decoder_num_heads": 4, "mask_ratio": 0.75, "prediction_ratio": 0.25}
+    options: dict[str, Any] = {
+        "num_heads": 3,
+        "decoder_num_heads": 4,
+        "mask_ratio": 0.75,
+        "prediction_ratio": 0.25,
+    }
     with pytest.raises(UserError, match="feature_maps"):
         load_pretrained(path, norm_pix_loss=True, **options)
     with pytest.raises(UserError, match="do not make 2 maps"):
