@@ -1,0 +1,1 @@
+"""From a recipe and a backbone to detectron2's native configuration."""
