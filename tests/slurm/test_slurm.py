@@ -2,26 +2,30 @@
 
 import json
 import time
+from collections.abc import Callable
 
 import pytest
+
+from tests.support.bench import Bench
+from tests.support.cluster import Cluster
 
 SLOW = "seconds_per_step=0.5"
 STEPS = list(range(1, 21))
 
 
-def wait_until(condition, seconds=90):
+def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.1)
 
 
-def job_of(cluster, task):
-    (found,) = [job for name, job in cluster.jobs().items() if name.startswith(f"{task}-")]
-    return found
+def job_of(cluster: Cluster, task: str) -> tuple[str, str, str]:
+    (job,) = [job for name, job in cluster.jobs().items() if name.startswith(f"{task}-")]
+    return job
 
 
-def test_runs_side_by_side_then_nothing(bench, cluster):
+def test_runs_side_by_side_then_nothing(bench: Bench, cluster: Cluster) -> None:
     bench.suite(seeds=2, counting=["seconds_per_step=0.2"], summing=["seconds_per_step=0.2"])
     code, output = bench.run()
     assert code == 0, output
@@ -35,7 +39,7 @@ def test_runs_side_by_side_then_nothing(bench, cluster):
     assert bench.records() == records
 
 
-def test_preempted_jobs_are_requeued_and_resume(bench, cluster):
+def test_preempted_jobs_are_requeued_and_resume(bench: Bench, cluster: Cluster) -> None:
     bench.suite(counting=[SLOW], summing=[SLOW])
     first = bench.start()
     bench.until_step(3)
@@ -48,7 +52,7 @@ def test_preempted_jobs_are_requeued_and_resume(bench, cluster):
         assert len(bench.writers(task)) == 2
 
 
-def test_job_told_of_its_end_saves_and_is_requeued(bench, cluster):
+def test_job_told_of_its_end_saves_and_is_requeued(bench: Bench, cluster: Cluster) -> None:
     """What Slurm does before a time-out, without the wait for one."""
     bench.suite(tasks=("counting",), counting=[SLOW])
     first = bench.start()
@@ -59,7 +63,7 @@ def test_job_told_of_its_end_saves_and_is_requeued(bench, cluster):
     assert bench.steps("counting") == STEPS
 
 
-def test_cancelled_job_fails_alone_and_the_same_command_completes_it(bench, cluster):
+def test_cancelled_job_fails_alone_and_the_same_command_completes_it(bench: Bench, cluster: Cluster) -> None:
     bench.suite(counting=[SLOW], summing=["seconds_per_step=0.2"])
     first = bench.start()
     bench.until_step(3)
@@ -75,7 +79,7 @@ def test_cancelled_job_fails_alone_and_the_same_command_completes_it(bench, clus
     assert bench.steps("counting") == STEPS
 
 
-def test_status_knows_what_waits_and_what_runs_where(bench, cluster):
+def test_status_knows_what_waits_and_what_runs_where(bench: Bench, cluster: Cluster) -> None:
     cluster.call("sbatch", "--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 8")
     wait_until(lambda: "RUNNING" in [state for _, state, _ in cluster.jobs().values()])
     bench.suite(tasks=("counting",), counting=[SLOW])
@@ -93,7 +97,7 @@ def test_status_knows_what_waits_and_what_runs_where(bench, cluster):
     assert first.wait(120) == 0
 
 
-def test_refused_jobs_are_named_before_anything_starts(bench):
+def test_refused_jobs_are_named_before_anything_starts(bench: Bench) -> None:
     bench.suite()
     bench.options += ("--set", "counting.devices=3")
     (bench.folder / "profile.yaml").write_text(
@@ -109,7 +113,7 @@ def test_refused_jobs_are_named_before_anything_starts(bench):
 
 
 @pytest.mark.parametrize("loss", ["marked down", "without power"])
-def test_lost_node_is_replaced_by_the_other(bench, cluster, loss):
+def test_lost_node_is_replaced_by_the_other(bench: Bench, cluster: Cluster, loss: str) -> None:
     bench.suite(tasks=("counting",), counting=[SLOW])
     first = bench.start()
     bench.until_step(3)
@@ -128,7 +132,7 @@ def test_lost_node_is_replaced_by_the_other(bench, cluster, loss):
     assert bench.writers("counting")[0] != bench.writers("counting")[1]
 
 
-def test_killed_controller_finds_its_jobs_again(bench, cluster):
+def test_killed_controller_finds_its_jobs_again(bench: Bench, cluster: Cluster) -> None:
     bench.suite(counting=[SLOW], summing=["seconds_per_step=0.1"])
     first = bench.start()
     bench.until_step(3)
@@ -146,7 +150,7 @@ def test_killed_controller_finds_its_jobs_again(bench, cluster):
         assert len(bench.writers(task)) == 1
 
 
-def test_ctrl_c_leaves_the_jobs_and_says_so(bench, cluster):
+def test_ctrl_c_leaves_the_jobs_and_says_so(bench: Bench, cluster: Cluster) -> None:
     bench.suite(tasks=("counting",), counting=[SLOW])
     first = bench.start()
     bench.until_step(2)
@@ -158,7 +162,7 @@ def test_ctrl_c_leaves_the_jobs_and_says_so(bench, cluster):
     assert len(bench.writers("counting")) == 1
 
 
-def test_hanging_job_is_ended_and_retried(bench, cluster):
+def test_hanging_job_is_ended_and_retried(bench: Bench, cluster: Cluster) -> None:
     bench.suite(tasks=("counting",), counting=["fault=once-hang"])
     code, output = bench.run("--hang-minutes", "0.1")
     assert code == 0, output
@@ -166,7 +170,7 @@ def test_hanging_job_is_ended_and_retried(bench, cluster):
     assert bench.steps("counting")[-1] == 20
 
 
-def test_failing_task_is_told_from_a_lost_job(bench, cluster):
+def test_failing_task_is_told_from_a_lost_job(bench: Bench, cluster: Cluster) -> None:
     bench.suite(counting=["fault=raise"])
     code, output = bench.run()
     assert code == 1
@@ -174,7 +178,7 @@ def test_failing_task_is_told_from_a_lost_job(bench, cluster):
     assert len(bench.records()) == 1
 
 
-def test_classification_on_two_nodes(bench, cluster):
+def test_classification_on_two_nodes(bench: Bench, cluster: Cluster) -> None:
     """Two processes on two nodes, gloo between them; one record."""
     content = bench.suite_content(tasks={"imagenet_finetune": "demo"}, imagenet_finetune=["steps=6", "log_every=2"])
     bench.write_suite({**content, "devices": {"imagenet_finetune": 2}})
@@ -185,7 +189,7 @@ def test_classification_on_two_nodes(bench, cluster):
     assert 0 < record["metrics"]["top1"] < 100
 
 
-def test_preempted_run_on_two_nodes_is_resumed_and_not_retried(bench, cluster):
+def test_preempted_run_on_two_nodes_is_resumed_and_not_retried(bench: Bench, cluster: Cluster) -> None:
     content = bench.suite_content(tasks={"counting": "quick"}, counting=[SLOW])
     bench.write_suite({**content, "devices": {"counting": 2}})
     first = bench.start()
@@ -200,7 +204,7 @@ def test_preempted_run_on_two_nodes_is_resumed_and_not_retried(bench, cluster):
     assert sorted(set(bench.steps("counting"))) == STEPS
 
 
-def test_smoke_suite_with_every_engine(bench, cluster):
+def test_smoke_suite_with_every_engine(bench: Bench, cluster: Cluster) -> None:
     code, output = bench.run_suite("smoke")
     assert code == 0, output
     assert len(bench.records()) == 11

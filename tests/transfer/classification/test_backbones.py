@@ -19,7 +19,7 @@ from transfer.classification.run import make_job
 from transfer.datasets.layouts import READERS
 from transfer.task import Context
 
-SIZE = {"embed_dim": 64, "depth": 2, "num_heads": 2}
+SIZE: dict[str, Any] = {"embed_dim": 64, "depth": 2, "num_heads": 2}
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {"img_size": 64, "patch_size": 16},
     "patch 14": {"img_size": 56, "patch_size": 14},

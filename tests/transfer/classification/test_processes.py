@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.multiprocessing.spawn import start_processes
 
 from crossmae.backbone import Backbone
 from crossmae.data.demo.scenes import SceneSource
@@ -80,9 +81,7 @@ def test_processes_of_a_probe_evaluate_with_the_same_statistics(root: Path, tmp_
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        torch.multiprocessing.start_processes(
-            evaluate_share, args=(world, root, port, tmp_path), nprocs=world, start_method="fork"
-        )
+        start_processes(evaluate_share, args=(world, root, port, tmp_path), nprocs=world, start_method="fork")
     alone, first, second = ((tmp_path / name).read_text() for name in ("1-0", "2-0", "2-1"))
     assert alone == first == second
     assert len(set(json.loads(alone))) > 1

@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from torch.multiprocessing.spawn import start_processes
 
 from crossmae.backbone import Backbone
 from crossmae.data.demo.scenes import SceneSource
@@ -281,9 +282,7 @@ def test_two_processes_evaluate_as_one(tmp_path: Path, root: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     evaluate_share(0, 1, odd, port, str(tmp_path / "one.0"))
-    torch.multiprocessing.start_processes(
-        evaluate_share, args=(2, odd, port, str(tmp_path / "two.0")), nprocs=2, start_method="fork"
-    )
+    start_processes(evaluate_share, args=(2, odd, port, str(tmp_path / "two.0")), nprocs=2, start_method="fork")
     one, two = ((tmp_path / f"{name}.0").read_bytes() for name in ("one", "two"))
     assert len(one) == 2 * 51 * 8
     assert one == two == (tmp_path / "two.1").read_bytes()

@@ -9,22 +9,23 @@ import torch
 from PIL import Image
 
 from crossmae import Backbone
+from tests.support.bench import TASKS, Bench
 from transfer.harness.folder.expected import Expected, write_expected
 from transfer.harness.plan.options import BenchmarkOptions
 
 
-def check(bench, *options):
+def check(bench: Bench, *options: str) -> tuple[int, list[str], str]:
     code, output = bench.transfer("check", *options)
     return code, [line for line in output.splitlines() if line.startswith("- ")], output
 
 
-def test_nothing_wrong(bench):
+def test_nothing_wrong(bench: Bench) -> None:
     bench.suite()
     code, problems, output = check(bench)
     assert (code, problems) == (0, []), output
 
 
-def test_all_problems_at_once(bench):
+def test_all_problems_at_once(bench: Bench) -> None:
     """Two data sets and weights; weights that cannot be read must not keep the rest from being looked at."""
     content = bench.suite_content({"counting": "quick", "summing": "quick"})
     (bench.folder / "mine.pth").write_bytes(b"no weights")
@@ -44,7 +45,7 @@ def test_all_problems_at_once(bench):
     assert "mine.pth" in found
 
 
-def test_data_is_found_by_file_variable_and_option(bench, monkeypatch):
+def test_data_is_found_by_file_variable_and_option(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     content = {**bench.suite_content({"counting": "quick"}), "data": "real"}
     bench.write_suite(content)
     for name in ("file", "variable", "option"):
@@ -57,7 +58,7 @@ def test_data_is_found_by_file_variable_and_option(bench, monkeypatch):
     assert check(bench, "--data", "numbers=option")[0] == 0
 
 
-def test_missing_engine_names_the_set_up_command(bench):
+def test_missing_engine_names_the_set_up_command(bench: Bench) -> None:
     tasks = bench.folder / "tasks"
     tasks.mkdir()
     spec = "version: 1\ntitle: x\nadapter: counting:Counting\nmetrics: [a]\nengine: [no_such_engine]\n"
@@ -92,7 +93,7 @@ PROBLEMS = {
 
 
 @pytest.mark.slow
-def test_sixteen_planted_problems_are_all_reported_in_one_go(bench, monkeypatch):
+def test_sixteen_planted_problems_are_all_reported_in_one_go(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(bench.folder)
     _plant_data(bench.folder / "data")
     _plant_weights()
@@ -158,7 +159,7 @@ def _plant_weights() -> None:
     Backbone.load("random:vit_demo").save(Path("small"))
 
 
-def _plant_suite(bench) -> None:
+def _plant_suite(bench: Bench) -> None:
     Path("tasks", "recipes").mkdir(parents=True)
     Path("tasks", "recipes", "quick.yaml").write_text("protocol: {}\n")
     engined = (
@@ -172,8 +173,6 @@ def _plant_suite(bench) -> None:
     content["backbones"] = {name: {"source": source, "arch": "vit_b16"} for name, source in weights.items()}
     content["backbones"]["ours"] = {"pretrain": "demo_crossmae"}
     bench.write_suite({**content, "data": "real"})
-    options = BenchmarkOptions.of(
-        "suite.yaml", Path("out"), None, None, None, None, [Path(__file__).parent / "tasks", Path("tasks")]
-    )
+    options = BenchmarkOptions.of("suite.yaml", Path("out"), None, None, None, None, [TASKS, Path("tasks")])
     _, runs, _ = options.load(note=lambda error: None)
     write_expected(Path("out"), {runs[0].identity: Expected(1.0, 2**50)})

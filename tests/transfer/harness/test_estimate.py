@@ -3,9 +3,11 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from tests.support.bench import Bench
 from transfer.harness.folder.expected import read_expected
 from transfer.harness.plan.plan import make_plan
 from transfer.harness.plan.suite import BackboneEntry, load_suite
@@ -14,14 +16,15 @@ from transfer.harness.show.estimates import Estimate, trial_suite, wall_seconds
 
 
 @pytest.mark.slow
-def test_estimate_is_near_what_the_run_takes(bench):
+def test_estimate_is_near_what_the_run_takes(bench: Bench) -> None:
     """Also beside it in the record; the trials leave nothing behind."""
     bench.suite(tasks=("counting",), counting=["steps=150"])
     code, output = bench.transfer("estimate", "--price", "3600")
     assert code == 0, output
     assert [path.name for path in bench.folder.iterdir() if path.name.startswith(".estimate")] == []
     expected = next(iter(read_expected(bench.folder / "out").values())).device_hours
-    assert float(re.search(r"([\d.]+) in\s+money", output)[1]) == pytest.approx(3600 * expected, abs=0.02 * 3600)
+    (money,) = re.findall(r"([\d.]+) in\s+money", output)
+    assert float(money) == pytest.approx(3600 * expected, abs=0.02 * 3600)
     assert bench.run()[0] == 0
     cost = json.loads((bench.run_folder("counting") / "record.json").read_text())["cost"]
     assert cost["estimated_device_hours"] == expected
@@ -29,7 +32,7 @@ def test_estimate_is_near_what_the_run_takes(bench):
 
 
 @pytest.mark.parametrize("name", ["demo", "smoke", "paper", "ablations", "backbone", "quick"])
-def test_trials_are_shorter_than_what_they_stand_for_and_longer_than_their_warm_up(name, tmp_path):
+def test_trials_are_shorter_than_what_they_stand_for_and_longer_than_their_warm_up(name: str, tmp_path: Path) -> None:
     suite = load_suite(name)
     if not suite.backbones:
         suite = replace(suite, backbones=(BackboneEntry("mine", source="random:vit_b16", arch="vit_b16"),))
@@ -44,7 +47,7 @@ def test_trials_are_shorter_than_what_they_stand_for_and_longer_than_their_warm_
                     assert short[f"warmup_{unit}"] < short[unit], trial.title
 
 
-def test_wall_time_packs_runs_and_waits_for_pretraining(tmp_path):
+def test_wall_time_packs_runs_and_waits_for_pretraining(tmp_path: Path) -> None:
     runs = make_plan(load_suite("demo"), load_specs(), tmp_path)
     estimates = [Estimate(run, devices=1, seconds=10, bytes_on_disk=0) for run in runs]
     assert wall_seconds(estimates, devices=100) == 20
@@ -52,7 +55,7 @@ def test_wall_time_packs_runs_and_waits_for_pretraining(tmp_path):
     assert wall_seconds(estimates, devices=2) == 10 * ((len(runs) + 1) // 2)
 
 
-def test_runs_that_can_start_overtake_those_that_wait(tmp_path):
+def test_runs_that_can_start_overtake_those_that_wait(tmp_path: Path) -> None:
     """One long pretraining: meanwhile the tasks of the other backbones fill the other device."""
     runs = make_plan(load_suite("demo"), load_specs(), tmp_path)
     long = next(run for run in runs if run.task.name == "pretrain" and run.backbone == "mae")

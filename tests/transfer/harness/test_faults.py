@@ -9,11 +9,13 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from tests.support.bench import TASKS, Bench
 from transfer.harness.worker.process_tree import parent_of, processes_of
 
 SLOW = "seconds_per_step=0.15"
@@ -21,11 +23,11 @@ QUICK = "seconds_per_step=0.01"
 STEPS = list(range(1, 21))
 
 
-def finished(bench):
+def finished(bench: Bench) -> list[str]:
     return sorted(file.parts[-4] for file in bench.records())
 
 
-def assert_nothing_left_to_do(bench):
+def assert_nothing_left_to_do(bench: Bench) -> None:
     records = bench.records()
     code, output = bench.run()
     assert code == 0, output
@@ -33,7 +35,9 @@ def assert_nothing_left_to_do(bench):
     assert bench.records() == records
 
 
-def assert_same_command_completes(bench, others=("summing",), everything=("counting", "summing")):
+def assert_same_command_completes(
+    bench: Bench, others: Sequence[str] = ("summing",), everything: Sequence[str] = ("counting", "summing")
+) -> None:
     """``others`` have finished; the same command finishes the rest and leaves them, inode and bytes, as they are."""
     records = bench.records()
     assert finished(bench) == sorted(others)
@@ -44,13 +48,13 @@ def assert_same_command_completes(bench, others=("summing",), everything=("count
     assert_nothing_left_to_do(bench)
 
 
-def assert_never_two_writers(bench, task):
+def assert_never_two_writers(bench: Bench, task: str) -> None:
     """Every writer wrote in one stretch, and steps go on from a saved state."""
     writers = bench.writers(task)
     assert len(writers) == len(set(writers))
 
 
-def test_killed_run_is_retried_from_its_state(bench):
+def test_killed_run_is_retried_from_its_state(bench: Bench) -> None:
     bench.suite(counting=["fault=once-die"])
     code, output = bench.run()
     assert code == 0, output
@@ -62,7 +66,7 @@ def test_killed_run_is_retried_from_its_state(bench):
 
 
 @pytest.mark.slow
-def test_killed_process_of_several_is_a_retry_and_not_a_wish_to_be_resumed(bench):
+def test_killed_process_of_several_is_a_retry_and_not_a_wish_to_be_resumed(bench: Bench) -> None:
     """torchrun ends the others, which save their state and say so; that must not count as progress."""
     bench.options = ("--devices", "cpu:3")
     content = bench.suite_content({"counting": "quick", "summing": "quick"}, counting=["fault=once-die"])
@@ -75,7 +79,7 @@ def test_killed_process_of_several_is_a_retry_and_not_a_wish_to_be_resumed(bench
 
 
 @pytest.mark.slow
-def test_several_processes_that_are_told_to_stop_are_resumed_and_not_retried(bench):
+def test_several_processes_that_are_told_to_stop_are_resumed_and_not_retried(bench: Bench) -> None:
     """What torchrun itself reports as a failure: exit code 1 for workers that exit with 75."""
     bench.options = ("--devices", "cpu:3")
     content = bench.suite_content({"counting": "quick", "summing": "quick"}, counting=[SLOW])
@@ -94,7 +98,7 @@ def test_several_processes_that_are_told_to_stop_are_resumed_and_not_retried(ben
 
 
 @pytest.mark.slow
-def test_killed_worker_of_a_data_loader_is_retried(bench):
+def test_killed_worker_of_a_data_loader_is_retried(bench: Bench) -> None:
     images = bench.folder / "images"
     images.mkdir()
     for index in range(256):
@@ -113,7 +117,7 @@ def test_killed_worker_of_a_data_loader_is_retried(bench):
     assert_nothing_left_to_do(bench)
 
 
-def loader_worker(bench, controller):
+def loader_worker(bench: Bench, controller: int) -> int:
     """A process below the run's own, once training goes on."""
     deadline = time.monotonic() + 120
     while True:
@@ -126,7 +130,7 @@ def loader_worker(bench, controller):
 
 
 @pytest.mark.slow
-def test_hopeless_kills_end_after_some_retries(bench):
+def test_hopeless_kills_end_after_some_retries(bench: Bench) -> None:
     bench.suite(counting=["fault=die"])
     code, output = bench.run()
     assert code == 1
@@ -136,7 +140,7 @@ def test_hopeless_kills_end_after_some_retries(bench):
 
 
 @pytest.mark.parametrize("whole_group", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_killed_controller_is_taken_over(bench, whole_group):
+def test_killed_controller_is_taken_over(bench: Bench, whole_group: bool) -> None:
     bench.suite(counting=[SLOW], summing=[QUICK])
     first = bench.start()
     bench.until_record("summing")
@@ -151,7 +155,7 @@ def test_killed_controller_is_taken_over(bench, whole_group):
 
 
 @pytest.mark.slow
-def test_hanging_run_is_ended_and_retried(bench):
+def test_hanging_run_is_ended_and_retried(bench: Bench) -> None:
     bench.suite(counting=["fault=once-hang"])
     bench.options += ("--hang-minutes", "0.3")
     code, output = bench.run()
@@ -173,7 +177,7 @@ def test_hanging_run_is_ended_and_retried(bench):
         ),
     ],
 )
-def test_failing_run_says_why_and_leaves_the_others_alone(bench, fault, reason):
+def test_failing_run_says_why_and_leaves_the_others_alone(bench: Bench, fault: str, reason: str) -> None:
     bench.suite(counting=[f"fault=once-{fault}"])
     code, output = bench.run()
     assert code == 1
@@ -184,10 +188,10 @@ def test_failing_run_says_why_and_leaves_the_others_alone(bench, fault, reason):
     assert bench.steps("counting") == STEPS
 
 
-def test_one_damaged_data_set_among_five(bench):
+def test_one_damaged_data_set_among_five(bench: Bench) -> None:
     tasks = [f"set{number}" for number in range(5)]
     plant_tasks(bench, tasks)
-    bench.suite(tasks=tuple(tasks), **{task: [QUICK] for task in tasks})
+    bench.write_suite(bench.suite_content(dict.fromkeys(tasks, "quick"), 1, **{task: [QUICK] for task in tasks}))
     damaged = bench.folder / "data" / "demo" / "set2" / "numbers.json"
     damaged.parent.mkdir(parents=True)
     damaged.write_text("[0, 1, 2")
@@ -199,10 +203,10 @@ def test_one_damaged_data_set_among_five(bench):
     assert_same_command_completes(bench, ["set0", "set1", "set3", "set4"], tasks)
 
 
-def plant_tasks(bench, names):
+def plant_tasks(bench: Bench, names: list[str]) -> None:
     """Tasks like ``counting``, each with a data set of its own."""
     (bench.folder / "more").mkdir()
-    recipes = Path(__file__).parent / "tasks" / "recipes"
+    recipes = TASKS / "recipes"
     for name in names:
         spec = (
             f"version: 1\ntitle: x\nadapter: counting:Counting\ndataset: {name}\nmetrics: [total]\nrecipes: {recipes}\n"
@@ -211,7 +215,7 @@ def plant_tasks(bench, names):
     bench.options += ("--tasks", "more")
 
 
-def test_ctrl_c_saves_and_the_same_command_goes_on(bench):
+def test_ctrl_c_saves_and_the_same_command_goes_on(bench: Bench) -> None:
     bench.suite(counting=[SLOW], summing=[QUICK])
     first = bench.start()
     bench.until_record("summing")
@@ -225,7 +229,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(bench):
 
 
 @pytest.mark.slow
-def test_ctrl_c_twice_leaves_at_once(bench):
+def test_ctrl_c_twice_leaves_at_once(bench: Bench) -> None:
     bench.suite(counting=["fault=once-hang"], summing=[QUICK])
     first = bench.start()
     bench.until_record("summing")
@@ -241,7 +245,7 @@ def test_ctrl_c_twice_leaves_at_once(bench):
 
 
 @pytest.fixture
-def small_disk(bench):
+def small_disk(bench: Bench) -> Iterator[Path]:
     """``out`` is a file system of its own."""
     out = bench.folder / "out"
     out.mkdir()
@@ -254,7 +258,7 @@ def small_disk(bench):
 
 
 @pytest.mark.slow
-def test_full_disk_is_named_and_finished_runs_survive_it(bench, small_disk):
+def test_full_disk_is_named_and_finished_runs_survive_it(bench: Bench, small_disk: Path) -> None:
     bench.suite(counting=[SLOW, "fault=once-fill"], summing=[QUICK])
     code, output = bench.run()
     assert code == 1, output

@@ -18,6 +18,7 @@ from tests.support.bench import TASKS, Bench, wait_until
 from transfer.harness.folder.attempts import attempts_of, begin_attempt, seconds_in_attempts
 from transfer.harness.folder.request import request_for
 from transfer.harness.launch.devices import Pool
+from transfer.harness.launch.launcher import Ended
 from transfer.harness.launch.local import LocalLauncher
 from transfer.harness.plan.data_roots import data_roots
 from transfer.harness.plan.plan import make_plan
@@ -84,8 +85,8 @@ def test_a_damaged_note_stops_neither_the_run_nor_the_others(bench: Bench, file:
 
 
 def test_a_clock_that_was_set_back_costs_nothing(tmp_path: Path) -> None:
-    times = {"started": "2026-01-02T00:00:00+00:00", "finished": "2026-01-01T22:00:00+00:00"}
-    write_attempt(tmp_path, Attempt("no luck", 1, False, command="run_all", **times))
+    started, finished = "2026-01-02T00:00:00+00:00", "2026-01-01T22:00:00+00:00"
+    write_attempt(tmp_path, Attempt("no luck", 1, False, started, finished, "run_all"))
     assert seconds_in_attempts(tmp_path) == 0
 
 
@@ -111,8 +112,13 @@ def test_a_run_that_does_not_end_when_it_is_stopped_is_killed(tmp_path: Path) ->
     wait_until((run.folder / "fault-happened").exists)
     time.sleep(0.5)  # The fault is noted just before the run turns deaf.
     launcher.stop()
-    ended = []
-    wait_until(lambda: bool(ended.extend(launcher.poll()) or ended), seconds=30)
+    ended: list[Ended] = []
+
+    def has_ended() -> bool:
+        ended.extend(launcher.poll())
+        return bool(ended)
+
+    wait_until(has_ended, seconds=30)
     assert [end.run for end in ended] == [run]
     assert ended[0].exit_code
 

@@ -10,6 +10,7 @@ import pytest
 
 from crossmae.errors import UserError
 from results.tables.spec import table_names
+from tests.support.bench import TASKS
 from transfer.harness.folder.attempts import end_attempt
 from transfer.harness.folder.expected import Expected
 from transfer.harness.folder.request import request_for, write_request
@@ -20,15 +21,14 @@ from transfer.harness.plan.suite import BackboneEntry, Suite, load_suite
 from transfer.harness.plan.tasks import load_specs
 from transfer.harness.show.status import summary
 
-TASKS = Path(__file__).parent / "tasks"
 SPECS = load_specs()
 
 
-def identities(suite, out=Path("out"), specs=SPECS):
-    return {(run.task.name, run.backbone, run.seed): run.identity for run in make_plan(suite, specs, out)}
+def identities(suite: Suite, out: Path = Path("out")) -> dict[tuple[str, str, int], str]:
+    return {(run.task.name, run.backbone, run.seed): run.identity for run in make_plan(suite, SPECS, out)}
 
 
-def test_demo_has_fifteen_cells_two_pretrainings_and_a_look_into_each():
+def test_demo_has_fifteen_cells_two_pretrainings_and_a_look_into_each() -> None:
     runs = make_plan(load_suite("demo"), SPECS, Path("out"))
     pretraining = [run for run in runs if run.task.name == "pretrain"]
     assert [run.backbone for run in pretraining] == ["mae", "crossmae"]
@@ -39,19 +39,19 @@ def test_demo_has_fifteen_cells_two_pretrainings_and_a_look_into_each():
     assert needed == {"random": None, "mae": pretraining[0], "crossmae": pretraining[1]}
 
 
-def test_every_seed_pretrains_anew():
+def test_every_seed_pretrains_anew() -> None:
     runs = make_plan(replace(load_suite("demo"), seeds=(0, 1)), SPECS, Path("out"))
     assert len({run.needs.folder for run in runs if run.needs and run.backbone == "mae"}) == 2
 
 
-def test_a_backbone_may_have_tasks_of_its_own():
+def test_a_backbone_may_have_tasks_of_its_own() -> None:
     own = BackboneEntry("mine", source="random:vit_demo", tasks=("inat19",), also={"places365": "demo"})
     suite = replace(load_suite("demo"), tasks={"inat19": "demo"}, backbones=(own,))
     assert [run.task.name for run in make_plan(suite, SPECS, Path("out"))] == ["inat19", "places365"]
     assert suite.all_tasks == {"pretrain", "inat19", "places365"}
 
 
-def test_only_the_protocol_is_part_of_the_identity():
+def test_only_the_protocol_is_part_of_the_identity() -> None:
     suite = load_suite("demo")
     before = identities(suite)
     assert identities(suite.override("inat19", "per_device_batch=8").override("inat19", "devices=4")) == before
@@ -61,14 +61,14 @@ def test_only_the_protocol_is_part_of_the_identity():
     }
 
 
-def test_changed_pretraining_is_another_backbone_for_every_task():
+def test_changed_pretraining_is_another_backbone_for_every_task() -> None:
     suite = load_suite("demo")
     before, after = identities(suite), identities(suite.override("pretrain", "steps=7"))
     assert all(before[key] == after[key] for key in before if key[1] == "random")
     assert all(before[key] != after[key] for key in before if key[1] != "random")
 
 
-def test_other_weights_in_the_same_file_are_another_backbone(tmp_path):
+def test_other_weights_in_the_same_file_are_another_backbone(tmp_path: Path) -> None:
     weights = tmp_path / "mine.pth"
     suite = replace(load_suite("demo"), backbones=(BackboneEntry("mine", source=str(weights)),))
     weights.write_bytes(b"one")
@@ -87,12 +87,12 @@ def test_other_weights_in_the_same_file_are_another_backbone(tmp_path):
         (Suite("s", "", (BackboneEntry("a", source="random:vit_demo"),), {"inat19": "huge"}), "no recipe 'huge'"),
     ],
 )
-def test_what_does_not_exist_is_named(suite, message):
+def test_what_does_not_exist_is_named(suite: Suite, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_plan(suite, SPECS, Path("out"))
 
 
-def test_five_hundred_runs_are_planned_and_looked_at_within_two_seconds(tmp_path):
+def test_five_hundred_runs_are_planned_and_looked_at_within_two_seconds(tmp_path: Path) -> None:
     backbones = tuple(BackboneEntry(f"random{i}", source="random:vit_demo") for i in range(10))
     suite = Suite("big", "", backbones, {"counting": "quick", "summing": "quick"}, tuple(range(25)))
     specs = load_specs([TASKS])
@@ -109,7 +109,7 @@ def test_five_hundred_runs_are_planned_and_looked_at_within_two_seconds(tmp_path
     assert sum(status.state is RunState.FAILED for status in statuses) == 250
 
 
-def test_blocked_runs_say_by_what(tmp_path):
+def test_blocked_runs_say_by_what(tmp_path: Path) -> None:
     runs = make_plan(load_suite("demo"), SPECS, tmp_path)
     (status,) = [one for one in states_of(runs) if one.run.task.name == "inat19" and one.run.backbone == "mae"]
     assert status.state is RunState.BLOCKED
@@ -117,7 +117,7 @@ def test_blocked_runs_say_by_what(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["demo", "smoke", "paper", "ablations", "backbone", "quick"])
-def test_every_suite_can_be_planned_and_names_tables_that_exist(name, tmp_path):
+def test_every_suite_can_be_planned_and_names_tables_that_exist(name: str, tmp_path: Path) -> None:
     suite = load_suite(name)
     if not suite.backbones:
         suite = replace(suite, backbones=(BackboneEntry("mine", source="random:vit_b16", arch="vit_b16"),))
@@ -125,7 +125,7 @@ def test_every_suite_can_be_planned_and_names_tables_that_exist(name, tmp_path):
     assert set(suite.tables) <= set(table_names())
 
 
-def test_runs_that_several_tables_share_are_planned_once():
+def test_runs_that_several_tables_share_are_planned_once() -> None:
     """Table 14 asks for four seeds of a backbone that Tables 3c, 4, 5, 7 and 8 ask for, too."""
     runs = make_plan(load_suite("ablations"), SPECS, Path("out"))
     shared = [run for run in runs if run.backbone == "crossmae25_400ep" and run.task.name == "pretrain"]
@@ -133,12 +133,12 @@ def test_runs_that_several_tables_share_are_planned_once():
     assert len({run.identity for run in runs}) == len(runs)
 
 
-def test_suite_without_backbones_asks_for_one():
+def test_suite_without_backbones_asks_for_one() -> None:
     with pytest.raises(UserError, match="--backbone NAME:vit_b16=SOURCE"):
         make_plan(load_suite("backbone"), SPECS, Path("out"))
 
 
-def test_hours_of_failed_tries_are_spent_too(tmp_path):
+def test_hours_of_failed_tries_are_spent_too(tmp_path: Path) -> None:
     """An hour on two devices; the other runs are to come, one of them with an estimate."""
     runs = make_plan(load_suite("demo"), SPECS, tmp_path)
     request = request_for(replace(runs[0], devices=2), data_roots((), demo=True), (), "run_all")

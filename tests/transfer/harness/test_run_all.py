@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 
+from tests.support.bench import TASKS, Bench
 
-def test_runs_everything_then_nothing(bench):
+
+def test_runs_everything_then_nothing(bench: Bench) -> None:
     bench.suite()
     code, output = bench.run()
     assert code == 0, output
@@ -20,7 +22,7 @@ def test_runs_everything_then_nothing(bench):
     assert bench.records() == records
 
 
-def test_record_says_what_was_run_and_where(bench):
+def test_record_says_what_was_run_and_where(bench: Bench) -> None:
     bench.suite(tasks=("counting",))
     bench.run()
     record = json.loads((bench.run_folder("counting") / "record.json").read_text())
@@ -32,7 +34,7 @@ def test_record_says_what_was_run_and_where(bench):
     assert record["cost"]["wall_seconds"] > 0.9
 
 
-def test_changed_recipe_is_another_run(bench):
+def test_changed_recipe_is_another_run(bench: Bench) -> None:
     bench.suite(tasks=("counting",))
     bench.run()
     before = bench.records()
@@ -42,7 +44,7 @@ def test_changed_recipe_is_another_run(bench):
     assert before.items() <= after.items()
 
 
-def test_changed_execution_is_the_same_run(bench):
+def test_changed_execution_is_the_same_run(bench: Bench) -> None:
     bench.suite(tasks=("counting",))
     bench.run()
     code, output = bench.run("--set", "counting.per_device_batch=2")
@@ -50,7 +52,7 @@ def test_changed_execution_is_the_same_run(bench):
     assert "nothing to do" in output
 
 
-def test_second_controller_is_refused_in_one_line(bench):
+def test_second_controller_is_refused_in_one_line(bench: Bench) -> None:
     bench.suite(tasks=("counting",), counting=["seconds_per_step=0.2"])
     first = bench.start()
     bench.until_step(1)
@@ -61,7 +63,7 @@ def test_second_controller_is_refused_in_one_line(bench):
     assert first.wait(60) == 0
 
 
-def test_dry_run_prints_the_commands_and_starts_nothing(bench):
+def test_dry_run_prints_the_commands_and_starts_nothing(bench: Bench) -> None:
     bench.suite()
     code, output = bench.run("--dry-run")
     assert code == 0
@@ -69,8 +71,8 @@ def test_dry_run_prints_the_commands_and_starts_nothing(bench):
     assert not list((bench.folder / "out").glob("*/*/*"))
 
 
-def test_controller_loads_no_engine(bench):
-    """Start-up in half a second, and an engine that crashes on import takes nothing along."""
+def test_controller_loads_no_engine(bench: Bench) -> None:
+    """A command starts in half a second, and an engine that crashes on import takes nothing along."""
     bench.suite(tasks=("counting",))
     script = """
 import sys
@@ -81,12 +83,8 @@ try:
 finally:
     print(sorted({"torch", "timm", "detectron2", "mmengine", "mmcv", "mmseg"} & set(sys.modules)))
 """
-    tasks = str(bench.folder)
-    from pathlib import Path
-
-    tasks = str(Path(__file__).parent / "tasks")
     done = subprocess.run(
-        [sys.executable, "-c", script, tasks], cwd=bench.folder, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", script, TASKS], cwd=bench.folder, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"

@@ -5,6 +5,8 @@ import json
 import pytest
 import yaml
 
+from tests.support.bench import Bench
+
 TABLE = {
     "title": "Speed",
     "rows": [{"name": "CrossMAE", "backbone": "random"}],
@@ -16,7 +18,7 @@ TABLE = {
 
 
 @pytest.mark.slow
-def test_a_table_shows_the_speed_and_the_machine_that_it_was_measured_on(bench):
+def test_a_table_shows_the_speed_and_the_machine_that_it_was_measured_on(bench: Bench) -> None:
     (bench.folder / "speed.yaml").write_text(yaml.safe_dump(TABLE))
     content = bench.suite_content({"speed": "demo_crossmae"}, speed=["global_batch=8"])
     bench.write_suite({**content, "tables": ["speed.yaml"]})
