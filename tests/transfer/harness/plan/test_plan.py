@@ -1,25 +1,15 @@
 """Plans: every run once, with an identity that only what decides the numbers can change."""
 
-import json
-import time
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from crossmae.errors import UserError
 from results.tables.spec import table_names
-from tests.support.bench import TASKS
-from transfer.harness.folder.attempts import end_attempt
-from transfer.harness.folder.expected import Expected
-from transfer.harness.folder.request import request_for, write_request
-from transfer.harness.folder.state import RunState, states_of
-from transfer.harness.plan.data_roots import data_roots
 from transfer.harness.plan.plan import make_plan
 from transfer.harness.plan.suite import BackboneEntry, Suite, load_suite
 from transfer.harness.plan.tasks import load_specs
-from transfer.harness.show.status import summary
 
 SPECS = load_specs()
 
@@ -92,30 +82,6 @@ def test_what_does_not_exist_is_named(suite: Suite, message: str) -> None:
         make_plan(suite, SPECS, Path("out"))
 
 
-def test_five_hundred_runs_are_planned_and_looked_at_within_two_seconds(tmp_path: Path) -> None:
-    backbones = tuple(BackboneEntry(f"random{i}", source="random:vit_demo") for i in range(10))
-    suite = Suite("big", "", backbones, {"counting": "quick", "summing": "quick"}, tuple(range(25)))
-    specs = load_specs([TASKS])
-    for run in make_plan(suite, specs, tmp_path)[::2]:
-        (run.folder / "attempts").mkdir(parents=True)
-        (run.folder / "lock").touch()
-        (run.folder / "run.json").write_text("{}")
-        attempt = {"reason": "no", "exit_code": 1, "retryable": False, "started": "a", "finished": "b", "command": "c"}
-        (run.folder / "attempts" / "1.json").write_text(json.dumps({**attempt, "schema_version": 1}))
-    start = time.monotonic()
-    statuses = states_of(make_plan(suite, specs, tmp_path))
-    assert time.monotonic() - start < 2
-    assert len(statuses) == 500
-    assert sum(status.state is RunState.FAILED for status in statuses) == 250
-
-
-def test_blocked_runs_say_by_what(tmp_path: Path) -> None:
-    runs = make_plan(load_suite("demo"), SPECS, tmp_path)
-    (status,) = [one for one in states_of(runs) if one.run.task.name == "inat19" and one.run.backbone == "mae"]
-    assert status.state is RunState.BLOCKED
-    assert status.reason == "waits for pretrain mae seed 0 (missing)"
-
-
 @pytest.mark.parametrize("name", ["demo", "smoke", "paper", "ablations", "backbone", "quick"])
 def test_every_suite_can_be_planned_and_names_tables_that_exist(name: str, tmp_path: Path) -> None:
     suite = load_suite(name)
@@ -136,15 +102,3 @@ def test_runs_that_several_tables_share_are_planned_once() -> None:
 def test_suite_without_backbones_asks_for_one() -> None:
     with pytest.raises(UserError, match="--backbone NAME:vit_b16=SOURCE"):
         make_plan(load_suite("backbone"), SPECS, Path("out"))
-
-
-def test_hours_of_failed_tries_are_spent_too(tmp_path: Path) -> None:
-    """An hour on two devices; the other runs are to come, one of them with an estimate."""
-    runs = make_plan(load_suite("demo"), SPECS, tmp_path)
-    request = request_for(replace(runs[0], devices=2), data_roots((), demo=True), (), "run_all")
-    write_request(runs[0].folder, request)
-    hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
-    (runs[0].folder / "session.json").write_text(json.dumps({"started": hour_ago, "command": "run_all"}))
-    end_attempt(runs[0].folder, "no luck", 1, retryable=False)
-    line = summary(states_of(runs), {runs[1].identity: Expected(0.5, 0)})
-    assert f"device-hours so far 2.00, to come 0.50 and {len(runs) - 1} runs of unknown length" in line

@@ -1,6 +1,6 @@
 """Whole tables as they are written, against files that were read and approved.
 
-After a wanted change: ``UPDATE_GOLDEN=1 pytest tests/results/test_golden.py``, then read the difference in git.
+After a wanted change: ``UPDATE_GOLDEN=1 pytest tests/results/tables/test_golden.py``, then read the difference in git.
 """
 
 import os
