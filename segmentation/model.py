@@ -9,7 +9,10 @@ import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
 from mmseg.models.backbones.mae import MAE, MAEAttention
+from timm.layers import get_act_layer
 from torch import Tensor, nn
+
+MODELS.register_module("QuickGELU", module=get_act_layer("quick_gelu"))
 
 
 class PrefixAttention(MAEAttention):

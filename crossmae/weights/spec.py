@@ -3,15 +3,24 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from crossmae.errors import UserError
+from crossmae.model.blocks import NORM_EPS
 from crossmae.model.presets import PRESETS, arch_of
 from crossmae.parsing import Count, CountOrZero, Positive, Strict
 from crossmae.weights.files import Weights, misfit
+
+Activation = Literal["gelu", "gelu_tanh", "quick_gelu"]
+"""Of the MLPs: exact, by the tanh formula, or x * sigmoid(1.702 x)."""
+
+RGB = tuple[float, float, float]
+
+IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
+IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
 
 _NORM = ("norm.weight", "norm.bias")
 
@@ -39,6 +48,13 @@ class BackboneSpec(Strict):
     """How the weights were made, as far as the source says."""
     missing: tuple[str, ...] = ()
     """timm names that the weights lack: the final norm of CrossMAE's."""
+    activation: Activation = "gelu"
+    norm_eps: Positive = NORM_EPS
+    """Epsilon of all norms."""
+    mean: RGB = IMAGENET_MEAN
+    """What is taken off pixels in the unit range before they go in."""
+    std: RGB = IMAGENET_STD
+    """What they are divided by then."""
 
     @property
     def num_prefix(self) -> int:

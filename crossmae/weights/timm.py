@@ -8,6 +8,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.layers import get_act_layer
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -56,7 +57,8 @@ def _dimensions(spec: BackboneSpec) -> dict[str, Any]:
         "class_token": spec.class_token,
         "reg_tokens": spec.num_registers,
         "init_values": 1.0 if spec.layer_scale else None,
-        "norm_layer": partial(nn.LayerNorm, eps=1e-6),
+        "norm_layer": partial(nn.LayerNorm, eps=spec.norm_eps),
+        "act_layer": nn.GELU if spec.activation == "gelu" else get_act_layer(spec.activation),
     }
 
 

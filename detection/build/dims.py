@@ -1,9 +1,11 @@
-"""The shape of a backbone, as far as a detector must know it."""
+"""A backbone's shape and function, as far as a detector must know them."""
 
 from dataclasses import dataclass
 from typing import Self
 
 from crossmae.backbone import BackboneSpec
+from crossmae.model.blocks import NORM_EPS
+from crossmae.weights.spec import IMAGENET_MEAN, IMAGENET_STD, RGB, Activation
 
 
 @dataclass(frozen=True)
@@ -16,11 +18,26 @@ class Dims:
     mlp_ratio: float
     grid: int
     class_token: bool
+    activation: Activation = "gelu"
+    norm_eps: float = NORM_EPS
+    mean: RGB = IMAGENET_MEAN
+    std: RGB = IMAGENET_STD
 
     @classmethod
     def of(cls, spec: BackboneSpec) -> Self:
         """Takes the dimensions from ``spec``."""
-        return cls(spec.embed_dim, spec.depth, spec.num_heads, spec.mlp_ratio, spec.grid, spec.class_token)
+        return cls(
+            spec.embed_dim,
+            spec.depth,
+            spec.num_heads,
+            spec.mlp_ratio,
+            spec.grid,
+            spec.class_token,
+            spec.activation,
+            spec.norm_eps,
+            spec.mean,
+            spec.std,
+        )
 
 
 VIT_S16 = Dims(384, 12, 6, 4.0, 14, True)

@@ -4,8 +4,10 @@ from functools import partial
 from typing import Any
 
 from detectron2 import model_zoo
+from timm.layers import get_act_layer
 from torch import nn
 
+from crossmae.weights.spec import IMAGENET_MEAN, IMAGENET_STD
 from detection.build.dims import Dims
 from detection.model import KeyedRCNN, KeyedROIHeads, KeyedRPN, PerImageBoxPredictor, PerImageMaskHead, PlainViT
 from detection.recipe import VitDetProtocol
@@ -25,6 +27,8 @@ def model_config(
     net._target_ = PlainViT
     net.fused_attention, net.activation_checkpointing = fused_attention, activation_checkpointing
     _set_vit(net, protocol, dims, relative_positions)
+    if (dims.mean, dims.std) != (IMAGENET_MEAN, IMAGENET_STD):  # which stand in the file, on the same scale
+        model.pixel_mean, model.pixel_std = ([255 * value for value in values] for values in (dims.mean, dims.std))
     _set_pyramid(model, protocol)
     _set_proposals(model.proposal_generator, protocol)
     _set_heads(model.roi_heads, protocol)
@@ -34,7 +38,9 @@ def model_config(
 def _set_vit(net: Any, protocol: VitDetProtocol, dims: Dims, relative_positions: bool) -> None:
     net.img_size, net.patch_size = protocol.image_size, protocol.patch_size
     net.embed_dim, net.depth, net.num_heads, net.mlp_ratio = dims.embed_dim, dims.depth, dims.num_heads, dims.mlp_ratio
-    net.norm_layer = partial(nn.LayerNorm, eps=1e-6)
+    net.norm_layer = partial(nn.LayerNorm, eps=dims.norm_eps)
+    if dims.activation != "gelu":
+        net.act_layer = get_act_layer(dims.activation)
     net.drop_path_rate = protocol.drop_path
     net.window_size = protocol.window_size
     windowed = protocol.window_size > 0

@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 import segmentation.model  # noqa: F401 (registers PrefixMAE)
 from crossmae.errors import UserError
+from crossmae.weights.spec import IMAGENET_MEAN, IMAGENET_STD
 from segmentation.data.layout import ADE20K_CLASSES, image_suffix
 from segmentation.recipe import UperNetProtocol
 
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from crossmae.backbone import BackboneSpec
 
 Values = dict[str, Any]
+
+_ACTIVATIONS: dict[str, Values] = {
+    "gelu": {"type": "GELU"},
+    "gelu_tanh": {"type": "GELU", "approximate": "tanh"},
+    "quick_gelu": {"type": "QuickGELU"},
+}
+"""mmengine's names; the last one is registered by ``segmentation.model``."""
 
 NATIVE = Path(__file__).parents[1] / "configs" / "upernet_vit_b16.py"
 
@@ -58,7 +66,7 @@ def _model(values: UperNetProtocol, spec: "BackboneSpec") -> Values:
     head = {"num_classes": values.classes}
     return {
         "pretrained": None,
-        "data_preprocessor": {"size": crop},
+        "data_preprocessor": {"size": crop, **_normalisation(spec)},
         "backbone": _backbone(values, spec),
         "neck": {"embed_dim": spec.embed_dim},
         "decode_head": {"in_channels": [spec.embed_dim] * 4, "channels": values.channels, **head},
@@ -81,7 +89,15 @@ def _backbone(values: UperNetProtocol, spec: "BackboneSpec") -> Values:
         "out_indices": list(values.out_indices),
         "drop_path_rate": values.drop_path,
         "init_values": values.layer_scale,
+        "norm_cfg": {"eps": spec.norm_eps},
+        "act_cfg": _ACTIVATIONS[spec.activation],
     }
+
+
+def _normalisation(spec: "BackboneSpec") -> Values:
+    if (spec.mean, spec.std) == (IMAGENET_MEAN, IMAGENET_STD):  # which stand in the file, on the same scale
+        return {}
+    return {"mean": [255 * value for value in spec.mean], "std": [255 * value for value in spec.std]}
 
 
 def _whole(mlp_ratio: float) -> int:

@@ -1,15 +1,21 @@
 """Pretrained weights really arrive in detectron2: the features are timm's."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from detectron2.config import instantiate
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from crossmae.backbone import Backbone, BackboneSpec, resize_patch_kernel, resize_pos_embed
 from crossmae.errors import UserError
+from crossmae.recipe import load_recipe
+from detection.build.dims import Dims
+from detection.build.model import model_config
 from detection.model import PlainViT
+from detection.recipe import RECIPES, read_recipe
 from detection.weights import load_backbone
 
 SIZE: dict[str, Any] = {"embed_dim": 32, "depth": 2, "num_heads": 2}
@@ -101,6 +107,25 @@ def test_features_equal_timms(kind: dict[str, Any], side: int) -> None:
         ours, theirs = vit(images)["last_feat"], timm_features(backbone, images)
     assert theirs.std() > 0.5
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "quick_gelu"])
+def test_activation_epsilon_and_normalisation_are_the_backbones(activation: Any) -> None:
+    plain = make_backbone(patch=8, class_token=False)
+    spec = replace(plain.spec, activation=activation, norm_eps=0.1, mean=(0.5, 0.4, 0.3), std=(0.5, 0.2, 0.1))
+    backbone = Backbone(plain.state_dict(), spec)
+    protocol = replace(read_recipe(load_recipe(RECIPES, "coco_vitdet_demo")).protocol, window_size=0)
+    config = model_config(protocol, Dims.of(spec), relative_positions=False)
+    assert config.pixel_mean == [127.5, 102.0, 76.5]
+    assert config.pixel_std == [127.5, 51.0, 25.5]
+    vit = instantiate(config.backbone.net).eval()
+    load_backbone(vit, backbone)
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        theirs = backbone.to_timm(0).eval()
+        theirs.norm = torch.nn.Identity()
+        expected = theirs.forward_features(images).transpose(1, 2).unflatten(2, (4, 4))
+        torch.testing.assert_close(vit(images)["last_feat"], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_what_is_passed_over_is_named() -> None:

@@ -105,6 +105,20 @@ def test_features_equal_timm_with_patch_14_as_16() -> None:
             torch.testing.assert_close(our, their, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("activation", ["gelu_tanh", "quick_gelu"])
+def test_activation_epsilon_and_normalisation_are_the_backbones(activation: Any) -> None:
+    plain = backbone_of("plain")
+    spec = replace(plain.spec, activation=activation, norm_eps=0.1, mean=(0.5, 0.4, 0.3), std=(0.5, 0.2, 0.1))
+    backbone = Backbone(plain.state_dict(), spec)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        for our, their in zip(build(backbone, 64)(images), timm_features(backbone, 64, images), strict=True):
+            torch.testing.assert_close(our, their, atol=1e-4, rtol=0)
+    model = upernet(PROTOCOL, spec, Path()).model
+    assert model.data_preprocessor.mean == [127.5, 102.0, 76.5]
+    assert model.data_preprocessor.std == [127.5, 51.0, 25.5]
+
+
 def test_relative_positions_start_at_zero() -> None:
     module = build(backbone_of("plain"), 64)
     tables = [p for name, p in module.named_parameters() if name.endswith("relative_position_bias_table")]

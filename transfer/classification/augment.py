@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from crossmae.weights.spec import IMAGENET_MEAN, IMAGENET_STD, RGB
 from transfer.classification.recipe import Augmentation
 
 Transform = Callable[[Image.Image], Tensor]
@@ -16,8 +17,14 @@ _BICUBIC = Image.Resampling.BICUBIC
 _LOG_ASPECT = math.log(4 / 3)
 
 
-def training_transform(augmentation: Augmentation, image_size: int) -> Transform:
-    """The transform to normalised (3, image_size, image_size) tensors; draws from the global generators."""
+def training_transform(
+    augmentation: Augmentation, image_size: int, mean: RGB = IMAGENET_MEAN, std: RGB = IMAGENET_STD
+) -> Transform:
+    """The transform to normalised (3, image_size, image_size) tensors; draws from the global generators.
+
+    Args:
+        mean, std: of the backbone's normalisation, for pixels in the unit range.
+    """
     from timm.data import create_transform
 
     transform = create_transform(
@@ -31,6 +38,8 @@ def training_transform(augmentation: Augmentation, image_size: int) -> Transform
         re_prob=augmentation.random_erasing,
         re_mode="pixel",
         re_count=1,
+        mean=mean,
+        std=std,
     )
     if augmentation.crop == "tensorflow":
         transform.transforms[0] = SingleTryCrop(image_size, augmentation.scale)
@@ -61,11 +70,15 @@ class SingleTryCrop:
         return left, top, left + side[0], top + side[1]
 
 
-def evaluation_transform(image_size: int, crop_pct: float) -> Transform:
+def evaluation_transform(
+    image_size: int, crop_pct: float, mean: RGB = IMAGENET_MEAN, std: RGB = IMAGENET_STD
+) -> Transform:
     """Resizes the shorter side to ``image_size / crop_pct`` and takes the central crop."""
     from timm.data import create_transform
 
-    return _checked(create_transform(image_size, is_training=False, interpolation="bicubic", crop_pct=crop_pct))
+    return _checked(
+        create_transform(image_size, is_training=False, interpolation="bicubic", crop_pct=crop_pct, mean=mean, std=std)
+    )
 
 
 def _checked(transform: Any) -> Transform:

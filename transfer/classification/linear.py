@@ -16,7 +16,6 @@ from transfer.datasets.labelled import LabelledImages
 
 HEAD_STD = 0.01
 BATCH_NORM_EPS = 1e-6
-FINAL_NORM_EPS = 1e-6
 
 
 class LinearProbe(ClassificationWorkload):
@@ -55,7 +54,7 @@ class LinearProbe(ClassificationWorkload):
         spec, weights = self.backbone.spec, self.backbone.state_dict()
         if not spec.final_norm:
             return nn.Identity()
-        norm = nn.LayerNorm(spec.embed_dim, eps=FINAL_NORM_EPS)
+        norm = nn.LayerNorm(spec.embed_dim, eps=spec.norm_eps)
         norm.load_state_dict({name: weights[f"norm.{name}"] for name in ("weight", "bias")})
         return norm
 

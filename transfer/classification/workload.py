@@ -47,7 +47,8 @@ class ClassificationWorkload(Workload):
 
     def dataset(self) -> KeyedDataset:
         """Augmented training images."""
-        transform = training_transform(self._common.augmentation, self._common.image_size)
+        spec, common = self.backbone.spec, self._common
+        transform = training_transform(common.augmentation, common.image_size, spec.mean, spec.std)
         return TrainImages(self.train, transform, self.seed, self.execution.keep_decoded)
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
@@ -65,7 +66,8 @@ class ClassificationWorkload(Workload):
         rank, world = 0, 1
         if torch.distributed.is_initialized():
             rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        transform = evaluation_transform(self._common.image_size, self._common.crop_pct)
+        spec, common = self.backbone.spec, self._common
+        transform = evaluation_transform(common.image_size, common.crop_pct, spec.mean, spec.std)
         return EvaluationImages(self.val, transform, rank, world, self.execution.keep_decoded)
 
 
