@@ -1,0 +1,47 @@
+"""Every pretraining recipe takes its updates on a GPU without making the host wait, and within 80 GB."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crossmae.pretraining.run import RECIPES
+
+GIB = 2**30
+NO_RECIPES = {"paper", "paper_400ep", "demo"}
+"""Bases of others."""
+ALL = sorted({path.stem for path in RECIPES.glob("*.yaml")} - NO_RECIPES)
+WHOLE = ["crossmae25_vit_b16", "mae_vit_b16"]
+WHOLE_SLOW = [f"{method}_{size}" for size in ("vit_l16", "vit_h14") for method in ("mae", "crossmae25", "crossmae75")]
+
+
+def updates_of(recipes: list[str], extent: str, library: Path) -> dict[str, dict[str, Any]]:
+    command = [sys.executable, "-m", "tests.cuda_without_gpu.shapes", str(library), extent, *recipes]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    updates: dict[str, dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return updates
+
+
+@pytest.mark.parametrize("recipes", [ALL[::2], ALL[1::2]], ids=["one half", "other half"])
+def test_the_host_never_waits_within_an_update(recipes: list[str], guard_library: Path) -> None:
+    for recipe, update in updates_of(recipes, "shallow", guard_library).items():
+        assert update["waits"] == [], recipe
+
+
+def test_vit_b_fits_a_gpu_of_80_gb(guard_library: Path) -> None:
+    updates = updates_of(WHOLE, "whole", guard_library)
+    for recipe, update in updates.items():
+        assert update["micro_batch"] == 512, recipe
+        assert 10 * GIB < update["peak"] < 72 * GIB, recipe
+    # The paper's point: fewer mask tokens, less memory.
+    assert updates["crossmae25_vit_b16"]["peak"] < 0.8 * updates["mae_vit_b16"]["peak"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", WHOLE_SLOW)
+def test_larger_vits_fit_a_gpu_of_80_gb(recipe: str, guard_library: Path) -> None:
+    assert updates_of([recipe], "whole", guard_library)[recipe]["peak"] < 72 * GIB
