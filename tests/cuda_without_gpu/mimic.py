@@ -216,6 +216,6 @@ def gpu(devices: int = 1) -> Iterator[list[str]]:
             stack.enter_context(mock.patch(target, value))
         torch._C._set_only_lift_cpu_tensors(True)
         stack.callback(torch._C._set_only_lift_cpu_tensors, False)
-        stack.enter_context(_Mode())
+        stack.enter_context(_Mode())  # type: ignore[no-untyped-call]
         waits.clear()
         yield waits

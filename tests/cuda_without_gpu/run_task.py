@@ -7,7 +7,7 @@ host's, with the lines of ours).
 
 import json
 import sys
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ def run(name: str, recipe: str, data: Path, folder: Path, overrides: tuple[str, 
     folder.mkdir(parents=True)
     context = Context(folder, data, seed=0, precision="fp32")
     backbone = Backbone.load("random:vit_demo") if spec.consumes_backbone else None
-    with mimic.gpu() if on_gpu else nullcontext([]) as waits:
+    place: AbstractContextManager[list[str]] = mimic.gpu() if on_gpu else nullcontext([])
+    with place as waits:
         metrics = task.run(backbone, recipe_of(spec, recipe, overrides), context)
     curve = [(line["step"], line["loss"]) for line in ProgressFile(folder).read() if "loss" in line]
     return {"metrics": metrics, "curve": curve, "waits": list(waits)}

@@ -42,7 +42,7 @@ class Watch(TorchDispatchMode):
     """Adds up the living bytes of tensors on the GPU, and notes the waits."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.living, self.peak = 0, 0
         self.waits: list[str] = []
         self._sizes: dict[int, int] = {}
@@ -148,7 +148,7 @@ def shallow(model: MAEConfig) -> MAEConfig:
     """``model`` with two blocks, and with as many of its feature maps as that leaves."""
     maps = model.feature_maps
     kept = maps if isinstance(maps, str) or maps is None else tuple(range(min(len(maps), 2)))
-    return replace(model, depth=2, decoder_depth=min(model.decoder_depth, 2), feature_maps=kept)
+    return replace(model, depth=2, decoder_depth=min(model.decoder_depth or 2, 2), feature_maps=kept)
 
 
 if __name__ == "__main__":

@@ -12,16 +12,7 @@ _READS = {
 }
 """Their result, or its shape, is only known once the GPU has computed it."""
 _INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
-_ROOMS = (
-    "/crossmae/",
-    "/transfer/",
-    "/detection/",
-    "/segmentation/",
-    "/detectron2/",
-    "/mmseg/",
-    "/mmengine/",
-    "/timm/",
-)
+_PACKAGES = ("crossmae", "transfer", "detection", "segmentation", "detectron2", "mmseg", "mmengine", "timm")
 
 
 def wait_of(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], on_gpu: bool) -> str | None:
