@@ -1,0 +1,1 @@
+"""From a recipe and a backbone to mmengine's native configuration."""
