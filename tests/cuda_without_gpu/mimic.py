@@ -15,6 +15,9 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from tests.cuda_without_gpu.waits import line_of_ours, wait_of
 
+# Tensors of inference mode cannot be wrapped; decorators take it when their modules are imported.
+torch.inference_mode = lambda mode=True: torch.no_grad()  # type: ignore[assignment,misc,return-value]
+
 GPU, CPU = torch.device("cuda", 0), torch.device("cpu")
 _COPIES = {"copy_", "_to_copy", "_copy_from", "_copy_from_and_resize"}
 _INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
@@ -208,8 +211,6 @@ def gpu(devices: int = 1) -> Iterator[list[str]]:
         "torch.Tensor.pin_memory": lambda tensor, *_: tensor,
         "torch.Tensor.record_stream": lambda *_: None,
         "torch.empty_like": empty_like,
-        # Tensors of inference mode cannot be wrapped.
-        "torch.inference_mode": lambda mode=True: torch.no_grad(),
     }
     with ExitStack() as stack:
         for target, value in changes.items():

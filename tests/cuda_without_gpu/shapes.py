@@ -29,7 +29,7 @@ from torch.utils._pytree import tree_leaves  # noqa: E402
 from crossmae.analysis.speed import synthetic_batch  # noqa: E402
 from crossmae.model.config import MAEConfig  # noqa: E402
 from crossmae.pretraining import workload  # noqa: E402
-from crossmae.pretraining.recipe import settings  # noqa: E402
+from crossmae.pretraining.recipe import read_recipe  # noqa: E402
 from crossmae.pretraining.run import load_pretraining_recipe  # noqa: E402
 from crossmae.pretraining.workload import Autoencoding  # noqa: E402
 from crossmae.train.config import split_batch  # noqa: E402
@@ -129,7 +129,7 @@ def apply_to_parameters(module: nn.Module, change: Any, recurse: bool = True) ->
 
 def watch_update(recipe: str, is_shallow: bool) -> dict[str, Any]:
     """Waits and peak memory of one update, after one that makes the optimizer's state."""
-    chosen = settings(load_pretraining_recipe(recipe, ("compile=false",)), seed=0)
+    chosen = read_recipe(load_pretraining_recipe(recipe, ("compile=false",)), seed=0)
     if is_shallow:
         chosen = replace(chosen, model=shallow(chosen.model))
     with pretended_gpu(), Watch() as watch:

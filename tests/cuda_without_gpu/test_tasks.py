@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ def same_losses(outcomes: dict[str, Any]) -> None:
 def waits_of_updates(outcomes: dict[str, Any]) -> set[str]:
     waits = outcomes["gpu"]["waits"]
     assert any(BEFORE_AN_UPDATE in wait for wait in waits), "the model's way to the GPU is seen"
-    return {wait for wait in waits if any(room in wait for room in UPDATE) and BEFORE_AN_UPDATE not in wait}
+    lines = Counter(wait for wait in waits if any(room in wait for room in UPDATE) and BEFORE_AN_UPDATE not in wait)
+    # What happens once, such as the constants of normalisation, is set-up.
+    return {line for line, times in lines.items() if times > 1}
 
 
 def test_pretraining(guard_library: Path, data_of: Any, tmp_path: Path) -> None:
