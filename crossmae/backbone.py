@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from torch import Tensor
 
-from crossmae.model.resize import resize_patch_kernel, resize_pos_embed
+from crossmae.model.positions import resize_patch_kernel, resize_pos_embed
 from crossmae.weights.checkpoint import save_backbone
 from crossmae.weights.files import Weights, digest_weights
 from crossmae.weights.sources import read_source

@@ -10,7 +10,6 @@ PACKAGES = ("crossmae", "results", "transfer", "detection", "segmentation")
 FILES = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
 
 MODULES_IN_A_ROOM = 10
-STILL_CROWDED = {"crossmae/model": 11}
 SINGLE_IMPORTERS = 43
 
 
@@ -49,7 +48,7 @@ def importers() -> dict[str, set[str]]:
 def test_no_room_is_crowded() -> None:
     sizes = Counter(path.parent.relative_to(ROOT) for path in FILES if path.name != "__init__.py")
     rooms = {str(room): size for room, size in sizes.items()}
-    assert {room: size for room, size in rooms.items() if size > STILL_CROWDED.get(room, MODULES_IN_A_ROOM)} == {}
+    assert {room: size for room, size in rooms.items() if size > MODULES_IN_A_ROOM} == {}
 
 
 def test_few_modules_have_a_single_importer() -> None:

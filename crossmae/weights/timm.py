@@ -13,7 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from crossmae.errors import UserError
-from crossmae.model.resize import resize_pos_embed
+from crossmae.model.positions import resize_pos_embed
 from crossmae.weights.files import Weights, load_strictly, read_weights
 from crossmae.weights.spec import BackboneSpec, describe
 
