@@ -12,7 +12,7 @@ from pathlib import Path
 from crossmae.errors import UserError, one_line
 from results.record import RecordError
 from results.runs import Runs, StoredRecord
-from results.tables.fill import RunIndex, fill
+from results.tables.fill import Cell, RunIndex, fill
 from results.tables.spec import LOWER_IS_BETTER, TableLine
 from results.text import printable
 
@@ -109,6 +109,17 @@ def t_interval(differences: Sequence[float], confidence: float = CONFIDENCE) -> 
     return Interval(mean, mean - half, mean + half, count)
 
 
+def paired_seeds(a: Cell, b: Cell) -> tuple[tuple[int, float], ...]:
+    """Each common seed's difference, ``a`` minus ``b``."""
+    values_a, values_b = dict(a.values), dict(b.values)
+    return tuple((seed, values_a[seed] - values_b[seed]) for seed in values_a if seed in values_b)
+
+
+def same_recipe(a: Cell, b: Cell) -> bool:
+    """Whether all runs of both cells had one recipe of the task."""
+    return len({run.record.recipe.hash for run in (*a.runs, *b.runs)}) == 1
+
+
 def sentence(comparison: Comparison) -> str:
     """The comparison in plain words, on one line."""
     problems = [f"Not used: {problem}." for problem in comparison.problems]
@@ -145,16 +156,13 @@ def _metrics(runs: Runs) -> set[tuple[str, str]]:
 
 def _compare(index: RunIndex, task: str, metric: str, a: str, b: str) -> Comparison | None:
     cells = [fill(TableLine(task=task, metric=metric, backbone=name), index) for name in (a, b)]
-    values_a, values_b = (dict(cell.values) for cell in cells)
-    seeds = tuple((seed, values_a[seed] - values_b[seed]) for seed in values_a if seed in values_b)
-    if not seeds:
+    if not (seeds := paired_seeds(*cells)):
         return None
-    hashes = {run.record.recipe.hash for cell in cells for run in cell.runs}
     problems: list[str] = []
     paired = metric in _PER_SAMPLE
     over_samples = _over_samples(cells[0].runs, cells[1].runs, metric, problems) if paired else None
     over_seeds = t_interval([difference for _, difference in seeds])
-    return Comparison(task, metric, a, b, seeds, over_seeds, over_samples, len(hashes) == 1, tuple(problems))
+    return Comparison(task, metric, a, b, seeds, over_seeds, over_samples, same_recipe(*cells), tuple(problems))
 
 
 def _over_samples(

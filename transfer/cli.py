@@ -25,7 +25,7 @@ from transfer.commands.options import (
     TasksOption,
 )
 from transfer.commands.plan import check, plan, status, tasks
-from transfer.commands.results import compare_backbones, report, tables
+from transfer.commands.results import claims, compare_backbones, report, tables
 from transfer.harness.benchmark import Benchmark
 from transfer.harness.launch.choose import choose_launcher
 from transfer.harness.plan.options import BenchmarkOptions
@@ -36,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Compares ViT backbones on downstream tasks.",
 )
-for command in (tasks, plan, check, estimate, status, evaluate, tables, report, calibrate):
+for command in (tasks, plan, check, estimate, status, evaluate, tables, claims, report, calibrate):
     app.command()(command)
 app.command("compare")(compare_backbones)
 

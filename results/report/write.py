@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from crossmae.files import write_text
+from results.claims.ledger import ledger
+from results.claims.write import html_part as claims_part
 from results.report.curves import Curve, read_curves
 from results.report.figures import colours_of, curve_panel, dot_panels
 from results.report.pictures import Pictures, read_pictures
@@ -34,6 +36,8 @@ class Page:
     title: str
     summary: tuple[str, ...]
     tables: tuple[tuple[Table, str, tuple[str, ...]], ...]
+    claims: str
+    """The ledger of claims; empty if none was run."""
     curves: tuple[CurveGroup, ...]
     pictures: Pictures
     costs: tuple[CostLine, ...]
@@ -66,12 +70,14 @@ def _page(runs: Runs, names: Sequence[str], title: str) -> Page:
     tables = [fill_table(spec, index) for spec in specs]
     pictures = read_pictures(runs.records)
     curves, wrong_curves = read_curves(runs.records)
+    claims = ledger(runs)
     colours = colours_of(stored.backbone for stored in runs.records)
     order = partial(_place, [column.task for spec in specs for column in spec.columns])
     return Page(
         title=title,
         summary=summarise(runs, specs),
         tables=tuple((table, html_part(table), tuple(dot_panels(table, colours))) for table in tables),
+        claims=claims_part(claims) if claims.was_run else "",
         curves=tuple(_curve_group(task, curves[task], colours) for task in sorted(curves, key=order)),
         pictures=replace(pictures, tasks={task: pictures.tasks[task] for task in sorted(pictures.tasks, key=order)}),
         costs=tuple(cost_lines(runs.records)),

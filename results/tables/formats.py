@@ -74,11 +74,11 @@ def comma_separated(table: Table) -> str:
     for row in (*table.rows, *table.reference):
         for column, entry in zip(table.columns, row.entries, strict=True):
             if entry.published or entry.ours.state is not CellState.EMPTY:
-                writer.writerow([_safe(value) for value in (row.name, column.name, *_plain(entry, column))])
+                writer.writerow([spreadsheet_safe(value) for value in (row.name, column.name, *_plain(entry, column))])
     return file.getvalue()
 
 
-def _safe(value: object) -> object:
+def spreadsheet_safe(value: object) -> object:
     """Numbers as they are; a text that a spreadsheet would take for a formula begins with an apostrophe."""
     if not isinstance(value, str):
         return value

@@ -1,4 +1,4 @@
-"""``transfer tables``, ``report`` and ``compare`` as they are typed."""
+"""``transfer tables``, ``claims``, ``report`` and ``compare`` as they are typed."""
 
 from pathlib import Path
 
@@ -39,6 +39,16 @@ def test_all_tables_are_written_on_demand(runs: Path) -> None:
     assert said("tables", "--list").split()[:4] == ["demo", "demo_decoders", "overview", "table1"]
 
 
+def test_claims_are_printed_and_written_next_to_the_tables(runs: Path, tmp_path: Path) -> None:
+    for seed in range(3):
+        RunFolder(runs).record("inat19", "mae", seed, {"top1": 40.0 + seed})
+    text = " ".join(said("claims", runs, "--out", tmp_path).split())
+    assert "CrossMAE transfers better than MAE holds (demo) +5.10" in text
+    assert (tmp_path / "claims.md").is_file()
+    assert "1 hold, 0 do not hold" in said("tables", runs)
+    assert (runs / "tables" / "claims.csv").is_file()
+
+
 def test_report_writes_one_file(runs: Path) -> None:
     assert said("report", runs).strip() == str(runs / "report.html")
     assert "Every backbone on every task" in (runs / "report.html").read_text()
@@ -55,6 +65,7 @@ def test_compare_says_it_in_words(runs: Path) -> None:
     [
         (("tables", "nowhere"), "no folder nowhere"),
         (("tables", "{runs}", "--table", "nope"), "no table 'nope'; known: demo, demo_decoders, overview, table1"),
+        (("claims", "{runs}", "--scale", "nope"), "no scale 'nope'; known: paper, ablations, demo"),
         (("compare", "a", "b", "--runs", "{runs}"), "there are crossmae, random"),
     ],
 )

@@ -1,4 +1,4 @@
-"""``transfer tables``, ``report`` and ``compare``: what was measured."""
+"""``transfer tables``, ``claims``, ``report`` and ``compare``: what was measured."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,8 @@ import typer
 from rich.console import Console
 
 from crossmae.errors import UserError
+from results.claims.ledger import ledger
+from results.claims.write import terminal, write_ledger
 from results.compare import compare, sentence
 from results.runs import Runs, find_runs
 from results.tables.spec import table_names
@@ -35,7 +37,24 @@ def tables(
         return
     found = _found(runs)
     chosen = table_names() if everything else _chosen(found, runs, table)
-    print(write_tables(found, chosen, out or runs / "tables"))
+    folder = out or runs / "tables"
+    text, claims = write_tables(found, chosen, folder), write_ledger(found, folder, everything)
+    print("\n\n".join(filter(None, [text, claims])))
+
+
+def claims(
+    runs: RunsArgument = Path("runs"),
+    scale: Annotated[str | None, typer.Option(help="A scale of docs/claims.md. Default: those with results.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for claims.md and claims.csv.")] = None,
+) -> None:
+    """Says for each claim of the CrossMAE paper whether it holds in the runs below a folder.
+
+    Example: transfer claims runs/ablations --scale ablations
+    """
+    found = _found(runs)
+    print(terminal(ledger(found, scale)))
+    if out:
+        write_ledger(found, out, everything=True)
 
 
 def report(

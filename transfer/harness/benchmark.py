@@ -11,6 +11,7 @@ from rich.console import Console
 
 from crossmae.errors import UserError
 from crossmae.run.lock import hold_folder
+from results.claims.write import write_ledger
 from results.runs import Planned, find_runs
 from results.tables.write import write_tables
 from transfer.harness.folder.attempts import end_attempt
@@ -153,6 +154,7 @@ def collect(out: Path, suite: Suite, runs: Iterable[Run], console: Console) -> N
         runs_there = find_runs(out, [Planned(run.task.name, run.backbone, run.seed) for run in runs])
         text = write_tables(runs_there, suite.tables, folder)
         write_report(runs_there, out / "report.html", suite.tables, suite.title)
+        text = "\n\n".join(filter(None, [text, write_ledger(runs_there, folder)]))
         shown.write_text(text + "\n")
         mark.write_text(fingerprint)
     console.print(shown.read_text().rstrip(), markup=False, highlight=False, soft_wrap=True)
