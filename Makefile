@@ -13,6 +13,7 @@ setup:
 	@$(PYTHON) -m scripts.bootstrap
 
 flash: setup
+	$(BIN)/pip install --quiet ninja packaging  # what its build imports and does not ask for
 	$(BIN)/pip install --no-build-isolation --config-settings editable_mode=compat --editable ".[flash]"
 
 demo: setup
