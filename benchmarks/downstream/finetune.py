@@ -19,7 +19,7 @@ from crossmae.train.runtime.distributed import World
 from crossmae.train.step import Updates
 from transfer.classification.attention import use_fastest_attention
 from transfer.classification.finetune import Finetune
-from transfer.classification.run import ClassificationJob, make_job
+from transfer.classification.job import ClassificationJob, make_job
 from transfer.datasets.labelled import LabelledImages
 from transfer.task import Context
 

@@ -20,7 +20,7 @@ from benchmarks.downstream.cases import Build, Size, Step
 from crossmae.recipe import load_recipe
 from detection.build.dims import VIT_B16, VIT_DEMO, Dims
 from detection.build.model import model_config
-from detection.build.schedule import optimizer_config
+from detection.build.optimizer import optimizer_config
 from detection.recipe import RECIPES, VitDetProtocol, VitDetRecipe, read_recipe
 from detection.training.loop import MicroBatchTrainer
 

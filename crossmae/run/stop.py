@@ -2,6 +2,9 @@
 
 A request is recorded before anything else happens, so that it is honoured even where the exception that announces it
 is lost: imported modules and C++ callbacks swallow exceptions.
+
+This is the run's own process. The controller of ``run_all`` counts its signals by itself
+(``transfer/harness/launch/controller.py``), and asks its runs to stop by sending them SIGTERM.
 """
 
 import os

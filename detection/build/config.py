@@ -8,7 +8,7 @@ from crossmae.recipe import load_recipe
 from detection.build.dims import Dims
 from detection.build.loader import loader_config
 from detection.build.model import model_config
-from detection.build.schedule import optimizer_config, schedule_config, train_config
+from detection.build.optimizer import optimizer_config, schedule_config, train_config
 from detection.recipe import RECIPES, VitDetProtocol, read_recipe
 
 

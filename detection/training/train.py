@@ -19,7 +19,7 @@ from crossmae.run.stop import StopGuard, Stopped
 from crossmae.train.checkpoint.manager import CheckpointManager
 from crossmae.train.config import Split, split_batch
 from detection.build.dims import Dims
-from detection.build.schedule import optimizer_config, schedule_config
+from detection.build.optimizer import optimizer_config, schedule_config
 from detection.data.samples import KeyedSamples, train_loader
 from detection.evaluation.metrics import score
 from detection.run import CocoData, VitDetRun, build_model, start_run

@@ -7,7 +7,7 @@ from torch import Tensor
 from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.data.keyed import SampleKey, seed_libraries
 from crossmae.errors import UserError
-from transfer.classification.augment import Transform
+from transfer.classification.transforms import Transform
 from transfer.datasets.labelled import LabelledImages
 
 Sample = tuple[Tensor, int]

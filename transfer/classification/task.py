@@ -52,7 +52,7 @@ class ClassificationTask(Task):
     def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
         """Trains and returns ``top1`` and ``top5`` of the last epoch, and ``top1_best`` of the best evaluated one."""
         from crossmae.train.fit import fit
-        from transfer.classification.run import make_job, save
+        from transfer.classification.job import make_job, save
 
         if backbone is None or context.data_root is None:
             raise UserError(f"task {self.spec.name} needs a backbone and its data set {self.spec.dataset}")
@@ -74,7 +74,7 @@ class ClassificationTask(Task):
         Raises:
             UserError: weights or data are unusable.
         """
-        from transfer.classification.run import evaluate
+        from transfer.classification.job import evaluate
 
         if context.data_root is None:
             raise UserError(f"task {self.spec.name} needs its data set {self.spec.dataset}")

@@ -9,9 +9,9 @@ from crossmae.backbone import Backbone
 from crossmae.errors import UserError
 from crossmae.train.workload import KeyedDataset, Workload
 from transfer.classification.accuracy import Outcomes, predict, top_k
-from transfer.classification.augment import evaluation_transform, training_transform
 from transfer.classification.images import EvaluationImages, TrainImages
 from transfer.classification.recipe import ClassificationExecution, ClassificationProtocol
+from transfer.classification.transforms import evaluation_transform, training_transform
 from transfer.datasets.labelled import LabelledImages
 
 

@@ -20,8 +20,8 @@ from transfer.harness.folder.pace import last_lines
 from transfer.harness.folder.record import set_aside_damaged_record
 from transfer.harness.folder.request import Request, request_for
 from transfer.harness.folder.state import RunState, states_of
+from transfer.harness.launch.controller import Campaign, drive
 from transfer.harness.launch.launcher import Launcher
-from transfer.harness.launch.scheduler import Campaign, drive
 from transfer.harness.plan.data_roots import DataRoots
 from transfer.harness.plan.options import BenchmarkOptions
 from transfer.harness.plan.plan import Run

@@ -7,7 +7,7 @@ from detectron2.config import instantiate
 
 from crossmae.recipe import load_recipe
 from detection.build.compare import REASONS, compare, main
-from detection.build.schedule import schedule_config
+from detection.build.optimizer import schedule_config
 from detection.recipe import RECIPES, read_recipe
 
 

@@ -18,7 +18,7 @@ from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from crossmae.train.workload import Workload
 from tests.support.labelled_images import save_image
-from transfer.classification.run import make_job
+from transfer.classification.job import make_job
 from transfer.datasets.layouts import READERS
 from transfer.task import Context
 

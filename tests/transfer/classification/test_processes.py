@@ -17,7 +17,7 @@ from crossmae.backbone import Backbone
 from crossmae.data.demo.scenes import SceneSource
 from crossmae.recipe import Recipe
 from crossmae.run.progress import ProgressFile
-from transfer.classification.run import make_job
+from transfer.classification.job import make_job
 from transfer.datasets import demo
 from transfer.datasets.layouts import READERS
 from transfer.datasets.reader import Size

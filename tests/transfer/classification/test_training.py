@@ -28,11 +28,11 @@ from crossmae.run.stop import Stopped
 from crossmae.train.checkpoint.state_file import states
 from tests.support.labelled_images import task
 from transfer.classification.accuracy import label_rank, top_k
-from transfer.classification.augment import evaluation_transform, training_transform
 from transfer.classification.finetune import layer_decay_groups
 from transfer.classification.images import TrainImages
+from transfer.classification.job import make_job
 from transfer.classification.recipe import Augmentation
-from transfer.classification.run import make_job
+from transfer.classification.transforms import evaluation_transform, training_transform
 from transfer.datasets import demo
 from transfer.datasets.layouts import READERS
 from transfer.datasets.reader import Size

@@ -12,8 +12,8 @@ from crossmae.data.staging.forms import Form
 from crossmae.data.staging.stage import Staging
 from crossmae.recipe import Recipe
 from tests.support.labelled_images import save_image, task
-from transfer.classification.augment import evaluation_transform
 from transfer.classification.images import EvaluationImages, TrainImages
+from transfer.classification.transforms import evaluation_transform
 from transfer.datasets.layouts import READERS
 from transfer.datasets.reader import Size
 from transfer.task import Context

@@ -18,7 +18,7 @@ from transfer.harness.folder.expected import Expected
 from transfer.harness.folder.pace import Pace, pace_of
 from transfer.harness.folder.request import read_request
 from transfer.harness.folder.state import RunState, RunStatus
-from transfer.harness.launch.scheduler import Campaign, View
+from transfer.harness.launch.controller import Campaign, View
 from transfer.harness.plan.plan import Run
 
 _PLAIN_EVERY = 30.0

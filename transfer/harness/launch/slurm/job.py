@@ -46,7 +46,11 @@ class SlurmJob:
         return code
 
     def checkpoint(self) -> DelayedSubmission:
-        """Called before the job is requeued: waits until the run has saved its state."""
+        """Has the run save its state, and waits for it.
+
+        submitit calls this method by its name when Slurm announces the end of the job, and requeues the job then. A job
+        that ends without this is judged by the launcher, and started again by the controller.
+        """
         folder = Path(self.folder)
         deadline = time.monotonic() + self.seconds_to_save * 0.8
         for pid in processes_of(folder):

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from transfer.classification.augment import SingleTryCrop
+from transfer.classification.transforms import SingleTryCrop
 
 DRAWS = 20_000
 SIZE = WIDTH, HEIGHT = 500, 375
