@@ -1,4 +1,4 @@
-"""The contract of an adapter: a Task, what it is told (Context), and what it may complain about (Problem)."""
+"""The contract of an adapter: a Task, what it is given (Context), and what it finds wrong with data (Problem)."""
 
 import re
 from abc import ABC, abstractmethod
@@ -71,8 +71,8 @@ class TaskSpec(Strict):
             UserError: a metric is returned and not named, or named and not returned.
         """
         names = list(returned)
-        known = (*self.metrics, *self.optional_metrics)
-        unnamed = [name for name in names if not any(fnmatch(name, pattern) for pattern in known)]
+        named = (*self.metrics, *self.optional_metrics)
+        unnamed = [name for name in names if not any(fnmatch(name, pattern) for pattern in named)]
         missing = [] if evaluated and names else [name for name in self.metrics if name not in names]
         faults = [f"returned {', '.join(unnamed)}, which its file does not name"] if unnamed else []
         faults += [f"did not return {', '.join(missing)}, which its file names"] if missing else []
@@ -95,7 +95,7 @@ class Problem:
 
 @dataclass
 class Context:
-    """What a run is told, and where it leaves what it finds.
+    """What a run is given, and where it leaves its results.
 
     A run that is interrupted calls nothing: the engine saves its state in the folder and raises
     ``crossmae.run.stop.Stopped``; the next start resumes from what it finds there.

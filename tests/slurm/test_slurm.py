@@ -144,7 +144,7 @@ def test_killed_controller_finds_its_jobs_again(bench: Bench, cluster: Cluster) 
     assert job_of(cluster, "counting")[0] == before
     output, _ = second.communicate(timeout=180)
     assert second.returncode == 0, output
-    assert "counting random seed 0 goes on" in output
+    assert "counting random seed 0 continues" in output
     for task in ("counting", "summing"):
         assert bench.steps(task) == STEPS
         assert len(bench.writers(task)) == 1
@@ -157,7 +157,7 @@ def test_ctrl_c_leaves_the_jobs_and_says_so(bench: Bench, cluster: Cluster) -> N
     first.send_signal(2)
     output, _ = first.communicate(timeout=30)
     assert first.returncode == 130
-    assert "goes on as Slurm job" in output
+    assert "keeps running as Slurm job" in output
     assert bench.run()[0] == 0
     assert len(bench.writers("counting")) == 1
 

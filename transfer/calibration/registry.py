@@ -43,12 +43,12 @@ class Released(_ReleasedValues):
         if isinstance(value, int | float):
             return float(value)
         try:
-            found = find_number(*value)
+            number = find_number(*value)
         except UserError as error:
             raise UserError(f"{self.name}: {metric} is expected to be {value}, which is no number: {error}") from error
-        if found is None:
+        if number is None:
             raise UserError(f"{self.name}: the published {metric} {value} is an empty cell", "name another")
-        return found.value
+        return number.value
 
 
 def load_registry(path: Path = BUILT_IN) -> list[Released]:

@@ -1,4 +1,4 @@
-"""Released models on this disk, and whether what is measured of them is what was published."""
+"""Finds released models on this disk, and judges whether their measured numbers are the published ones."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,17 +25,17 @@ class Candidate:
     model: Released
     file: Path | None
     digest: str = ""
-    """Of the file by the published algorithm; empty if none was published."""
+    """The file's digest by the published algorithm; empty if none was published."""
 
     @property
     def is_original(self) -> bool:
-        """Whether the file is there and is not known to be another one than the published."""
+        """Whether the file is there and its digest, if one was published, is the published one."""
         _, _, published = (self.model.digest or "").partition(":")
         return self.file is not None and self.digest.startswith(published)
 
 
 def look_for(models: list[Released], folder: Path, cache: Path) -> list[Candidate]:
-    """One candidate per model; digests are kept in the file ``cache``.
+    """Returns one candidate per model; digests are kept in the file ``cache``.
 
     Raises:
         UserError: there is no such folder.
@@ -55,7 +55,7 @@ def _candidate(model: Released, folder: Path, cache: Path) -> Candidate:
 
 @dataclass(frozen=True)
 class CalibrationVerdict:
-    """One metric of one model. ``text`` is the verdict, ``reason`` a line for those that are not simply good or bad."""
+    """The verdict on one metric of one model: ``text`` in a word or two, ``reason`` where there is more to say."""
 
     model: str
     metric: str
@@ -67,7 +67,7 @@ class CalibrationVerdict:
 
 
 def judge(candidates: Iterable[Candidate], runs: Mapping[str, Run]) -> list[CalibrationVerdict]:
-    """The verdicts over all metrics of all candidates, whose runs (by model name) have ended."""
+    """Judges all metrics of all candidates, whose runs (by model name) have ended."""
     return [verdict for candidate in candidates for verdict in _verdicts(candidate, runs.get(candidate.model.name))]
 
 
@@ -75,11 +75,11 @@ def _verdicts(candidate: Candidate, run: Run | None) -> Iterator[CalibrationVerd
     model = candidate.model
     measured = {} if run is None else _metrics(run.folder)
     for metric, expected in model.numbers().items():
-        text, reason = _say(candidate, run, expected, measured.get(metric))
+        text, reason = _judge(candidate, run, expected, measured.get(metric))
         yield CalibrationVerdict(model.name, metric, expected, model.band, measured.get(metric), text, reason)
 
 
-def _say(candidate: Candidate, run: Run | None, expected: float, measured: float | None) -> tuple[str, str]:
+def _judge(candidate: Candidate, run: Run | None, expected: float, measured: float | None) -> tuple[str, str]:
     model, file = candidate.model, candidate.file
     if file is None:
         return ABSENT, f"{model.file}: {model.url}"
@@ -99,21 +99,23 @@ def _metrics(folder: Path) -> dict[str, float]:
 
 
 def table_of(verdicts: Iterable[CalibrationVerdict]) -> Table:
-    """One row per metric."""
+    """Returns a table with one row per metric."""
     table = Table("model", "metric", "expected", "measured", "band", "verdict")
-    for one in verdicts:
-        measured = "" if one.measured is None else f"{one.measured:.2f}"
-        table.add_row(one.model, one.metric, f"{one.expected:.2f}", measured, f"±{one.band:g}", one.text)
+    for verdict in verdicts:
+        measured = "" if verdict.measured is None else f"{verdict.measured:.2f}"
+        table.add_row(
+            verdict.model, verdict.metric, f"{verdict.expected:.2f}", measured, f"±{verdict.band:g}", verdict.text
+        )
     return table
 
 
 def conclusion(verdicts: Iterable[CalibrationVerdict]) -> tuple[str, bool]:
-    """What it comes to in one line, and whether all that is on disk is reproduced."""
+    """Sums the verdicts up in one line, and says whether every model on disk is reproduced."""
     models: dict[str, list[CalibrationVerdict]] = {}
-    for one in verdicts:
-        if one.text != ABSENT:
-            models.setdefault(one.model, []).append(one)
-    good = sum(all(one.text == REPRODUCED for one in metrics) for metrics in models.values())
+    for verdict in verdicts:
+        if verdict.text != ABSENT:
+            models.setdefault(verdict.model, []).append(verdict)
+    good = sum(all(verdict.text == REPRODUCED for verdict in metrics) for metrics in models.values())
     if not models:
         return "none of the released models is on disk; nothing was calibrated", False
     if good < len(models):

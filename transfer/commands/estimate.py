@@ -54,7 +54,9 @@ def estimate(
         estimates = _measure(options, scratch, devices, console)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    write_expected(out, {one.run.identity: Expected(one.device_hours, one.bytes_on_disk) for one in estimates})
+    write_expected(
+        out, {estimate.run.identity: Expected(estimate.device_hours, estimate.bytes_on_disk) for estimate in estimates}
+    )
     console.print(_table(estimates))
     console.print(_totals(estimates, find_pool(devices).size, price))
 
@@ -70,11 +72,11 @@ def _measure(options: BenchmarkOptions, scratch: Path, devices: str | None, cons
     if benchmark.run():
         raise UserError("not everything could be timed", "mend what is named above and start again")
     done = {status.run.folder for status in states_of(runs) if status.state is RunState.DONE}
-    return [one for one in extrapolate(runs, trials) if one.run.folder not in done]
+    return [estimate for estimate in extrapolate(runs, trials) if estimate.run.folder not in done]
 
 
 def _existing(out: Path) -> Path:
-    """The trials lie beside ``out``, on the same disk, and not in it, where they would count as results."""
+    """Returns the folder of ``out``, on the same disk: in ``out`` itself the trials would count as results."""
     parent = out.resolve().parent
     parent.mkdir(parents=True, exist_ok=True)
     return parent
@@ -82,19 +84,19 @@ def _existing(out: Path) -> Path:
 
 def _table(estimates: list[Estimate]) -> Table:
     groups: dict[tuple[str, str], list[Estimate]] = {}
-    for one in estimates:
-        groups.setdefault((one.run.task.name, one.run.recipe.name), []).append(one)
+    for estimate in estimates:
+        groups.setdefault((estimate.run.task.name, estimate.run.recipe.name), []).append(estimate)
     table = Table("task", "recipe", "runs", "devices", "minutes each", "device-hours")
-    for (task, recipe), ones in groups.items():
-        minutes = f"{sum(one.seconds for one in ones) / len(ones) / 60:.1f}"
-        hours = f"{sum(one.device_hours for one in ones):.3f}"
-        table.add_row(task, recipe, str(len(ones)), str(ones[0].devices), minutes, hours)
+    for (task, recipe), group in groups.items():
+        minutes = f"{sum(estimate.seconds for estimate in group) / len(group) / 60:.1f}"
+        hours = f"{sum(estimate.device_hours for estimate in group):.3f}"
+        table.add_row(task, recipe, str(len(group)), str(group[0].devices), minutes, hours)
     return table
 
 
 def _totals(estimates: list[Estimate], devices: int, price: float | None) -> str:
-    hours = sum(one.device_hours for one in estimates)
+    hours = sum(estimate.device_hours for estimate in estimates)
     wall = wall_seconds(estimates, devices) / 60
-    disk = sum(one.bytes_on_disk for one in estimates) / 2**30
+    disk = sum(estimate.bytes_on_disk for estimate in estimates) / 2**30
     money = "" if price is None else f", {hours * price:.2f} in money"
     return f"together {hours:.2f} device-hours{money}; {wall:.1f} minutes on {devices} devices; {disk:.2f} GiB of disk"

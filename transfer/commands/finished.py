@@ -96,7 +96,7 @@ def calibrate(
     """Evaluates released models and says whether this installation reproduces their published numbers.
 
     Only what lies in the folder of weights is evaluated; for the rest it says where to get it. The exit code is 0 if
-    something was evaluated and all of it is reproduced. The same command again goes on where it stopped.
+    something was evaluated and all of it is reproduced. The same command again resumes where it stopped.
 
     Example: transfer calibrate --weights /weights --data imagenet=/datasets/imagenet --data coco=/datasets/coco
     """
@@ -113,7 +113,9 @@ def calibrate(
     verdicts = judge(candidates, runs)
     text, good = conclusion(verdicts)
     console.print(table_of(verdicts))
-    for line in dict.fromkeys(f"{one.model}: {one.text}: {one.reason}" for one in verdicts if one.reason):
+    for line in dict.fromkeys(
+        f"{verdict.model}: {verdict.text}: {verdict.reason}" for verdict in verdicts if verdict.reason
+    ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if not dry_run:
         console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -118,7 +118,7 @@ def status(
         console.print(_picture(statuses, out, _SHOWN))
         return
     with Live(_picture(statuses, out, _SHOWN), console=console) as live:
-        while owner(out) or any(one.state in _UNDER_WAY for one in statuses):
+        while owner(out) or any(status.state in _UNDER_WAY for status in statuses):
             time.sleep(_WATCH_EVERY)
             statuses = _look(runs)
             live.update(_picture(statuses, out, _SHOWN))
@@ -131,7 +131,7 @@ def _look(runs: list[Run]) -> list[RunStatus]:
 def _picture(statuses: list[RunStatus], out: Path, shown: Container[RunState] = tuple(RunState)) -> Group:
     """A row for each run in a state of ``shown``, and all of them in counts."""
     estimates = read_expected(out)
-    rows = [one for one in statuses if one.state in shown]
+    rows = [status for status in statuses if status.state in shown]
     lines = [summary(statuses, estimates), f"run_all: {owner(out) or 'not running'}"]
     lines += [f"logs: {out}/TASK/BACKBONE/SEED-*/log.txt"] if rows else []
     return Group(plan_table(rows, estimates), *(Text(line) for line in lines))

@@ -113,7 +113,7 @@ def _check_split(images: LabelledImages, split: str, expected: Size) -> Iterator
 
 
 def _unreadable(images: LabelledImages, missing: set[str]) -> list[str]:
-    """Of a few hundred files spread over the split, those that cannot be decoded to the end."""
+    """Returns the files that cannot be decoded to the end, of a few hundred spread over the split."""
     indices = np.unique(np.linspace(0, len(images) - 1, min(_OPENED, len(images))).astype(int))
     broken = []
     for index in indices:

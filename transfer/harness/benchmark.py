@@ -123,7 +123,7 @@ class Benchmark:
                         self._say(f"    {line}")
                 self._say(f"    log: {log}")
         if campaign.stops:
-            self._say("stopped; the same command goes on from here")
+            self._say("stopped; the same command resumes from here")
             return EXIT_INTERRUPTED
         return 1 if campaign.failed else 0
 

@@ -49,7 +49,7 @@ def assert_same_command_completes(
 
 
 def assert_never_two_writers(bench: Bench, task: str) -> None:
-    """Every writer wrote in one stretch, and steps go on from a saved state."""
+    """Every writer wrote in one stretch, and steps continue from a saved state."""
     writers = bench.writers(task)
     assert len(writers) == len(set(writers))
 
@@ -66,8 +66,8 @@ def test_killed_run_is_retried_from_its_state(bench: Bench) -> None:
 
 
 @pytest.mark.slow
-def test_killed_process_of_several_is_a_retry_and_not_a_wish_to_be_resumed(bench: Bench) -> None:
-    """torchrun ends the others, which save their state and say so; that must not count as progress."""
+def test_killed_process_of_several_is_retried_and_not_resumed(bench: Bench) -> None:
+    """torchrun ends the others, which save their state and ask to be resumed; that must not count as progress."""
     bench.options = ("--devices", "cpu:3")
     content = bench.suite_content({"counting": "quick", "summing": "quick"}, counting=["fault=once-die"])
     bench.write_suite({**content, "devices": {"counting": 2}})
@@ -79,7 +79,7 @@ def test_killed_process_of_several_is_a_retry_and_not_a_wish_to_be_resumed(bench
 
 
 @pytest.mark.slow
-def test_several_processes_that_are_told_to_stop_are_resumed_and_not_retried(bench: Bench) -> None:
+def test_several_processes_that_are_asked_to_stop_are_resumed_and_not_retried(bench: Bench) -> None:
     """What torchrun itself reports as a failure: exit code 1 for workers that exit with 75."""
     bench.options = ("--devices", "cpu:3")
     content = bench.suite_content({"counting": "quick", "summing": "quick"}, counting=[SLOW])
@@ -118,7 +118,7 @@ def test_killed_worker_of_a_data_loader_is_retried(bench: Bench) -> None:
 
 
 def loader_worker(bench: Bench, controller: int) -> int:
-    """A process below the run's own, once training goes on."""
+    """A process below the run's own, once training has begun."""
     deadline = time.monotonic() + 120
     while True:
         assert time.monotonic() < deadline
@@ -215,7 +215,7 @@ def plant_tasks(bench: Bench, names: list[str]) -> None:
     bench.options += ("--tasks", "more")
 
 
-def test_ctrl_c_saves_and_the_same_command_goes_on(bench: Bench) -> None:
+def test_ctrl_c_saves_and_the_same_command_resumes(bench: Bench) -> None:
     bench.suite(counting=[SLOW], summing=[QUICK])
     first = bench.start()
     bench.until_record("summing")
@@ -223,7 +223,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(bench: Bench) -> None:
     os.killpg(first.pid, signal.SIGINT)
     output, _ = first.communicate(timeout=60)
     assert first.returncode == 130
-    assert "the same command goes on from here" in output
+    assert "the same command resumes from here" in output
     assert_same_command_completes(bench)
     assert bench.steps("counting") == STEPS
 
@@ -235,7 +235,7 @@ def test_ctrl_c_twice_leaves_at_once(bench: Bench) -> None:
     bench.until_record("summing")
     while not any(bench.folder.rglob("fault-happened")):
         time.sleep(0.05)
-    time.sleep(0.5)  # The fault is noted just before the run turns deaf.
+    time.sleep(0.5)  # The fault is noted just before the run blocks its signals.
     first.send_signal(signal.SIGINT)
     with pytest.raises(subprocess.TimeoutExpired):
         first.wait(2)

@@ -46,7 +46,7 @@ def attempts_of(folder: Path) -> Attempts:
 def begin_attempt(folder: Path, command: str) -> None:
     """Notes that a process works on this run; a note left by one that was killed becomes an attempt first."""
     if (folder / "session.json").exists():
-        reason = "ended without a word: killed, or its machine went down"
+        reason = "ended without an error message: killed, or its machine went down"
         end_attempt(folder, reason, None, retryable=True, at=_last_report(folder))
     write_json(asdict(_Session(now(), command)), folder / "session.json")
 

@@ -20,7 +20,7 @@ def choose_launcher(launcher: str, devices: str | None, profile: Path | None, ha
     if launcher != "slurm":
         raise UserError(f"--launcher {launcher}: give local or slurm")
     if profile is None:
-        raise UserError("--launcher slurm wants --profile FILE, which says what the cluster wants to be told")
+        raise UserError("--launcher slurm wants --profile FILE, which describes the cluster")
     from transfer.harness.launch.slurm.launcher import SlurmLauncher  # submitit takes its time
 
     return SlurmLauncher(load_profile(profile), hang_minutes * 60)

@@ -55,7 +55,7 @@ def drive(
     """Runs everything in ``runs`` that is not done.
 
     Args:
-        requests: what the process of each of these runs is told, by run folder.
+        requests: what the process of each of these runs reads, by run folder.
         bad: runs that count as failed from the start, folder to reason.
     """
     finished = {status.run.folder for status in states_of(runs) if status.state is RunState.DONE}
@@ -64,7 +64,7 @@ def drive(
     for run in launcher.adopt(waiting):
         campaign.waiting.remove(run)
         campaign.running.append(run)
-        view.note(f"{run.title} goes on, {launcher.place(run)}")
+        view.note(f"{run.title} continues, {launcher.place(run)}")
     with _counting_stops(campaign):
         answered = 0
         while campaign.running or (campaign.waiting and not campaign.stops):
@@ -111,7 +111,7 @@ def _start(campaign: Campaign, run: Run, request: Request, launcher: Launcher, v
 
 
 def _settle(campaign: Campaign, ended: Ended) -> str:
-    """Files an ended run under done, failed or waiting, and says so in a line."""
+    """Files an ended run under done, failed or waiting, and reports it in a line."""
     run = ended.run
     if not ended.exit_code:
         campaign.done.append(run)

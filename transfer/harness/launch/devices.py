@@ -62,7 +62,7 @@ class Pool:
         except subprocess.TimeoutExpired:
             return ["torch does not answer on the GPUs within 5 minutes; look at nvidia-smi"]
         if done.returncode:
-            return [f"the check of the GPUs failed: {(done.stderr.strip().splitlines() or ['without a word'])[-1]}"]
+            return [f"the check of the GPUs failed: {(done.stderr.strip().splitlines() or ['no error message'])[-1]}"]
         return done.stdout.splitlines()[-1:]
 
 

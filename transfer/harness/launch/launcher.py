@@ -38,11 +38,11 @@ class Launcher(Protocol):
         ...
 
     def adopt(self, runs: list[Run]) -> list[Run]:
-        """Those of ``runs`` that a former controller started and that go on; others' leftovers are ended."""
+        """Those of ``runs`` that a former controller started and that still run; ends what is left of others."""
         ...
 
     def start(self, run: Run, request: Request) -> bool:
-        """Starts ``run``, whose process is told what ``request`` says; False if there is no room for it now.
+        """Starts ``run``, whose process reads ``request``; returns False if there is no room for it now.
 
         Raises:
             OSError: its folder cannot be written.
@@ -105,4 +105,4 @@ def _guess(run: Run, exit_code: int) -> Failure:
     if shutil.disk_usage(run.folder).free < _ROOM_FOR_A_REASON:
         return Failure(FULL_DISK, False)
     lines = last_lines(run.folder / "log.txt", 1)
-    return Failure(lines[-1] if lines else f"exit code {exit_code} without a word", False)
+    return Failure(lines[-1] if lines else f"exit code {exit_code} without an error message", False)

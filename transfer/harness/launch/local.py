@@ -43,14 +43,14 @@ class _Started:
     """When whatever is left of its processes is killed; None while it runs well."""
 
     def ask_to_end(self, patience: float) -> None:
-        """Asks all of its processes, once; what lives on after ``patience`` seconds is killed."""
+        """Asks all of its processes to end, once; kills what still runs after ``patience`` seconds."""
         if not self.asked:
             self.asked = True
             self._kill_after(patience)
             ask_to_end(self.run.folder)
 
     def save_and_end(self, patience: float) -> None:
-        """Asks the first process, which tells the others; what lives on after ``patience`` seconds is killed."""
+        """Asks the first process, which asks the others; kills what still runs after ``patience`` seconds."""
         self.process.terminate()
         self._kill_after(patience)
 
@@ -143,7 +143,7 @@ class LocalLauncher:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self._environment(run, devices),
-                # A session of its own: a Ctrl-C in the terminal reaches the controller, which tells its runs to save.
+                # A session of its own: a Ctrl-C in the terminal reaches the controller, which asks its runs to save.
                 start_new_session=True,
             )
 

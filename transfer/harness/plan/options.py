@@ -14,7 +14,7 @@ from transfer.harness.plan.tasks import load_specs, make_importable
 
 @dataclass(frozen=True)
 class BenchmarkOptions:
-    """What every command that looks at a suite is told."""
+    """The options that every command on a suite takes."""
 
     suite: str
     out: Path

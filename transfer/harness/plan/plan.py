@@ -45,7 +45,7 @@ class Run:
 
 
 Note = Callable[[UserError], None]
-"""Is told what is wrong with a plan; either raises it or keeps it, to see what else there is."""
+"""Receives each error of a plan; either raises it or keeps it, to collect the others too."""
 
 
 def at_once(error: UserError) -> None:

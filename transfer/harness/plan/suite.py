@@ -87,8 +87,8 @@ def load_suite(name: str) -> Suite:
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else BUILT_IN / f"{name}.yaml"
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in BUILT_IN.glob("*.yaml")))
-        raise UserError(f"no suite {name!r}", f"known suites: {known}, or the path of a YAML file")
+        names = ", ".join(sorted(p.stem for p in BUILT_IN.glob("*.yaml")))
+        raise UserError(f"no suite {name!r}", f"known suites: {names}, or the path of a YAML file")
     content = parse(_SuiteFile, read_yaml(path), f"suite {path}")
     return Suite(
         name=check_name("suite", path.stem),

@@ -82,9 +82,9 @@ def _of_weights(request: ProbeRequest) -> list[str]:
 
     def problems() -> list[str]:
         spec = Backbone.load(str(request.source)).spec
-        found = spec.arch or f"a ViT of {spec.depth} blocks, {spec.embed_dim} wide, with patches of {spec.patch_size}"
+        actual = spec.arch or f"a ViT of {spec.depth} blocks, {spec.embed_dim} wide, with patches of {spec.patch_size}"
         wrong = [arch for arch in request.archs if arch in PRESETS and arch != spec.arch]
-        return [f"{request.source} is {found}, not {arch}; name it --backbone NAME:ARCH=SOURCE" for arch in wrong]
+        return [f"{request.source} is {actual}, not {arch}; name it --backbone NAME:ARCH=SOURCE" for arch in wrong]
 
     return _guarded(str(request.source), problems)
 
@@ -131,7 +131,7 @@ def _fault(module: str) -> str | None:
 
 
 def _write_demo(task: Task, root: Path) -> None:
-    """Data that is there is never written again: if it is damaged, the check says so."""
+    """Data that is there is never written again: if it is damaged, the check reports it."""
     if root.exists():
         return
     from crossmae.data.demo.scenes import SceneSource

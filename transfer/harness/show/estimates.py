@@ -66,12 +66,12 @@ def wall_seconds(estimates: Iterable[Estimate], devices: int) -> float:
     now, waiting = 0.0, list(estimates)
     running: list[tuple[float, Estimate]] = []
     while waiting or running:
-        to_come = {one.run.folder for one in (*waiting, *(one for _, one in running))}
-        for one in list(waiting):
-            ready = one.run.needs is None or one.run.needs.folder not in to_come
-            if ready and one.devices <= devices - sum(other.devices for _, other in running):
-                waiting.remove(one)
-                running.append((now + one.seconds, one))
+        to_come = {estimate.run.folder for estimate in (*waiting, *(estimate for _, estimate in running))}
+        for estimate in list(waiting):
+            ready = estimate.run.needs is None or estimate.run.needs.folder not in to_come
+            if ready and estimate.devices <= devices - sum(other.devices for _, other in running):
+                waiting.remove(estimate)
+                running.append((now + estimate.seconds, estimate))
         running.sort(key=lambda pair: pair[0])
         now, _ = running.pop(0)
     return now
@@ -87,8 +87,8 @@ def _is_done(trial: Run) -> bool:
 
 def _estimate(run: Run, trial: Run) -> Estimate:
     elapsed = (trial.folder / "record.json").stat().st_mtime - (trial.folder / "run.json").stat().st_mtime
-    key = _length_key(run)
-    more = _seconds_of_rest(trial, run.recipe.protocol[key] / trial.recipe.protocol[key]) if key else 0.0
+    whole, short = _length(run), _length(trial)
+    more = _seconds_of_rest(trial, whole[1] / short[1]) if whole and short else 0.0
     size = sum(file.stat().st_size for file in trial.folder.rglob("*") if file.is_file())
     return Estimate(run, read_request(trial.folder).devices, elapsed + more, size)
 
@@ -112,9 +112,10 @@ def _times_by_step(trial: Run) -> dict[float, float]:
 
 def _changes(run: Run) -> Iterator[tuple[str, float]]:
     """A short training: a warm-up that fits into it, reports often enough to be timed, two saved states as usual."""
-    if key := _length_key(run):
-        yield key, min(_trial_length(key), run.recipe.protocol[key])
-        if "checkpoint_every" in run.recipe.execution and key == "steps":
+    if length := _length(run):
+        unit, count = length
+        yield unit, min(UPDATES if unit == "steps" else EPOCHS, count)
+        if "checkpoint_every" in run.recipe.execution and unit == "steps":
             yield "checkpoint_every", UPDATES - 1
         for warmup, short in (("warmup_steps", 1), ("warmup_epochs", EPOCHS / 5)):
             if run.recipe.protocol.get(warmup):
@@ -123,10 +124,7 @@ def _changes(run: Run) -> Iterator[tuple[str, float]]:
         yield "log_every", _LOG_EVERY
 
 
-def _length_key(run: Run) -> str | None:
-    """The recipe's value that says how long training is: ``steps`` count where they are given, instead of epochs."""
-    return next((key for key in ("steps", "epochs") if run.recipe.protocol.get(key) is not None), None)
-
-
-def _trial_length(key: str) -> float:
-    return EPOCHS if key == "epochs" else UPDATES
+def _length(run: Run) -> tuple[str, float] | None:
+    """How long training is: the unit and its count, ``steps`` where they are given, else ``epochs``."""
+    values = ((unit, run.recipe.protocol.get(unit)) for unit in ("steps", "epochs"))
+    return next(((unit, count) for unit, count in values if count is not None), None)

@@ -60,7 +60,7 @@ def plan_table(statuses: Iterable[RunStatus], estimates: Mapping[str, Expected])
 def summary(statuses: Iterable[RunStatus], estimates: Mapping[str, Expected]) -> str:
     """Counts of the states and the device-hours, in one line."""
     every = list(statuses)
-    counts = [f"{sum(one.state is state for one in every)} {state}" for state in RunState]
+    counts = [f"{sum(status.state is state for status in every)} {state}" for state in RunState]
     hours = hours_of(every, estimates)
     unknown = f" and {hours.unknown} runs of unknown length (see transfer estimate)" if hours.unknown else ""
     return f"{', '.join(counts)}; device-hours so far {hours.spent:.2f}, to come {hours.to_come:.2f}{unknown}"
@@ -69,10 +69,10 @@ def summary(statuses: Iterable[RunStatus], estimates: Mapping[str, Expected]) ->
 def hours_of(statuses: Iterable[RunStatus], estimates: Mapping[str, Expected]) -> Hours:
     """Spent by finished runs and by tries of others that ended, and expected for the others."""
     every = list(statuses)
-    spent = sum(hours for one in every if (hours := _spent(one)) is not None)
-    rest = [estimates.get(one.run.identity) for one in every if one.state is not RunState.DONE]
-    known = [expected.device_hours for expected in rest if expected is not None]
-    return Hours(spent, sum(known), len(rest) - len(known))
+    spent = sum(hours for status in every if (hours := _spent(status)) is not None)
+    rest = [estimates.get(status.run.identity) for status in every if status.state is not RunState.DONE]
+    estimated = [expected.device_hours for expected in rest if expected is not None]
+    return Hours(spent, sum(estimated), len(rest) - len(estimated))
 
 
 def _hours_cell(status: RunStatus, estimates: Mapping[str, Expected]) -> str:
@@ -113,7 +113,7 @@ def watching(console: Console, place: Place) -> Iterator[View]:
 
 
 class PlainView:
-    """A line for each thing that happens, and now and then one for each run that goes on."""
+    """A line for each thing that happens, and now and then one for each run that continues."""
 
     def __init__(self, console: Console, place: Place) -> None:
         self._console = console

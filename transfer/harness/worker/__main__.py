@@ -107,12 +107,12 @@ def _summed_up(exit_code: int, outcomes: list[Outcome], processes: int) -> Outco
     """The first real failure counts: the other processes are stopped because of it."""
     if exit_code == 0:
         return Outcome(0)
-    if failed := [one for one in outcomes if one.exit_code not in (0, EXIT_RESUME)]:
-        return min(failed, key=lambda one: one.ended)
+    if failed := [outcome for outcome in outcomes if outcome.exit_code not in (0, EXIT_RESUME)]:
+        return min(failed, key=lambda outcome: outcome.ended)
     if exit_code == EXIT_RESUME or len(outcomes) == processes:
-        stopped = [one for one in outcomes if one.exit_code == EXIT_RESUME]
+        stopped = [outcome for outcome in outcomes if outcome.exit_code == EXIT_RESUME]
         return stopped[0] if stopped else Outcome(EXIT_RESUME, "stopped before it began", retryable=True)
-    # Those that live saved their state when torchrun ended them; one went without a word.
+    # Those that live saved their state when torchrun ended them; another was killed and left no outcome.
     return Outcome(1, f"{processes - len(outcomes)} of the run's {processes} processes were killed", retryable=True)
 
 

@@ -42,7 +42,7 @@ class Outcome(Strict):
 
 
 class QuietContext(Context):
-    """For the second and further processes of a run: the first one reports."""
+    """The context of the second and further processes of a run: the first process reports."""
 
     def progress(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
         """Reports nothing."""

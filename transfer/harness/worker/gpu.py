@@ -1,7 +1,7 @@
 """Whether torch can use the GPUs that a run was given: ``python -m transfer.harness.worker.gpu`` tries each.
 
 ``nvidia-smi`` lists GPUs that torch cannot use, for example where the driver is too old for torch's CUDA. Without this
-check, a run on such a machine would train on the CPU without a word.
+check, a run on such a machine would silently train on the CPU.
 """
 
 import os

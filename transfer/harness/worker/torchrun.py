@@ -15,7 +15,7 @@ from crossmae.run.stop import EXIT_RESUME, Stopped, leaving_at_once
 from transfer.harness.worker.process_tree import SAVE_VARIABLE
 
 JOB_VARIABLE = "TRANSFER_JOB"
-"""Environment variable that tells one start of a job from every other."""
+"""Environment variable that identifies one start of a job."""
 NODES_VARIABLE = "TRANSFER_NODES"
 """Environment variable with the number of nodes of a run."""
 NODE_VARIABLE = "TRANSFER_NODE"
@@ -72,8 +72,8 @@ def join_meeting(folder: Path) -> None:
 def run_ranks(folder: Path, devices: int) -> int:
     """Runs the worker once per device of this node.
 
-    Returns 0, ``EXIT_RESUME`` if this process was told to end and told them, or 1 if one of them did not end well.
-    torchrun itself knows no end that is neither: it exits with 1 when workers exit with ``EXIT_RESUME``.
+    Returns 0, ``EXIT_RESUME`` if this process was asked to end and passed it to them, or 1 if one of them failed.
+    torchrun itself exits with 1 when workers exit with ``EXIT_RESUME``.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -102,7 +102,7 @@ def _rendezvous(folder: Path) -> list[str]:
         "--rdzv-backend=c10d",
         f"--rdzv-endpoint={meeting.endpoint}",
         f"--rdzv-id={meeting.job}",
-        # Told, not guessed from host names: nodes of a test cluster share one.
+        # Stated, not guessed from host names: the nodes of a test cluster share one.
         f"--rdzv-conf=is_host={int(node() == 0)}",
         f"--local-addr={_address()}",
     ]

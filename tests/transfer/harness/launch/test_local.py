@@ -24,7 +24,7 @@ def test_a_run_that_does_not_end_when_it_is_stopped_is_killed(tmp_path: Path) ->
     launcher = LocalLauncher(Pool(("cpu0",), False, 1), hang_seconds=600, seconds_to_save=2)
     assert launcher.start(run, request_for(run, roots, [TASKS], "run_all"))
     wait_until((run.folder / "fault-happened").exists)
-    time.sleep(0.5)  # The fault is noted just before the run turns deaf.
+    time.sleep(0.5)  # The fault is noted just before the run blocks its signals.
     launcher.stop()
     ended: list[Ended] = []
 

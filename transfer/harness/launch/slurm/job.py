@@ -22,7 +22,7 @@ from transfer.harness.worker.torchrun import JOB_VARIABLE, NODE_VARIABLE, NODES_
 
 
 class SlurmJob:
-    """One run; requeued after a time-out or a preemption, it goes on from its saved state."""
+    """Runs one worker; requeued after a time-out or a preemption, it resumes from its saved state."""
 
     def __init__(self, folder: str, nodes: int, seconds_to_save: int, environment: Mapping[str, str]) -> None:
         self.folder = folder
@@ -31,7 +31,7 @@ class SlurmJob:
         self.environment = dict(environment)
 
     def __call__(self) -> int:
-        """Runs the worker; its exit code. Reasons lie in the run folder."""
+        """Runs the worker and returns its exit code. The reason of a failure lies in the run folder."""
         with open(Path(self.folder) / "log.txt", "ab") as log:
             process = subprocess.Popen(
                 worker_command(Path(self.folder)),
@@ -40,7 +40,7 @@ class SlurmJob:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self.environment, **self._place()},
             )
-        # Not wait(): a signal handler of this process looks after the same child.
+        # Not wait(): a signal handler of this process polls the same child.
         while (code := process.poll()) is None:
             time.sleep(0.2)
         return code

@@ -55,9 +55,9 @@ class SlurmLauncher:
     def adopt(self, runs: list[Run]) -> list[Run]:
         """Runs whose jobs a former controller submitted and that are still in the queue."""
         jobs = queue()
-        known = [run for run in runs if job_name(run) in jobs]
-        self._jobs = [_SubmittedRun(run, jobs[job_name(run)], time.time()) for run in known]
-        return known
+        adopted = [run for run in runs if job_name(run) in jobs]
+        self._jobs = [_SubmittedRun(run, jobs[job_name(run)], time.time()) for run in adopted]
+        return adopted
 
     def start(self, run: Run, request: Request) -> bool:
         """Submits ``run``."""
@@ -89,9 +89,9 @@ class SlurmLauncher:
         return []
 
     def stop(self) -> str:
-        """Jobs go on without the controller."""
+        """Leaves the jobs running: they need no controller."""
         self._left = True
-        return "jobs go on; the same command finds them again"
+        return "jobs keep running; the same command finds them again"
 
     def kill(self) -> None:
         """As ``stop``."""
@@ -137,7 +137,9 @@ class SlurmLauncher:
         return None
 
     def _leave(self, job: _SubmittedRun) -> Ended:
-        return Ended(job.run, EXIT_RESUME, f"goes on as Slurm job {job.queued.job}; scancel {job.queued.job} ends it")
+        return Ended(
+            job.run, EXIT_RESUME, f"keeps running as Slurm job {job.queued.job}; scancel {job.queued.job} ends it"
+        )
 
 
 def _environment(profile: Profile) -> dict[str, str]:

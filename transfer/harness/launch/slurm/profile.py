@@ -26,7 +26,7 @@ class Profile(Strict):
     cpus_per_device: Count = 10
     memory_gb_per_device: Count | None = None
     seconds_to_save: Count = 120
-    """How long before its end a job is told to save its state."""
+    """How many seconds before its end a job is asked to save its state."""
     setup: tuple[str, ...] = ()
     """Shell lines before the job, such as ``module load cuda``."""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -66,7 +66,7 @@ def load_profile(path: Path) -> Profile:
 
 
 def parameters(profile: Profile, run: Run) -> dict[str, Any]:
-    """What submitit's Slurm executor is told.
+    """Returns the parameters of submitit's Slurm executor.
 
     Raises:
         UserError: the run's devices do not fill whole nodes.
@@ -114,5 +114,5 @@ def refusal(profile: Profile, run: Run) -> str | None:
 
 
 def last_line(text: str) -> str:
-    """Of a command's complaint."""
-    return text.strip().splitlines()[-1] if text.strip() else "without a word"
+    """Returns the last line of a command's error message."""
+    return text.strip().splitlines()[-1] if text.strip() else "no error message"
