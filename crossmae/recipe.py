@@ -9,7 +9,7 @@ execution: {...}              # devices, per-device batch, workers, ...: recorde
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
@@ -58,15 +58,19 @@ def load_recipe(folder: Path, name: str, overrides: Sequence[str] = ()) -> Recip
     """Reads ``folder/name.yaml`` (or the YAML file ``name``) over its bases and applies ``key=value`` overrides.
 
     A key is looked up in ``protocol`` and then in ``execution``; ``model.depth=6`` reaches inside. A protocol value
-    that an override changes is added to the deviations.
+    that ends up different from the recipe's own, a list or a mapping too, is added to the deviations.
 
     Raises:
         UserError: unknown recipe, unknown section or unknown override key, named in one line.
     """
-    recipe = _read(folder, name)
+    recipe = changed = _read(folder, name)
+    keys: dict[str, None] = {}
     for override in overrides:
-        recipe = _override(recipe, override)
-    return recipe
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise UserError(f"override {override!r} is not of the form key=value")
+        changed, keys[key] = _override(changed, key, _value(override, text)), None
+    return replace(changed, deviations=(*recipe.deviations, *_changes(recipe.protocol, changed.protocol, keys)))
 
 
 def _read(folder: Path, name: str, under: tuple[Path, ...] = ()) -> Recipe:
@@ -96,23 +100,31 @@ def _merged(base: Any, over: Any) -> Any:
     return _merge(base, over) if isinstance(base, dict) and isinstance(over, dict) else over
 
 
-def _override(recipe: Recipe, override: str) -> Recipe:
-    key, equals, text = override.partition("=")
-    if not equals:
-        raise UserError(f"override {override!r} is not of the form key=value")
-    value = _value(override, text)
+def _override(recipe: Recipe, key: str, value: Any) -> Recipe:
     for section in ("protocol", "execution"):
         values = getattr(recipe, section)
         if not _has(values, key):
             continue
-        before = _select(values, key)
+        if _same(_select(values, key), value):
+            return recipe  # 800.0 for 800 is no other recipe, and has no other identity.
         new: dict[str, Any] = {section: _with(values, key.split("."), value)}
-        changed = replace(recipe, **new)
-        if section == "protocol" and before != value:
-            changed = replace(changed, deviations=(*recipe.deviations, f"{key}={value} (recipe: {before})"))
-        return changed
+        return replace(recipe, **new)
     known = ", ".join([*recipe.protocol, *recipe.execution])
     raise UserError(f"recipe {recipe.name} has no value {key!r}", f"it has {known}")
+
+
+def _changes(own: Mapping[str, Any], final: Mapping[str, Any], keys: Iterable[str]) -> Iterator[str]:
+    """A deviation for each overridden key whose value is not the recipe's own in the end."""
+    for key in keys:
+        if not _has(final, key):
+            continue
+        before, after = (_select(values, key) if _has(values, key) else None for values in (own, final))
+        if not _same(before, after):
+            yield f"{key}={after} (recipe: {before})"
+
+
+def _same(before: Any, value: Any) -> bool:
+    return bool(before == value) and isinstance(before, bool) == isinstance(value, bool)
 
 
 def _value(override: str, text: str) -> Any:

@@ -37,6 +37,19 @@ def test_an_overridden_protocol_value_is_a_deviation(folder: Path) -> None:
     assert load_recipe(folder, "base", ["epochs=800", "workers=1"]).deviations == ("other data",)
 
 
+def test_what_counts_is_the_value_in_the_end(folder: Path) -> None:
+    recipe = load_recipe(folder, "base")
+    assert load_recipe(folder, "base", ["epochs=5", "epochs=800"]) == recipe
+    assert load_recipe(folder, "base", ["epochs=800.0"]) == recipe
+    assert load_recipe(folder, "base", ["epochs=5", "epochs=6"]).deviations[1:] == ("epochs=6 (recipe: 800)",)
+
+
+def test_a_mapping_shows_the_value_that_it_replaces(folder: Path) -> None:
+    recipe = load_recipe(folder, "base", ["model={depth: 6}"])
+    assert recipe.protocol["model"] == {"depth": 6}
+    assert recipe.deviations[1:] == ("model={'depth': 6} (recipe: {'mask_ratio': 0.75, 'depth': 12})",)
+
+
 @pytest.mark.parametrize(
     ("name", "override", "part"),
     [
