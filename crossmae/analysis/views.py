@@ -71,7 +71,7 @@ def to_unit_range(images: Tensor) -> Tensor:
 
 def _view(source: Source, size: int) -> Tensor:
     try:
-        image = read_rgb(source)
+        image = read_rgb(source, upright=False)  # as the classification tasks and the released code
     except UnreadableImage as error:
         raise UserError(f"{source!s:.200} cannot be read ({error})", "remove it") from error
     if image.size != (size, size):

@@ -27,7 +27,7 @@ class Picture(Protocol):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels, upright."""
+        """Width and height in pixels, as the image lies in ``view``."""
 
     def view(self, box: Box, side: int) -> Tensor:
         """What ``box`` holds, resized (bicubic, antialiased): (3, side, side) uint8.
@@ -40,8 +40,8 @@ class Picture(Protocol):
 class PillowPicture:
     """Decoded and resized by Pillow, as torchvision's transforms do it."""
 
-    def __init__(self, source: Source) -> None:
-        self._image = read_rgb(source)
+    def __init__(self, source: Source, upright: bool = True) -> None:
+        self._image = read_rgb(source, upright)
         self.size = self._image.size
 
     def view(self, box: Box, side: int) -> Tensor:
@@ -67,7 +67,7 @@ class Pixels:
 
 
 class JpegPicture:
-    """A JPEG of three or one components that lies upright: decoded by libjpeg-turbo, no larger than a view needs."""
+    """A JPEG of three or one components, not to be turned: decoded by libjpeg-turbo, no larger than a view needs."""
 
     def __init__(self, content: bytes, size: tuple[int, int]) -> None:
         self._content = content
@@ -95,25 +95,26 @@ class JpegPicture:
         return torch.from_numpy(np.array(view)).permute(2, 0, 1)
 
 
-def open_picture(source: Source, exact: bool) -> Picture:
+def open_picture(source: Source, exact: bool, upright: bool = True) -> Picture:
     """The image ``source``.
 
     Args:
         exact: Pillow's pixels; otherwise those of faster decoders and filters, which differ by rounding.
+        upright: turned as its EXIF orientation says; otherwise as it is stored, as in the released code.
 
     Raises:
         UnreadableImage: it cannot be read.
     """
     if exact:
-        return PillowPicture(source)
+        return PillowPicture(source, upright)
     if isinstance(source, np.ndarray):
         return Pixels(source)
     content = read_file(source)
     with opened(content) as image:
-        turned = "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        turned = upright and "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) != 1
         plain = image.format == "JPEG" and image.mode in ("RGB", "L") and not turned
         size = image.size
-    return JpegPicture(content, size) if plain else Pixels(np.asarray(read_rgb(content)))
+    return JpegPicture(content, size) if plain else Pixels(np.asarray(read_rgb(content, upright)))
 
 
 class BatchResampler:

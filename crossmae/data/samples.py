@@ -73,11 +73,12 @@ class ImageSamples(Samples):
 
     Args:
         exact: Pillow's pixels, or those of faster libraries, which differ by rounding (see ``docs/data.md``).
+        upright: images are turned as their EXIF orientation says.
     """
 
-    def __init__(self, images: Images, views: Views, exact: bool = True) -> None:
+    def __init__(self, images: Images, views: Views, exact: bool = True, upright: bool = True) -> None:
         super().__init__(images, views)
-        self.exact = exact
+        self.exact, self.upright = exact, upright
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> dict[str, Any]:
         """The batch holds ``image`` (N, 3, S, S) uint8."""
@@ -98,7 +99,7 @@ class ImageSamples(Samples):
                 batch[place] = readable(self.images, keys[place].index, partial(self._alone, keys[place]), unreadable)
 
     def _open(self, source: Source) -> Picture:
-        return open_picture(source, self.exact)
+        return open_picture(source, self.exact, self.upright)
 
     def _alone(self, key: SampleKey, source: Source) -> Tensor:
         picture = self._open(source)
@@ -158,9 +159,9 @@ class MemorySamples(Samples):
         UserError: an image cannot be read, or they are not all squares of one size of at most 96 pixels.
     """
 
-    def __init__(self, images: Images, views: Views) -> None:
+    def __init__(self, images: Images, views: Views, upright: bool = True) -> None:
         super().__init__(images, views)
-        self.pixels = torch.stack([_decode(images, index) for index in range(len(images))])
+        self.pixels = torch.stack([_decode(images, index, upright) for index in range(len(images))])
         side = self.pixels.shape[-1]
         if self.pixels.shape[-2] != side or side > BatchResampler.MOST:
             raise UserError(
@@ -196,8 +197,8 @@ def make_views(canvas: Tensor, box: Tensor, size: int) -> Tensor:
         return resample(canvas.permute(0, 3, 1, 2).float(), rows, columns)
 
 
-def _decode(images: Images, index: int) -> Tensor:
+def _decode(images: Images, index: int, upright: bool) -> Tensor:
     try:
-        return torch.from_numpy(np.array(read_rgb(images.read(index)))).permute(2, 0, 1)
+        return torch.from_numpy(np.array(read_rgb(images.read(index), upright))).permute(2, 0, 1)
     except UnreadableImage as error:
         raise UserError(f"{images.name(index)} cannot be read ({error})", "remove it or set in_memory=false") from error

@@ -42,6 +42,8 @@ class PretrainProtocol(Strict):
     """Least and greatest share of an image's area that a crop takes."""
     flip: Share = 0.5
     """Probability of a horizontal flip."""
+    upright: bool = True
+    """Turn images as their EXIF orientation says; the released code leaves them as they are stored."""
     pixels: Literal["exact", "fast"] = "exact"
     """``exact``: Pillow decodes and resizes, as in the released code; ``fast``: faster libraries, see docs/data.md."""
 

@@ -73,10 +73,10 @@ class Pretraining(Autoencoding, Workload):
         seed = self.recipe.plan.seed
         views = Views(model.image_size, model.num_patches, seed, protocol.crop_scale, protocol.flip)
         if self.recipe.execution.in_memory:
-            return MemorySamples(self.images, views)
+            return MemorySamples(self.images, views, protocol.upright)
         if self.on_device:
             return BoxSamples(self.images, views)
-        return ImageSamples(self.images, views, protocol.pixels == "exact")
+        return ImageSamples(self.images, views, protocol.pixels == "exact", protocol.upright)
 
     def prepare(self, batch: Any) -> Any:
         """``image``, ``noise`` and ``unreadable``."""

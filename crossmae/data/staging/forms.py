@@ -33,7 +33,7 @@ class Entry:
     width: int
     """Size of pixels; 0 x 0 for a file."""
     changed: bool
-    """Whether it was made smaller."""
+    """Whether it was made smaller, or holds the pixels of an image whose EXIF says how to turn it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class Form:
         """What the form departs in from the paper's protocol."""
         if self.name == "jpeg":
             return f"images re-encoded as JPEG of quality {QUALITY} where their shorter side exceeds {self.short_side}"
-        return f"images shrunk to a shorter side of {self.short_side}, so that small crops of them are enlarged"
+        shrunk = f"shrunk to a shorter side of {self.short_side}, so that small crops of them are enlarged"
+        return f"images turned upright and {shrunk}"
 
     def _file(self, source: Path | bytes) -> Entry:
         content = read_file(source)
@@ -73,8 +74,9 @@ class Form:
 
     def _pixels(self, source: Path | bytes) -> Entry:
         image = read_rgb(source)
-        changed = min(image.size) > self.short_side
-        shrunk = self._shrunk(image) if changed else image
+        large = min(image.size) > self.short_side
+        shrunk = self._shrunk(image) if large else image
+        changed = large or bool(_orientation(read_file(source)))
         return Entry(np.asarray(shrunk).tobytes(), shrunk.height, shrunk.width, changed)
 
     def _shrunk(self, image: Image.Image) -> Image.Image:

@@ -64,6 +64,21 @@ def test_fast_pixels_are_pillows_up_to_rounding(kind: str) -> None:
         assert (difference > 1).float().mean() < 0.002
 
 
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("side", [120, 900])
+def test_an_image_is_turned_only_if_asked_for(exact: bool, side: int) -> None:
+    stored = scene(2, side=side).resize((side, side // 2))
+    content = rotated(stored)
+    assert open_picture(content, exact).size == (side // 2, side)
+
+    # What the released code does: torchvision's loader opens and converts, and looks at no EXIF.
+    plain = open_picture(encoded(stored), exact)
+    left = open_picture(content, exact, upright=False)
+    assert left.size == plain.size == stored.size
+    box = (0, 0, side // 2, side // 2)
+    assert torch.equal(left.view(box, 32), plain.view(box, 32))
+
+
 def test_a_shrunk_decoding_of_a_large_photo_is_close() -> None:
     content = encoded(scene(1, side=900), quality=90)
     exact, fast = open_picture(content, exact=True), open_picture(content, exact=False)

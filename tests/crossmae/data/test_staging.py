@@ -227,7 +227,10 @@ def test_pretraining_on_a_raw_cache_says_so_in_its_checkpoint(tmp_path: Path) ->
         done = pretrain(recipe, cache, tmp_path / augment, seed=0, progress=lambda *_: None, device="cpu")
         losses.append(done.metrics["loss"])
         config = (done.checkpoint / "config.json").read_text()
-        assert "images shrunk to a shorter side of 40, so that small crops of them are enlarged" in config
+        assert (
+            "images turned upright and shrunk to a shorter side of 40, so that small crops of them are enlarged"
+            in config
+        )
 
     assert losses[0] == pytest.approx(losses[1], rel=5e-3)
 

@@ -89,7 +89,9 @@ def test_a_run_on_shrunk_images_is_marked(imagenet: Path, tmp_path: Path) -> Non
     recipe = Recipe("a_recipe", "a test", (), values, {"per_device_batch": 2, "device": "cpu"})
     context = Context(folder=tmp_path, data_root=staged(imagenet, "raw", short_side=10), seed=0)
     task("imagenet").run(Backbone.load("random:vit_demo"), recipe, context)
-    assert context.deviations == ["images shrunk to a shorter side of 10, so that small crops of them are enlarged"]
+    assert context.deviations == [
+        "images turned upright and shrunk to a shorter side of 10, so that small crops of them are enlarged"
+    ]
 
 
 def test_pretraining_takes_the_training_images_of_the_same_cache(imagenet: Path) -> None:
