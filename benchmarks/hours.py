@@ -48,7 +48,8 @@ def main() -> None:
 
 
 def _derived(run: Run) -> Derived:
-    kinds = {"pretrain": _pretraining, "coco_vitdet_norelpos": _detection, "ade20k_upernet": _segmentation}
+    kinds = {"pretrain": _pretraining, "ade20k_upernet": _segmentation}
+    kinds |= dict.fromkeys(("coco_vitdet", "coco_vitdet_norelpos"), _detection)
     if run.task.name in IMAGES:
         return _classification(run)
     return kinds.get(run.task.name, _minutes)(run)

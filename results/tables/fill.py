@@ -81,6 +81,16 @@ class RunIndex:
         newest = {task: runs[-1].record.metrics for (task, _), runs in sorted(self.done.items())}
         return {task: next(iter(metrics)) for task, metrics in newest.items() if metrics}
 
+    def lineages(self, backbone: str) -> dict[str, object]:
+        """The pretraining runs that records on ``backbone`` say it came from, each with its number of updates."""
+        runs = [run for (_, name), done in self.done.items() if name == backbone for run in done]
+        refs = [run.record.backbone for run in runs]
+        return {
+            str(ref.lineage["pretraining_run"]): ref.pretraining.get("steps")
+            for ref in refs
+            if "pretraining_run" in ref.lineage
+        }
+
     def backbones(self, task: str) -> set[str]:
         """Every backbone that ``task`` was run or tried on."""
         return {backbone for name, backbone in (*self.done, *self.unfinished) if name == task}
@@ -88,6 +98,8 @@ class RunIndex:
 
 def fill(line: TableLine, index: RunIndex) -> Cell:
     """The cell that a row and a column choose together (their ``crossing``)."""
+    if line.pretraining:
+        return _cost(line, index)
     if not (line.task and line.metric and line.backbone):
         return EMPTY
     place = line.task, line.backbone
@@ -106,6 +118,27 @@ def fill(line: TableLine, index: RunIndex) -> Cell:
     if line.machine:
         note = "; ".join(filter(None, [note, f"measured on {', '.join(sorted({measured_on(run) for run in runs}))}"]))
     return Cell(CellState.DONE, line.metric, values, deviations, note, tuple(runs))
+
+
+def _cost(line: TableLine, index: RunIndex) -> Cell:
+    """What the pretraining of ``line.backbone`` took, by the record that its other runs name; empty without one."""
+    made = index.lineages(line.backbone or "")
+    named = [run for run in index.done.get(("pretrain", line.backbone or ""), []) if run.record.identity in made]
+    runs, note = _of_one_protocol(named)
+    costs = {run.record.seed: _cost_of(run.record, made[run.record.identity], line) for run in runs}
+    values = tuple((seed, cost) for seed, cost in costs.items() if cost is not None)
+    if not values:
+        return EMPTY
+    if line.machine:
+        note = "; ".join(filter(None, [note, f"measured on {', '.join(sorted({measured_on(run) for run in runs}))}"]))
+    return Cell(CellState.DONE, line.pretraining or "", values, (), note, tuple(runs))
+
+
+def _cost_of(pretraining: Record, steps: object, line: TableLine) -> float | None:
+    if line.pretraining == "minutes":
+        return 60 * pretraining.cost.device_hours
+    batch = pretraining.recipe.protocol.get("global_batch")
+    return steps * batch / 1e6 if isinstance(steps, int) and isinstance(batch, int) else None
 
 
 def _chosen(line: TableLine, record: Record) -> bool:

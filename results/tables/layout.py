@@ -91,7 +91,7 @@ def lay_out(table: Table, markup: Markup) -> Sheet:
     """``table`` as text in the form that ``markup`` writes."""
     notes = _notes(table)
     reference = [_published_row(row, table.columns, notes, markup) for row in table.reference]
-    names = tuple(markup.heading(column.name) for column in table.columns)
+    names = tuple(markup.heading(column.name) for column in table.columns if not column.pretraining)
     return Sheet(
         name=re.sub(r"[^\w.-]", "-", table.name),
         title=markup.text(table.title),
@@ -115,29 +115,21 @@ def _main(table: Table, notes: Notes, markup: Markup) -> Grid:
     rows = []
     for row in table.rows:
         cells = [markup.text(row.name)]
-        for column, entry, top in zip(table.columns, row.entries, best, strict=True):
-            cells += _entry(table, entry, column, top, notes, markup)
+        for column, entry, top, published in zip(table.columns, row.entries, best, table.with_published, strict=True):
+            number = Number(column.decimals)
+            cells += [_published(entry.published, number, notes, markup)] if published else []
+            cells += [_ours(entry, column, top, notes, markup)] if table.has_ours else []
         rows.append(tuple(cells))
     return Grid(tuple(_header(table, markup)), tuple(rows))
 
 
 def _header(table: Table, markup: Markup) -> Iterator[str]:
     yield ""
-    for column in table.columns:
-        if table.has_published:
+    for column, published in zip(table.columns, table.with_published, strict=True):
+        if published:
             yield markup.heading(column.name, "published")
         if table.has_ours:
             yield markup.heading(column.name, "ours") if table.has_published else markup.heading(column.name)
-
-
-def _entry(
-    table: Table, entry: TableEntry, column: TableLine, best: float | None, notes: Notes, markup: Markup
-) -> Iterator[str]:
-    number = Number(column.decimals)
-    if table.has_published:
-        yield _published(entry.published, number, notes, markup)
-    if table.has_ours:
-        yield _ours(entry, column, best, notes, markup)
 
 
 def _ours(entry: TableEntry, column: TableLine, best: float | None, notes: Notes, markup: Markup) -> str:
@@ -165,6 +157,7 @@ def _published_row(row: TableRow, columns: tuple[TableLine, ...], notes: Notes, 
     cells = (
         _published(entry.published, Number(column.decimals), notes, markup)
         for entry, column in zip(row.entries, columns, strict=True)
+        if not column.pretraining
     )
     return (markup.text(row.name), *cells)
 

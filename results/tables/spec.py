@@ -7,6 +7,7 @@
       - {name: BEiT}                                         # no backbone: published only
       - {name: CrossMAE, backbone: "crossmae75_{arch}"}
       - {backbone: "*_{arch}"}                               # a row for every other backbone
+    pretraining: [images, minutes]                           # what each row's pretraining took, from its record
     columns:
       - {name: box AP ViT-B, task: coco_vitdet, metric: box_ap, values: {arch: vit_b16}}
 
@@ -14,9 +15,10 @@ A cell is chosen by what its row and its column say together, so methods may as 
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from crossmae.errors import UserError
 from crossmae.parsing import Strict, parse, read_yaml
@@ -47,6 +49,8 @@ class TableLine(Strict):
     best: str = "max"
     """``max``, ``min`` or ``none``: which of our numbers is emphasised in a column."""
     decimals: int = 1
+    pretraining: Literal["images", "minutes"] | None = None
+    """Not a metric but what the row's backbone took: millions of images seen, or device-minutes, in pretraining."""
     machine: bool = False
     """The numbers of this column depend on the machine, which is named; they are not set against published ones."""
 
@@ -77,6 +81,8 @@ class TableSpec(Strict):
     caption: str = ""
     published: str | None = None
     reference: Reference | None = None
+    pretraining: tuple[Literal["images", "minutes"], ...] = ()
+    """Columns at the end: what pretraining took, once for each size of model that the columns name."""
     adapts: bool = False
     """Columns of tasks without any run are left out; a task that no built-in table shows gets a column, if it ran."""
     name: str = ""
@@ -91,7 +97,20 @@ def load_table(name: str) -> TableSpec:
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     if not path.is_file():
         raise UserError(f"no table {name!r}", f"known: {', '.join(table_names())}, or the path of a YAML file")
-    return replace(parse(TableSpec, read_yaml(path), str(path)), name=path.stem)
+    spec = parse(TableSpec, read_yaml(path), str(path))
+    return replace(spec, name=path.stem, columns=(*spec.columns, *_cost_columns(spec)))
+
+
+def _cost_columns(spec: TableSpec) -> Iterator[TableLine]:
+    headings = {"images": "pretraining, million images", "minutes": "pretraining, device-minutes"}
+    sizes = [column.values for column in spec.columns]
+    for values in (values for place, values in enumerate(sizes) if values not in sizes[:place]):
+        for kind in spec.pretraining:
+            name = ", ".join([headings[kind], *(str(value) for value in values.values())])
+            decimals, machine = (2, False) if kind == "images" else (1, True)
+            yield TableLine(
+                name, values=values, published="", best="none", decimals=decimals, pretraining=kind, machine=machine
+            )
 
 
 def table_names() -> list[str]:

@@ -58,9 +58,20 @@ class Table:
         return any(entry.ours.state is not CellState.EMPTY for row in self.rows for entry in row.entries)
 
     @cached_property
+    def has_results(self) -> bool:
+        """Whether a run filled one of the cells; what pretraining took is no result by itself."""
+        pairs = [(entry, column) for row in self.rows for entry, column in zip(row.entries, self.columns, strict=True)]
+        return any(entry.ours.runs for entry, column in pairs if not column.pretraining)
+
+    @cached_property
     def has_published(self) -> bool:
         """Whether published numbers stand next to ours."""
         return any(entry.published for row in self.rows for entry in row.entries)
+
+    @cached_property
+    def with_published(self) -> tuple[bool, ...]:
+        """For each column, whether published numbers stand in it."""
+        return tuple(any(row.entries[place].published for row in self.rows) for place in range(len(self.columns)))
 
     @cached_property
     def has_differences(self) -> bool:
@@ -77,7 +88,7 @@ def fill_table(spec: TableSpec, index: RunIndex) -> Table:
     """
     spec = _adapted(spec, index) if spec.adapts else spec
     rows = tuple(_row(spec, row, index) for row in _expanded(spec, index))
-    reference = _reference(spec.reference, len(spec.columns)) if spec.reference else ()
+    reference = _reference(spec.reference, spec.columns) if spec.reference else ()
     title = spec.reference.title if spec.reference else ""
     return Table(spec.name, spec.title, spec.caption, spec.columns, rows, title, reference)
 
@@ -85,11 +96,12 @@ def fill_table(spec: TableSpec, index: RunIndex) -> Table:
 def _adapted(spec: TableSpec, index: RunIndex) -> TableSpec:
     """``spec`` with columns for what was run; as it is, if nothing was."""
     columns = [column for column in spec.columns if column.task in index.tasks]
+    costs = [column for column in spec.columns if column.pretraining and ("pretrain" in index.tasks)]
     for task, metric in sorted(index.first_metrics().items()):
         if task not in _built_in_tasks():
             best = "min" if metric in LOWER_IS_BETTER else "max"
             columns.append(TableLine(name=f"{task} {metric}", task=task, metric=metric, best=best))
-    return replace(spec, columns=tuple(columns) or spec.columns)
+    return replace(spec, columns=(*columns, *costs) if columns else spec.columns)
 
 
 @cache
@@ -135,14 +147,15 @@ def _matches(row: TableLine, columns: tuple[TableLine, ...], index: RunIndex, na
     return matches
 
 
-def _reference(reference: Reference, width: int) -> tuple[TableRow, ...]:
+def _reference(reference: Reference, columns: tuple[TableLine, ...]) -> tuple[TableRow, ...]:
     rows = []
+    width = sum(1 for column in columns if not column.pretraining)
+    empty = Cell(CellState.EMPTY)
+    unknown = [TableEntry(empty, None)] * (len(columns) - width)
     for row in reference.rows:
         if len(row.numbers) != width:
             raise UserError(f"reference row {row.name!r} has {len(row.numbers)} numbers for {width} columns")
-        rows.append(
-            TableRow(row.name, tuple(TableEntry(Cell(CellState.EMPTY), _referred(text)) for text in row.numbers))
-        )
+        rows.append(TableRow(row.name, (*(TableEntry(empty, _referred(text)) for text in row.numbers), *unknown)))
     return tuple(rows)
 
 

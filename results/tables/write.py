@@ -35,7 +35,7 @@ def write_tables(runs: Runs, names: Sequence[str], destination: Path) -> str:
 def tables_with_results(runs: Runs) -> list[str]:
     """The built-in tables that ``runs`` have something to say in."""
     tables = fill_tables(table_names(), runs)
-    return [table.name for table in tables if any(entry.ours.runs for row in table.rows for entry in row.entries)]
+    return [table.name for table in tables if table.has_results]
 
 
 def fill_tables(names: Sequence[str], runs: Runs) -> list[Table]:
