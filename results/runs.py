@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from crossmae.errors import one_line
 from results.record import Record, RecordError
@@ -126,6 +126,25 @@ def measured_on(stored: StoredRecord) -> str:
         return name
     threads = f", threads of each: {hardware['threads']}" if hardware.get("threads") else ""
     return f"{name}, processes: {hardware['processes']}{threads}"
+
+
+def batch_of(stored: StoredRecord) -> str | None:
+    """Micro-batch and accumulation of a run's updates, which memory and speed depend on; None if it does not say.
+
+    The fewest equal micro-batches of at most ``per_device_batch``, as the trainer splits an update.
+    """
+    recipe, hardware = stored.record.recipe, stored.record.provenance.hardware
+    batch, most = recipe.protocol.get("global_batch"), recipe.execution.get("per_device_batch")
+    processes = hardware.get("processes") or 1
+    if not (_is_count(batch) and _is_count(most) and _is_count(processes)):
+        return None
+    share = max(1, batch // processes)
+    accumulation = next(count for count in range(-(-share // most), share + 1) if share % count == 0)
+    return f"micro-batch {share // accumulation}, accumulation {accumulation}"
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return type(value) is int and value > 0
 
 
 def frame(records: Iterable[StoredRecord]) -> "pd.DataFrame":

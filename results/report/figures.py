@@ -54,8 +54,48 @@ def dot_panels(table: Table, colours: Mapping[str, str]) -> Iterator[str]:
     """
     for place, column in enumerate(table.columns):
         rows = [(row.name, row.entries[place]) for row in table.rows if row.entries[place].ours.values]
-        if rows:
+        if rows and not column.pretraining:
             yield _panel(column.name, 0.75 + 0.27 * len(rows), _dot_drawer(rows, colours))
+
+
+def time_panels(table: Table, colours: Mapping[str, str]) -> Iterator[str]:
+    """A panel per column that ranks backbones: its means over the device-minutes of pretraining, with standard errors.
+
+    Returns:
+        Data URIs; none for a table of several sizes of model, or without a record of pretraining.
+    """
+    times = [place for place, column in enumerate(table.columns) if column.pretraining == "minutes"]
+    ranks = [place for place, column in enumerate(table.columns) if column.task and column.best == "max"]
+    for place in ranks if len(times) == 1 else ():
+        rows = [(row.name, row.entries[times[0]].ours, row.entries[place].ours) for row in table.rows]
+        rows = [(name, time, cell) for name, time, cell in rows if time.mean is not None and cell.mean is not None]
+        if rows:
+            yield _panel(table.columns[place].name, 2.2, _time_drawer(rows, colours))
+
+
+def _time_drawer(rows: list[tuple[str, Cell, Cell]], colours: Mapping[str, str]) -> "Callable[[Axes], None]":
+    def draw(ax: "Axes") -> None:
+        for name, time, cell in rows:
+            assert time.mean is not None
+            assert cell.mean is not None
+            colour = colours[cell.runs[0].backbone]
+            ax.errorbar(
+                time.mean, cell.mean, cell.standard_error, time.standard_error, fmt="o", color=colour, capsize=3
+            )
+            ax.annotate(
+                printable(name),
+                (time.mean, cell.mean),
+                (5, 5),
+                textcoords="offset points",
+                fontsize=8,
+                parse_math=False,
+            )
+        ax.set_xlabel("device-minutes of pretraining")
+        ax.set_xlim(left=0)
+        ax.margins(x=0.25, y=0.2)
+        ax.grid(visible=True)
+
+    return draw
 
 
 def curve_panel(title: str, curves: Sequence[Curve], colours: Mapping[str, str]) -> str:

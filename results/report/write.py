@@ -9,7 +9,7 @@ from crossmae.files import write_text
 from results.claims.ledger import ledger
 from results.claims.write import html_part as claims_part
 from results.report.curves import Curve, read_curves
-from results.report.figures import colours_of, curve_panel, dot_panels
+from results.report.figures import colours_of, curve_panel, dot_panels, time_panels
 from results.report.pictures import Pictures, read_pictures
 from results.report.provenance import CostLine, ProvenanceLine, cost_lines, provenance_lines
 from results.report.summary import summarise
@@ -30,12 +30,22 @@ class CurveGroup:
 
 
 @dataclass(frozen=True)
+class DrawnTable:
+    """A table, as HTML and drawn; panels are data URIs, ``over_time`` those of accuracy against pretraining time."""
+
+    table: Table
+    html: str
+    panels: tuple[str, ...]
+    over_time: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Page:
     """All that the template of the report shows."""
 
     title: str
     summary: tuple[str, ...]
-    tables: tuple[tuple[Table, str, tuple[str, ...]], ...]
+    tables: tuple[DrawnTable, ...]
     claims: str
     """The ledger of claims; empty if none was run."""
     curves: tuple[CurveGroup, ...]
@@ -76,7 +86,7 @@ def _page(runs: Runs, names: Sequence[str], title: str) -> Page:
     return Page(
         title=title,
         summary=summarise(runs, specs),
-        tables=tuple((table, html_part(table), tuple(dot_panels(table, colours))) for table in tables),
+        tables=tuple(_drawn(table, colours) for table in tables),
         claims=claims_part(claims) if claims.was_run else "",
         curves=tuple(_curve_group(task, curves[task], colours) for task in sorted(curves, key=order)),
         pictures=replace(pictures, tasks={task: pictures.tasks[task] for task in sorted(pictures.tasks, key=order)}),
@@ -86,6 +96,10 @@ def _page(runs: Runs, names: Sequence[str], title: str) -> Page:
         unfinished=runs.unfinished,
         problems=(*runs.problems, *wrong_curves, *pictures.problems),
     )
+
+
+def _drawn(table: Table, colours: dict[str, str]) -> DrawnTable:
+    return DrawnTable(table, html_part(table), tuple(dot_panels(table, colours)), tuple(time_panels(table, colours)))
 
 
 def _place(shown: list[str | None], task: str) -> tuple[bool, int, str]:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Self
 
 from results.record import Record
-from results.runs import Runs, StoredRecord, Unfinished, measured_on
+from results.runs import Runs, StoredRecord, Unfinished, batch_of, measured_on
 from results.tables.spec import TableLine
 
 
@@ -116,7 +116,7 @@ def fill(line: TableLine, index: RunIndex) -> Cell:
             CellState.MISSING, line.metric, note=_why_missing(index.unfinished.get(("pretrain", line.backbone), []))
         )
     if line.machine:
-        note = "; ".join(filter(None, [note, f"measured on {', '.join(sorted({measured_on(run) for run in runs}))}"]))
+        note = _with_machines(note, runs)
     return Cell(CellState.DONE, line.metric, values, deviations, note, tuple(runs))
 
 
@@ -130,8 +130,14 @@ def _cost(line: TableLine, index: RunIndex) -> Cell:
     if not values:
         return EMPTY
     if line.machine:
-        note = "; ".join(filter(None, [note, f"measured on {', '.join(sorted({measured_on(run) for run in runs}))}"]))
+        note = _with_machines(note, runs)
     return Cell(CellState.DONE, line.pretraining or "", values, (), note, tuple(runs))
+
+
+def _with_machines(note: str | None, runs: list[StoredRecord]) -> str:
+    """What a number that depends on the machine must name: the machine, and how an update was split on it."""
+    places = sorted({", ".join(filter(None, [measured_on(run), batch_of(run)])) for run in runs})
+    return "; ".join(filter(None, [note, f"measured on {'; '.join(places)}"]))
 
 
 def _cost_of(pretraining: Record, steps: object, line: TableLine) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from results.runs import Planned, StoredRecord, Unfinished, find_runs, frame, measured_on
+from results.runs import Planned, StoredRecord, Unfinished, batch_of, find_runs, frame, measured_on
 from tests.support.runs import RunFolder, make_record
 
 
@@ -88,6 +88,28 @@ def test_a_runtime_names_what_it_was_measured_on(hardware: dict[str, Any], expec
     record = make_record("speed", "mae", 0, {"memory_mb": 1.0})
     record = replace(record, provenance=replace(record.provenance, hardware=hardware))
     assert measured_on(StoredRecord(Path("nowhere"), record)) == expected
+
+
+@pytest.mark.parametrize(
+    ("protocol", "execution", "processes", "expected"),
+    [
+        ({"global_batch": 4096}, {"per_device_batch": 512}, 8, "micro-batch 512, accumulation 1"),
+        ({"global_batch": 4096}, {"per_device_batch": 512}, 4, "micro-batch 512, accumulation 2"),
+        ({"global_batch": 96}, {"per_device_batch": 40}, None, "micro-batch 32, accumulation 3"),
+        ({}, {"per_device_batch": 40}, 1, None),
+        ({"global_batch": "many"}, {"per_device_batch": 40}, 1, None),
+    ],
+)
+def test_a_runtime_names_how_an_update_was_split(
+    protocol: dict[str, Any], execution: dict[str, Any], processes: int | None, expected: str | None
+) -> None:
+    record = make_record("speed", "mae", 0, {"memory_mb": 1.0})
+    record = replace(
+        record,
+        recipe=replace(record.recipe, protocol=protocol, execution=execution),
+        provenance=replace(record.provenance, hardware={"processes": processes}),
+    )
+    assert batch_of(StoredRecord(Path("nowhere"), record)) == expected
 
 
 def test_the_frame_has_a_row_per_metric(made: RunFolder) -> None:

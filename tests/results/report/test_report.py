@@ -44,6 +44,15 @@ def test_it_is_one_file_without_scripts_that_loads_nothing(dressed: RunFolder, t
     assert list(tmp_path.glob("*report*")) == [tmp_path / "report.html"]
 
 
+def test_it_draws_accuracy_over_the_time_of_pretraining(hand_checked: RunFolder, tmp_path: Path) -> None:
+    drawn = 'alt="accuracy over pretraining time"'
+    assert drawn not in report_of(hand_checked, tmp_path)
+    for name, minutes in (("mae", 3.0), ("crossmae", 2.0)):
+        made_by = hand_checked.pretrained(name, 3, minutes)
+        hand_checked.record("inat19", name, 3, {"top1": 50.0}, pretraining_run=made_by)
+    assert report_of(hand_checked, tmp_path).count(drawn) == 3  # the columns in which one of them has a number
+
+
 def test_it_shows_tables_curves_pictures_failures_and_commands(dressed: RunFolder, tmp_path: Path) -> None:
     text = report_of(dressed, tmp_path)
     for words in (

@@ -23,6 +23,11 @@ def test_a_written_table_equals_its_golden_file(
         hand_checked.record("coco_vitdet_norelpos", "mae_vit_b16", seed, {"box_ap": ap, "mask_ap": ap - 6})
     hand_checked.record("coco_vitdet_norelpos", "mine_vit_l16", 0, {"box_ap": 55.0, "mask_ap": 49.0}, deviations=())
     hand_checked.record("speed", "mae_vit_b16", 0, {"minutes_per_epoch": 12.5, "memory_mb": 7000.0}, deviations=())
+    for seed, minutes in enumerate((2.0, 2.5, 3.0)):
+        made_by = hand_checked.pretrained("mae_vit_b16", seed, minutes)
+        hand_checked.record("psnr", "mae_vit_b16", seed, {"psnr": 20.0}, pretraining_run=made_by)
+        made_by = hand_checked.pretrained("crossmae", seed, minutes / 2)
+        hand_checked.record("attention", "crossmae", seed, {"to_visible_1": 0.2}, pretraining_run=made_by)
     write_tables(hand_checked.runs(), [name], tmp_path)
     # The page around an HTML table is a matter of taste.
     written = (tmp_path / f"{name}{suffix}").read_text().partition("<main>\n")

@@ -10,6 +10,7 @@ from crossmae.errors import UserError
 from results.runs import Planned, find_runs
 from results.tables.fill import CellState
 from results.tables.formats import comma_separated, markdown, terminal
+from results.tables.markup import BLANK
 from results.tables.published import all_numbers
 from results.tables.spec import load_table, table_names
 from results.tables.table import Table
@@ -129,13 +130,48 @@ def published_values(table: Table) -> set[float]:
 @pytest.mark.parametrize("name", PAPER)
 def test_every_table_of_the_paper_fills_each_place(name: str, made: RunFolder) -> None:
     table = filled(name, made)
-    entries = [entry for row in table.rows for entry in row.entries]
+    columns = [place for place, column in enumerate(table.columns) if not column.pretraining]
+    entries = [row.entries[place] for row in table.rows for place in columns]
     assert any(entry.published for entry in entries)
     assert all(entry.published or entry.ours.state is not CellState.EMPTY for entry in entries) or name in (
         "table1",
         "table2",
     )
     assert any(entry.ours.state is CellState.MISSING for entry in entries)
+
+
+COST = ("pretraining, million images", "pretraining, device-minutes")
+
+
+def test_cost_stands_next_to_accuracy_by_the_record_of_the_pretraining(made: RunFolder) -> None:
+    for seed, minutes in enumerate((3.0, 5.0)):
+        made_by = made.pretrained("crossmae", seed, minutes)
+        made.record("inat19", "crossmae", seed, {"top1": 70.0}, pretraining_run=made_by)
+        made.record("inat19", "random", seed, {"top1": 60.0})
+    made.record("pretrain", "crossmae", 0, {"loss": 0.4}, minutes=99.0, recipe_hash="other")  # made none of them
+
+    table = filled("demo", made)
+    images, minutes_cell = (cell_of(table, "CrossMAE", name) for name in COST)
+    assert float(images["mean"]) == pytest.approx(2000 * 128 / 1e6)
+    assert float(minutes_cell["mean"]) == pytest.approx(4)
+    assert float(minutes_cell["standard_error"]) == pytest.approx(1)
+    assert "measured on test CPU" in minutes_cell["note"]
+    assert "0.26" in terminal(table)
+    assert "4.0 ± 1.0" in terminal(table)
+    row = next(line for line in terminal(table).splitlines() if line.startswith("random"))
+    assert row.split()[-2:] == [BLANK, BLANK]
+
+
+def test_a_pretraining_that_no_other_run_names_costs_no_row_anything(made: RunFolder) -> None:
+    made.pretrained("mae", 0, 3.0)
+    made.record("inat19", "mae", 0, {"top1": 70.0})  # of a checkpoint of this name from elsewhere
+    row = next(line for line in terminal(filled("demo", made)).splitlines() if line.startswith("MAE"))
+    assert row.split()[-2:] == [BLANK, BLANK]
+
+
+def test_a_record_of_pretraining_alone_fills_no_table(made: RunFolder) -> None:
+    made.pretrained("mae", 0, 3.0)
+    assert tables_with_results(made.runs()) == []
 
 
 def test_all_tables_in_all_forms(hand_checked: RunFolder, tmp_path: Path) -> None:
