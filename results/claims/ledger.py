@@ -159,11 +159,9 @@ def _against(claim: Claim, judged: NoiseJudgement) -> str:
     """The published difference next to its noise, in words."""
     if claim.b is None:
         return f"{judged.low:.2f} to {judged.high:.2f} ({judged.noise.title}): {judged.verdict}"
-    if judged.verdict is Verdict.DOES_NOT_HOLD:
-        return (
-            f"the other way round by more than its noise, {(judged.high - judged.low) / 2:.2f} ({judged.noise.title})"
-        )
     noise = f"noise, {(judged.high - judged.low) / 2:.2f} ({judged.noise.title})"
+    if judged.verdict is Verdict.DOES_NOT_HOLD:
+        return f"contradicts the claim by more than its {noise}"
     if claim.margin:
         return f"{'clear of' if judged.verdict is Verdict.HOLDS else 'does not clear'} the margin by its {noise}"
     return f"{'greater' if judged.verdict is Verdict.HOLDS else 'smaller'} than its {noise}"

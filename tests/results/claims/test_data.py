@@ -14,8 +14,8 @@ from tests.results.claims.planted import claim_named
 SUITES = Path(results.__file__).parents[1] / "transfer" / "suites"
 TABLES = ("1", "2", "3a", "3b", "3c", "3d", "3e", "3f", *map(str, range(4, 10)), *map(str, range(12, 19)))
 
-CONTRADICTED = {"box_ap_vit_l_relpos", "mask_ap_vit_l_relpos"}
-"""If CrossMAE's detector had relative positions, MAE's with them is better by 0.7 and 0.4 AP."""
+CONTRADICTED = {"box_ap_vit_l_relpos", "mask_ap_vit_l_relpos", "better_than_mae_at_448"}
+"""If CrossMAE's detector had relative positions, MAE is better with them; and MAE is at 448 pixels."""
 
 
 def cells_of(suite: str) -> set[tuple[str, str]]:
@@ -54,7 +54,7 @@ def test_a_scale_names_backbones_of_the_suite_of_its_name() -> None:
 @pytest.mark.parametrize("claim", load_claims(), ids=lambda claim: claim.name)
 def test_the_papers_own_numbers_are_what_it_claims(claim: Claim) -> None:
     if claim.name in CONTRADICTED:
-        assert [one.verdict for one in judge_published(claim)] == [Verdict.DOES_NOT_HOLD]
+        assert Verdict.DOES_NOT_HOLD in [one.verdict for one in judge_published(claim)]
         return
     difference, margin = published_difference(claim), claim.margin or 0.0
     assert {
