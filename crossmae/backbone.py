@@ -36,8 +36,9 @@ class Backbone:
         Args:
             source: ``RUN/checkpoint`` or a folder that ``save`` wrote; a released CrossMAE or MAE ``.pth`` or
                 ``.safetensors``; ``timm:NAME`` (pretrained weights of timm) or ``timm:NAME@FILE``;
-                ``hf:FOLDER_OR_NAME`` (ViTMAE or ViT); ``random:PRESET`` (initial weights drawn with ``seed``).
-            num_heads: attention heads, for a bare file whose dimensions are those of no preset.
+                ``hf:FOLDER_OR_NAME`` (a plain ViT); ``random:PRESET`` (initial weights drawn with ``seed``). Behind
+                a ``?`` stands what none of these says: see ``crossmae.weights.options.SourceOptions``.
+            num_heads: the same as ``?heads=``.
 
         Raises:
             UserError: unknown source, unreadable, or no plain vision transformer: each in one line.

@@ -108,8 +108,10 @@ def info(
     """Prints tokens, parameters and forward GFLOPs per image of a model, by part."""
     from crossmae.analysis.cost import cost_of
     from crossmae.model.presets import preset_config
+    from crossmae.weights.options import split_source
 
-    config = _load(model, options).config if Path(model).exists() else preset_config(model, **_values(options))
+    exists = Path(split_source(model)[0]).exists()
+    config = _load(model, options).config if exists else preset_config(model, **_values(options))
     cost = cost_of(config)
     print(f"patches: {config.num_patches}, visible {config.num_visible}, predicted {config.num_predicted}")
     for name, part in (("encoder", cost.encoder), ("decoder", cost.decoder)):

@@ -12,12 +12,9 @@ from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.model.config import MAEConfig
 from crossmae.model.presets import arch_of, preset_config
 from crossmae.parsing import parse, parse_json
-from crossmae.weights.files import WeightFile, Weights, part_of, require_fit
+from crossmae.weights.files import OPTIONS, WeightFile, Weights, part_of, require_fit
 from crossmae.weights.released import from_arguments, from_official
 from crossmae.weights.spec import count_blocks
-
-OPTIONS = "crossmae_config"
-"""Under this key an exported file with released names carries its MAEConfig."""
 
 _DIMENSIONS = {
     "encoder.patch_embed.proj.weight": 4,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -19,8 +20,16 @@ from crossmae.files import write_atomically
 
 Weights = dict[str, Tensor]
 
+OPTIONS = "crossmae_config"
+"""Under this key an exported file with released names carries its MAEConfig."""
+
+Content = dict[str, Any]
+"""What a file holds: weights, dictionaries of weights, and plain values."""
+
 _NESTED = ("model", "state_dict")
-"""Keys under which PyTorch files keep the weights, if not at the top."""
+"""Keys under which files of whole models keep the weights, if not at the top."""
+
+_SCALARS = [np.bool_, np.int32, np.int64, np.float16, np.float32, np.float64]
 
 
 @dataclass(frozen=True)
@@ -32,15 +41,40 @@ class WeightFile:
     """Options of the run that wrote the file: the ``args`` of a ``.pth``, the metadata of a ``.safetensors``."""
 
 
-def read_weights(path: Path) -> WeightFile:
-    """Reads a ``.safetensors`` or a PyTorch file (``.pth``, ``.pt``, ``.bin``).
+def read_content(path: Path) -> Content:
+    """Everything in a ``.safetensors`` or a PyTorch file (``.pth``, ``.pt``, ``.bin``), run by none of its code.
 
     Raises:
-        UserError: no such file, damaged, or a pickle that holds more than weights and an ``argparse.Namespace``.
+        UserError: no such file, damaged, or a pickle that holds more than weights, plain values, an
+            ``argparse.Namespace`` and numpy's numbers.
     """
     if not path.is_file():
         raise UserError(f"no weight file {path}")
     return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+
+
+def read_weights(path: Path) -> WeightFile:
+    """The weights of the whole model in a file, without DDP's ``module.``, and its options.
+
+    Raises:
+        UserError: as ``read_content``.
+    """
+    content = read_content(path)
+    if averaged := [key for key in content if "ema" in str(key) and isinstance(content[key], dict)]:
+        raise UserError(
+            f"{path} holds two sets of weights, {averaged[0]} is the other", "write a file with one of them"
+        )
+    weights = next((content[key] for key in _NESTED if isinstance(content.get(key), dict)), content)
+    named = {str(name).removeprefix("module."): value for name, value in weights.items() if isinstance(value, Tensor)}
+    return WeightFile(named, arguments_in(content))
+
+
+def arguments_in(content: Content) -> dict[str, Any]:
+    """The options next to the weights: plain values, and the contents of ``args``."""
+    options = content.get("args")
+    plain = {name: value for name, value in content.items() if not isinstance(value, Tensor | dict) and name != "args"}
+    plain |= {OPTIONS: content[OPTIONS]} if OPTIONS in content else {}
+    return plain | (dict(vars(options)) if isinstance(options, argparse.Namespace) else {})
 
 
 def write_weights(weights: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -106,20 +140,19 @@ def misfit(places: Mapping[str, Tensor], weights: Mapping[str, Tensor], expected
     return "; ".join(f"{what}: {_listed(names)}" for what, names in parts.items() if names)
 
 
-def _read_safetensors(path: Path) -> WeightFile:
+def _read_safetensors(path: Path) -> Content:
     try:
         with safe_open(path, framework="pt") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a complete .safetensors file: {error}") from error
-    return WeightFile(weights, dict(metadata))
+    return {**metadata, **weights}
 
 
-def _read_torch(path: Path) -> WeightFile:
+def _read_torch(path: Path) -> Content:
     try:
-        # Released files carry the options of their run as a Namespace: plain values, no code.
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(action="ignore"):
+        with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings(action="ignore"):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what is no pickle fails in every way there is
         if isinstance(error, pickle.UnpicklingError) and "unsupported" in str(error).lower():
@@ -127,18 +160,14 @@ def _read_torch(path: Path) -> WeightFile:
         raise UserError(f"{path} is damaged or no PyTorch weight file") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, not named weights")
-    weights = next((content[key] for key in _NESTED if isinstance(content.get(key), dict)), content)
-    return WeightFile(
-        {str(name).removeprefix("module."): value for name, value in weights.items() if isinstance(value, Tensor)},
-        _arguments(content),
-    )
+    return content
 
 
-def _arguments(content: dict[str, Any]) -> dict[str, Any]:
-    """The options next to the weights: plain values, and the contents of ``args``."""
-    options = content.get("args")
-    plain = {name: value for name, value in content.items() if name not in {*_NESTED, "args", "optimizer"}}
-    return plain | (dict(vars(options)) if isinstance(options, argparse.Namespace) else {})
+def _harmless() -> list[Any]:
+    """Classes of plain values: the Namespace of a run's options, and numpy's numbers, which meters leave behind."""
+    scalar = np.float64(0).__reduce__()[0]
+    names = ["numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"]
+    return [argparse.Namespace, *((scalar, name) for name in names), np.dtype, *(type(np.dtype(t)) for t in _SCALARS)]
 
 
 def _listed(names: list[str], most: int = 12) -> str:

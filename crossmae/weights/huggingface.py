@@ -1,26 +1,49 @@
 """Hugging Face folders (``config.json`` and weights), read and written without transformers."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import torch
 from torch import Tensor
 
 from crossmae.errors import UserError
 from crossmae.files import write_json
 from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.model.blocks import NORM_EPS
-from crossmae.parsing import Count, Strict, parse
+from crossmae.parsing import Count, Positive, Strict, parse, parse_json
 from crossmae.weights.autoencoder import AutoencoderWeights
 from crossmae.weights.checkpoint import CONFIG, read_config
 from crossmae.weights.files import Weights, part_of, prefixed, read_weights, write_weights
+from crossmae.weights.layouts.find import encoder_of, find_vit, log_left_out
+from crossmae.weights.layouts.names import with_joined_qkv
+from crossmae.weights.options import RGB, Activation, SourceOptions
 from crossmae.weights.spec import BackboneSpec, describe, with_final_norm
 
+T = TypeVar("T")
+
+IMAGES = "preprocessor_config.json"
 _FILES = ("model.safetensors", "pytorch_model.bin")
-_HEADS = ("classifier.", "pooler.", "vit.pooler.", "decoder.")
+_KINDS = {
+    "vit": 1e-12,
+    "vit_mae": 1e-12,
+    "vit_msn": 1e-6,
+    "deit": 1e-12,
+    "ijepa": 1e-12,
+    "dinov2": 1e-6,
+    "dinov2_with_registers": 1e-6,
+}
+"""Plain ViTs by ``model_type``, and the epsilon of their norms where the configuration is silent."""
+
+_ACTIVATIONS: dict[str, Activation] = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
+}
+_NAMES: dict[Activation, str] = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "quick_gelu": "quick_gelu"}
 _QKV = ("query", "key", "value")
 
 # Ours -> theirs, within a block.
@@ -51,13 +74,24 @@ _DECODER_BLOCKS_5 = "decoder_encoder.layer."
 
 @dataclass(frozen=True)
 class _VitConfig(Strict):
-    """What is read of the ``config.json`` of a ViT or ViTMAE."""
+    """What is read of the ``config.json`` of a plain ViT."""
 
     model_type: str | None = None
     num_attention_heads: Count | None = None
+    hidden_act: str = "gelu"
+    layer_norm_eps: Positive | None = None
+    use_swiglu_ffn: bool = False
     final_norm: bool = True
     """Ours: see ``save_vit``."""
     pretraining: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _ImageConfig(Strict):
+    """What is read of the ``preprocessor_config.json``: the normalisation of pixels between 0 and 1."""
+
+    image_mean: RGB | None = None
+    image_std: RGB | None = None
 
 
 def read_vitmae(folder: Path) -> AutoencoderWeights:
@@ -69,30 +103,54 @@ def read_vitmae(folder: Path) -> AutoencoderWeights:
     config, weights = read_config(folder), _weights(folder)
     if config.get("model_type") != "vit_mae":
         raise UserError(f"{folder} holds no ViTMAE but model_type {config.get('model_type')!r}")
+    if config.get("hidden_act", "gelu") != "gelu":
+        raise UserError(f"{folder}: hidden_act {config['hidden_act']!r}; autoencoders here have the exact GELU")
     encoder = encoder_to_ours(part_of(weights, "vit."))
     decoder = decoder_to_ours(part_of(weights, "decoder."))
     ours = {**prefixed(encoder, "encoder."), **prefixed(decoder, "decoder.")}
     return AutoencoderWeights(ours, _options(config))
 
 
-def read_encoder(name: str, source: str) -> tuple[Weights, BackboneSpec]:
-    """The encoder of a ViT or ViTMAE folder, or of a model of that name on the Hugging Face hub.
+def read_encoder(name: str, source: str, options: SourceOptions) -> tuple[Weights, BackboneSpec]:
+    """The encoder of the folder of a plain ViT, or of a model of that name on the Hugging Face hub.
 
     Raises:
-        UserError: neither, or not reachable.
+        UserError: neither, not reachable, or another kind of model.
     """
     folder = local_folder(name)
-    content, weights = read_config(folder), _weights(folder)
-    known = {field.name: content[field.name] for field in fields(_VitConfig) if field.name in content}
-    config = parse(_VitConfig, known, str(folder / CONFIG))
-    if config.model_type not in ("vit", "vit_mae"):
-        raise UserError(f"{source} holds no ViT or ViTMAE but model_type {config.model_type!r}")
-    weights = {n.removeprefix("vit."): t for n, t in weights.items() if not n.startswith(_HEADS)}
-    ours = encoder_to_ours(weights)
+    config = _part_of(folder / CONFIG, _VitConfig)
+    if config.model_type not in _KINDS:
+        kinds = ", ".join(_KINDS)
+        raise UserError(f"{source} holds no plain ViT ({kinds}) but model_type {config.model_type!r}")
+    encoder = encoder_of(find_vit(_weights(folder), source, SourceOptions()))
+    log_left_out(source, encoder)
+    ours = encoder.weights
     if not config.final_norm:
         ours = {n: t for n, t in ours.items() if not n.startswith("norm.")}
     pretraining = {"method": "MAE"} if config.model_type == "vit_mae" else config.pretraining
-    return describe(ours, source, config.num_attention_heads, pretraining)
+    return describe(ours, source, options.over(_said(folder, config, source)), pretraining)
+
+
+def _said(folder: Path, config: _VitConfig, source: str) -> SourceOptions:
+    """What a folder's configurations say that its weights do not; an epsilon that is not named has its type's value."""
+    if config.use_swiglu_ffn:
+        raise UserError(f"{source} has gated MLPs (SwiGLU), which no task can take", "use a ViT with plain MLPs")
+    if config.hidden_act not in _ACTIVATIONS:
+        raise UserError(f"{source} has an activation that no task can take ({config.hidden_act})", "give another ViT")
+    images = _part_of(folder / IMAGES, _ImageConfig) if (folder / IMAGES).is_file() else _ImageConfig()
+    return SourceOptions(
+        heads=config.num_attention_heads,
+        act=_ACTIVATIONS[config.hidden_act],
+        eps=config.layer_norm_eps or _KINDS[str(config.model_type)],
+        mean=images.image_mean,
+        std=images.image_std,
+    )
+
+
+def _part_of(path: Path, kind: type[T]) -> T:
+    """The fields of the dataclass ``kind`` that stand in a JSON file."""
+    content = parse_json(dict, path.read_bytes(), str(path)) if path.is_file() else read_config(path.parent)
+    return parse(kind, {f.name: content[f.name] for f in fields(kind) if f.name in content}, str(path))  # type: ignore[arg-type]
 
 
 def save_vitmae(model: MaskedAutoencoder, folder: Path) -> None:
@@ -137,7 +195,9 @@ def save_vit(weights: Mapping[str, Tensor], spec: BackboneSpec, folder: Path) ->
         "final_norm": spec.final_norm,
         "pretraining": spec.pretraining,
     }
+    content |= {"hidden_act": _NAMES[spec.activation], "layer_norm_eps": spec.norm_eps}
     _write(encoder_from_ours(with_final_norm(weights, spec)), content, folder)
+    write_json(_images(spec), folder / IMAGES)
 
 
 def encoder_to_ours(weights: Mapping[str, Tensor]) -> Weights:
@@ -179,16 +239,38 @@ def _dimensions(dim: int, depth: int, heads: int, patch_size: int, image_size: i
     }
 
 
+def _images(spec: BackboneSpec) -> dict[str, Any]:
+    side = {"height": spec.image_size, "width": spec.image_size}
+    values = {"do_resize": True, "size": side, "do_rescale": True, "do_normalize": True}
+    return {"image_processor_type": "ViTImageProcessor", "image_mean": spec.mean, "image_std": spec.std, **values}
+
+
 def _write(weights: Mapping[str, Tensor], config: Mapping[str, Any], folder: Path) -> None:
     write_weights(weights, folder / _FILES[0], {"format": "pt"})
     write_json(config, folder / CONFIG)
 
 
 def _weights(folder: Path) -> Weights:
+    """The weights of a folder, in one file or in the several that an index lists."""
     for name in _FILES:
         if (folder / name).is_file():
             return read_weights(folder / name).weights
+        if (folder / f"{name}.index.json").is_file():
+            return _shards(folder, folder / f"{name}.index.json")
     raise UserError(f"{folder} has no {' or '.join(_FILES)}")
+
+
+def _shards(folder: Path, index: Path) -> Weights:
+    content: dict[str, Any] = parse_json(dict, index.read_bytes(), str(index))
+    places = parse(dict, content.get("weight_map"), f"weight_map of {index}")
+    weights: Weights = {}
+    for name in sorted({str(place) for place in places.values()}):
+        if Path(name).name != name:
+            raise UserError(f"{index} names {name!r}, which is no file of its folder")
+        weights |= read_weights(folder / name).weights
+    if missing := places.keys() - weights.keys():
+        raise UserError(f"the files that {index} lists lack {len(missing)} weights, {min(missing)} for one")
+    return weights
 
 
 def local_folder(name: str) -> Path:
@@ -202,7 +284,11 @@ def local_folder(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=[CONFIG, *_FILES]))
+        return Path(
+            snapshot_download(
+                name, allow_patterns=[CONFIG, IMAGES, "*.index.json", "model*.safetensors", "pytorch_model*.bin"]
+            )
+        )
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"hf:{name} is no folder and cannot be had from the Hugging Face hub ({reason})") from error
@@ -227,7 +313,8 @@ def _to_ours(weights: Mapping[str, Tensor], table: Mapping[str, str], blocks: st
     for name, tensor in weights.items():
         match = block.fullmatch(name)
         renamed[f"blocks.{match[1]}.{_renamed(match[2], inside)}" if match else _renamed(name, outside)] = tensor
-    return dict(_with_joined_qkv(renamed))
+    queries = {name.replace("attention.attention.", "attn."): tensor for name, tensor in renamed.items()}
+    return with_joined_qkv(queries)
 
 
 def _from_ours(weights: Mapping[str, Tensor], table: Mapping[str, str], blocks: str) -> Weights:
@@ -250,13 +337,3 @@ def _renamed(name: str, table: Mapping[str, str]) -> str:
         if name.startswith(prefix):
             return other + name.removeprefix(prefix)
     return name
-
-
-def _with_joined_qkv(weights: Weights) -> Iterator[tuple[str, Tensor]]:
-    for name, tensor in weights.items():
-        if ".attention.attention." not in name:
-            yield name, tensor
-        elif ".query." in name:
-            parts = [weights.get(name.replace(".query.", f".{part}.")) for part in _QKV]
-            joined = name.replace("attention.attention.query.", "attn.qkv.")
-            yield joined, torch.cat([part for part in parts if part is not None])

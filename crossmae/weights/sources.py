@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from crossmae.errors import UserError
 from crossmae.model.autoencoder import MaskedAutoencoder
@@ -20,8 +21,10 @@ from crossmae.weights.checkpoint import (
     read_checkpoint,
     read_config,
 )
-from crossmae.weights.files import Weights, part_of, read_weights
-from crossmae.weights.spec import BackboneSpec, describe
+from crossmae.weights.files import OPTIONS, WeightFile, Weights, arguments_in, part_of, read_content, read_weights
+from crossmae.weights.layouts.find import encoder_of, find_vit, log_left_out
+from crossmae.weights.options import SourceOptions, split_source
+from crossmae.weights.spec import MAES, BackboneSpec, describe, stated
 
 SPEC = "crossmae_backbone"
 """Under this key a file with timm's names carries its BackboneSpec."""
@@ -29,22 +32,31 @@ SPEC = "crossmae_backbone"
 
 def read_source(source: str, seed: int, num_heads: int | None = None) -> tuple[Weights, BackboneSpec]:
     """Weights under timm's names and their specification; see ``Backbone.load``."""
-    kind, colon, name = source.partition(":")
-    if colon and kind == "random":
-        return _random(name, source, seed)
+    place, options = split_source(source)
+    if num_heads is not None:
+        options = SourceOptions(heads=num_heads).over(options)
+    return stated(*_read(place, source, options, seed), options)
+
+
+def _read(place: str, source: str, options: SourceOptions, seed: int) -> tuple[Weights, BackboneSpec]:
+    kind, colon, name = place.partition(":")
+    path = Path(place)
     if colon and kind == "timm":
         from crossmae.weights.timm import read_timm
 
-        return read_timm(name, source)
+        return read_timm(name, source, options)
+    if path.is_file():
+        return _file(path, source, options)
+    if options.key or options.prefix is not None:
+        raise UserError(f"{source} is no weight file", "leave out key and prefix, which say what to take from one")
+    if colon and kind == "random":
+        return _random(name, source, seed)
     if colon and kind == "hf":
         from crossmae.weights.huggingface import read_encoder
 
-        return read_encoder(name, source)
-    path = Path(source)
+        return read_encoder(name, source, options)
     if path.is_dir():
-        return _folder(path)
-    if path.is_file():
-        return _file(path, num_heads)
+        return _folder(path, source)
     raise UserError(
         f"no backbone {source!r}: give a checkpoint folder, a weight file, timm:NAME, hf:FOLDER_OR_NAME or "
         "random:PRESET"
@@ -67,12 +79,17 @@ def load_pretrained(
     """
     options = {"num_heads": num_heads, "decoder_num_heads": decoder_num_heads, **overrides}
     given = {name: value for name, value in options.items() if value is not None}
-    path = _local(str(source))
+    place, said = split_source(str(source))
+    if unfit := said.given().keys() - {"key", "prefix", "heads"}:
+        raise UserError(f"{source}: an autoencoder takes no {', '.join(sorted(unfit))}", "leave them out")
+    if said.heads is not None:
+        given = {"num_heads": said.heads, **given}
+    path = _local(place)
     if path.is_dir() and read_config(path).get("format"):
         model = load_checkpoint(path)
         _refuse_contradictions(model, given)
         return model.eval()
-    theirs = _autoencoder(path)
+    theirs = _autoencoder(path, str(source), said)
     config = infer_config(theirs.weights, {**theirs.options, **given})
     return build_autoencoder(config, theirs.weights, str(source)).eval()
 
@@ -83,30 +100,46 @@ def _random(preset: str, source: str, seed: int) -> tuple[Weights, BackboneSpec]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = MaskedAutoencoder(config)
-    pretraining = {"method": "none", "seed": seed}
-    return describe(part_of(model.state_dict(), "encoder."), source, config.num_heads, pretraining)
+    said = SourceOptions(heads=config.num_heads).over(MAES)
+    return describe(part_of(model.state_dict(), "encoder."), source, said, {"method": "none", "seed": seed})
 
 
-def _folder(folder: Path) -> tuple[Weights, BackboneSpec]:
+def _folder(folder: Path, source: str) -> tuple[Weights, BackboneSpec]:
     form = read_config(folder).get("format")
     if form == BACKBONE:
         return read_backbone(folder)
     if form == AUTOENCODER:
         checkpoint = read_checkpoint(folder)
         pretraining = {**_method(checkpoint.config), **checkpoint.pretraining}
-        return describe(part_of(checkpoint.weights, "encoder."), str(folder), checkpoint.config.num_heads, pretraining)
+        said = SourceOptions(heads=checkpoint.config.num_heads).over(MAES)
+        return describe(part_of(checkpoint.weights, "encoder."), source, said, pretraining)
     raise UserError(f"{folder} is no checkpoint of ours", f"a Hugging Face folder is given as hf:{folder}")
 
 
-def _file(path: Path, num_heads: int | None) -> tuple[Weights, BackboneSpec]:
-    file = read_weights(path)
-    if SPEC in file.arguments:
-        spec = parse_json(BackboneSpec, file.arguments[SPEC], f"{SPEC} in {path}")
-        return {name: tensor for name, tensor in file.weights.items() if name not in spec.missing}, spec
+def _file(path: Path, source: str, options: SourceOptions) -> tuple[Weights, BackboneSpec]:
+    content = read_content(path)
+    if SPEC in content:
+        spec = parse_json(BackboneSpec, content[SPEC], f"{SPEC} in {path}")
+        weights = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+        return {name: tensor for name, tensor in weights.items() if name not in spec.missing}, spec
+    vit = find_vit(content, source, options)
+    encoder = encoder_of(vit)
+    pretraining, said = _pretraining(WeightFile(part_of(vit.weights, vit.prefix), arguments_in(content)))
+    log_left_out(source, encoder)
+    return describe(encoder.weights, source, options.over(said), {**pretraining, "file": encoder.origin})
+
+
+def _pretraining(file: WeightFile) -> tuple[dict[str, Any], SourceOptions]:
+    """How a file's weights were made and what that says about the model: nothing, if they are no autoencoder's."""
     whole = autoencoder_in(file)
-    pretraining = {"method": "CrossMAE" if "decoder.mixing.weight" in whole.weights else "MAE", **whole.options}
-    heads = whole.options.get("num_heads", num_heads)
-    return describe(part_of(whole.weights, "encoder."), str(path), heads, pretraining)
+    if not whole.options and not any(name.startswith("decoder.blocks.") for name in whole.weights):
+        return {}, SourceOptions()
+    cross = {"decoder.mixing.weight", "decoder.blocks.0.cross_attn.q.weight"} & whole.weights.keys()
+    # Others' files of an MAE called mae_vit_small_patch16 have 6 heads or 12.
+    ours = cross or "cross_mae" in file.arguments or OPTIONS in file.arguments
+    heads = whole.options.get("num_heads") if ours else None
+    method = "CrossMAE" if cross or file.arguments.get("cross_mae") else "MAE"
+    return {"method": method, **whole.options}, SourceOptions(heads=heads).over(MAES)
 
 
 def _method(config: MAEConfig) -> dict[str, object]:
@@ -126,12 +159,16 @@ def _local(source: str) -> Path:
     return local_folder(source.removeprefix("hf:"))
 
 
-def _autoencoder(path: Path) -> AutoencoderWeights:
+def _autoencoder(path: Path, source: str, options: SourceOptions) -> AutoencoderWeights:
     if path.is_dir():
         from crossmae.weights.huggingface import read_vitmae
 
         return read_vitmae(path)
-    return autoencoder_in(read_weights(path))
+    if not options.key and options.prefix is None:
+        return autoencoder_in(read_weights(path))
+    content = read_content(path)
+    vit = find_vit(content, source, options)
+    return autoencoder_in(WeightFile(part_of(vit.weights, vit.prefix), arguments_in(content)))
 
 
 def _refuse_contradictions(model: MaskedAutoencoder, given: dict[str, Any]) -> None:

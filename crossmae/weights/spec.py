@@ -1,26 +1,30 @@
 """What a plain vision transformer is and where it comes from, read off its weights."""
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from crossmae.errors import UserError
 from crossmae.model.blocks import NORM_EPS
+from crossmae.model.positions import resize_pos_embed
 from crossmae.model.presets import PRESETS, arch_of
 from crossmae.parsing import Count, CountOrZero, Positive, Strict
+from crossmae.run.rank import is_main
 from crossmae.weights.files import Weights, misfit
+from crossmae.weights.options import IMAGENET_MEAN, IMAGENET_STD, RGB, Activation, SourceOptions, with_option
 
-Activation = Literal["gelu", "gelu_tanh", "quick_gelu"]
-"""Of the MLPs: exact, by the tanh formula, or x * sigmoid(1.702 x)."""
+log = logging.getLogger("crossmae")
 
-RGB = tuple[float, float, float]
+MAES = SourceOptions(act="gelu", eps=NORM_EPS, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+"""What every model of CrossMAE's and MAE's code has in common."""
 
-IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
-IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
+_HEADS = {(768, 12): 12, (1024, 24): 16, (1280, 32): 16}
+"""By width and depth, whatever the patches: ViT-B, L and H."""
 
 _NORM = ("norm.weight", "norm.bias")
 
@@ -70,14 +74,15 @@ class BackboneSpec(Strict):
 def describe(
     weights: Mapping[str, Tensor],
     source: str,
-    num_heads: int | None = None,
+    said: SourceOptions | None = None,
     pretraining: Mapping[str, Any] | None = None,
 ) -> tuple[Weights, BackboneSpec]:
     """Weights with complete position embeddings, and their specification.
 
     Args:
         weights: timm names.
-        num_heads: cannot be read off the weights; None is enough for the dimensions of a preset.
+        said: what the weights do not show and a configuration or the user says. The rest is assumed, which is logged
+            and stands under ``assumed`` in the specification's ``pretraining``.
 
     Raises:
         UserError: no plain vision transformer, or an unknown number of heads.
@@ -87,12 +92,37 @@ def describe(
         lacking = "no patch_embed.proj.weight or no pos_embed"
         raise UserError(f"{source} holds no vision transformer ({lacking})", "give weights of a plain ViT")
     _refuse_gates(weights, source)
-    spec = _read(weights, source, num_heads, dict(pretraining or {}))
+    spec = _read(weights, source, said or SourceOptions(), dict(pretraining or {}))
     complete = {**weights, "pos_embed": _with_prefix(weights["pos_embed"], spec.num_prefix)}
     spec = replace(spec, image_size=_side(complete["pos_embed"].shape[1] - spec.num_prefix, source) * spec.patch_size)
     if complaint := misfit(_expected(spec), complete):
         raise UserError(f"{source} is no plain vision transformer: {complaint}")
     return complete, spec
+
+
+def stated(weights: Weights, spec: BackboneSpec, said: SourceOptions) -> tuple[Weights, BackboneSpec]:
+    """The backbone with what the user says in place of what the specification says, resized to ``image_size``.
+
+    Raises:
+        UserError: a number of heads or an image size that cannot be.
+    """
+    heads = said.heads or spec.num_heads
+    if spec.embed_dim % heads:
+        raise UserError(f"{spec.source}: {heads} heads do not divide the width {spec.embed_dim}")
+    changed = replace(
+        spec,
+        num_heads=heads,
+        activation=said.act or spec.activation,
+        norm_eps=said.eps or spec.norm_eps,
+        mean=said.mean or spec.mean,
+        std=said.std or spec.std,
+    )
+    if said.image_size is None:
+        return weights, changed
+    if said.image_size % spec.patch_size:
+        raise UserError(f"{spec.source}: image_size is no multiple of its patches of {spec.patch_size} pixels")
+    positions = resize_pos_embed(weights["pos_embed"], said.image_size // spec.patch_size, spec.num_prefix)
+    return {**weights, "pos_embed": positions}, replace(changed, image_size=said.image_size)
 
 
 def with_final_norm(weights: Mapping[str, Tensor], spec: BackboneSpec) -> Weights:
@@ -108,20 +138,24 @@ def count_blocks(weights: Mapping[str, Tensor], prefix: str) -> int:
     return 1 + max((int(match[1]) for name in weights if (match := pattern.match(name))), default=-1)
 
 
-def _read(
-    weights: Mapping[str, Tensor], source: str, num_heads: int | None, pretraining: dict[str, Any]
-) -> BackboneSpec:
+def _read(weights: Mapping[str, Tensor], source: str, said: SourceOptions, pretraining: dict[str, Any]) -> BackboneSpec:
     embed_dim, _, _, patch_size = weights["patch_embed.proj.weight"].shape
     depth = count_blocks(weights, "blocks.")
-    arch = arch_of(embed_dim, depth, patch_size)
-    if num_heads is None and arch is None:
-        raise UserError(f"{source} does not say how many attention heads it has", "give num_heads")
+    known = said.over(_assumed(embed_dim, depth, patch_size, source, said))
+    assert known.heads is not None
+    assert known.act is not None
+    assert known.eps is not None
+    assert known.mean is not None
+    assert known.std is not None
+    if assumed := {name: value for name, value in known.given().items() if name not in said.given()}:
+        pretraining["assumed"] = assumed
+        _log_assumed(source, assumed)
     final_norm = _NORM[0] in weights
     return BackboneSpec(
-        arch=arch,
+        arch=arch_of(embed_dim, depth, patch_size),
         embed_dim=embed_dim,
         depth=depth,
-        num_heads=num_heads or PRESETS[str(arch)]["num_heads"],
+        num_heads=known.heads,
         patch_size=patch_size,
         image_size=0,
         mlp_ratio=weights["blocks.0.mlp.fc1.weight"].shape[0] / embed_dim if depth else 4.0,
@@ -132,7 +166,40 @@ def _read(
         source=source,
         pretraining=pretraining,
         missing=() if final_norm else _NORM,
+        activation=known.act,
+        norm_eps=known.eps,
+        mean=known.mean,
+        std=known.std,
     )
+
+
+def _assumed(embed_dim: int, depth: int, patch_size: int, source: str, said: SourceOptions) -> SourceOptions:
+    """The rule where nothing is said: heads as in every ViT of this width, the rest as MAE has it."""
+    heads = None if said.heads else _heads(embed_dim, depth, patch_size, source)
+    return replace(MAES, heads=heads)
+
+
+def _heads(embed_dim: int, depth: int, patch_size: int, source: str) -> int:
+    if embed_dim == 384:
+        six, twelve = (with_option(source, f"heads={heads}") for heads in (6, 12))
+        raise UserError(
+            f"{source} does not say how many attention heads it has; ViTs of width 384 have 6 (DeiT, DINO, CrossMAE) "
+            "or 12 (MoCo v3)",
+            f"write {six} or {twelve}",
+        )
+    arch = arch_of(embed_dim, depth, patch_size)
+    heads = PRESETS[arch]["num_heads"] if arch else _HEADS.get((embed_dim, depth))
+    if heads is None:
+        raise UserError(
+            f"{source} does not say how many attention heads it has", f"write {with_option(source, 'heads=NUMBER')}"
+        )
+    return int(heads)
+
+
+def _log_assumed(source: str, assumed: Mapping[str, Any]) -> None:
+    if is_main():
+        values = ", ".join(f"{name} {value}" for name, value in assumed.items())
+        log.warning("%s does not say these, they are assumed: %s; %s", source, values, "?NAME=VALUE changes one")
 
 
 def _refuse_gates(weights: Mapping[str, Tensor], source: str) -> None:

@@ -8,15 +8,24 @@ from typing import Any
 
 import timm
 import torch
-from timm.layers import get_act_layer
-from timm.models.vision_transformer import VisionTransformer
+from timm.layers import Attention, Mlp, get_act_layer
+from timm.layers.activations import GELU, GELUTanh, QuickGELU
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from crossmae.errors import UserError
 from crossmae.model.positions import resize_pos_embed
-from crossmae.weights.files import Weights, load_strictly, read_weights
+from crossmae.weights.files import Weights, load_strictly, read_content
+from crossmae.weights.layouts.find import encoder_of, find_vit, log_left_out
+from crossmae.weights.options import Activation, SourceOptions
 from crossmae.weights.spec import BackboneSpec, describe
 
+_ACTIVATIONS: dict[type[nn.Module], Activation] = {
+    nn.GELU: "gelu",
+    GELU: "gelu",
+    GELUTanh: "gelu_tanh",
+    QuickGELU: "quick_gelu",
+}
 _HEAD = ("head.weight", "head.bias")
 _POOLED_NORM = ("fc_norm.weight", "fc_norm.bias")
 _NORM = ("norm.weight", "norm.bias")
@@ -62,7 +71,7 @@ def _dimensions(spec: BackboneSpec) -> dict[str, Any]:
     }
 
 
-def read_timm(name: str, source: str) -> tuple[Weights, BackboneSpec]:
+def read_timm(name: str, source: str, options: SourceOptions) -> tuple[Weights, BackboneSpec]:
     """The weights of timm's model ``NAME``, or those of a file with timm's names for that model (``NAME@FILE``).
 
     Raises:
@@ -75,9 +84,27 @@ def read_timm(name: str, source: str) -> tuple[Weights, BackboneSpec]:
         plan = timm.create_model(name, pretrained=False, num_classes=0)
     if type(plan) is not VisionTransformer:
         raise UserError(f"{source} is a {type(plan).__name__}, no plain vision transformer")
-    weights = read_weights(Path(file)).weights if file else _pretrained(name)
-    weights = {key: tensor for key, tensor in weights.items() if key not in {*_HEAD, *_POOLED_NORM}}
-    return describe(weights, source, plan.blocks[0].attn.num_heads, {"method": plan.pretrained_cfg["tag"]})
+    content = read_content(Path(file)) if file else {**_pretrained(name)}
+    encoder = encoder_of(find_vit(content, source, options))
+    log_left_out(source, encoder)
+    pretraining = {"method": plan.pretrained_cfg["tag"], **({"file": encoder.origin} if file else {})}
+    return describe(encoder.weights, source, options.over(_said(plan, source)), pretraining)
+
+
+def _said(plan: VisionTransformer, source: str) -> SourceOptions:
+    """What timm's configuration of a model says that its weights do not."""
+    block = plan.blocks[0]
+    if type(block) is not Block or type(block.attn) is not Attention or type(block.mlp) is not Mlp:
+        kinds = ", ".join(type(part).__name__ for part in (block, *block.children()))
+        raise UserError(f"{source} has other blocks than a plain vision transformer ({kinds})", "give a plain ViT")
+    activation, norm = _ACTIVATIONS.get(type(block.mlp.act)), block.norm1
+    if activation is None or not isinstance(norm, nn.LayerNorm):
+        kinds = f"{type(block.mlp.act).__name__}, {type(norm).__name__}"
+        raise UserError(f"{source} has an activation or a norm that no task can take ({kinds})", "give another ViT")
+    config = plan.pretrained_cfg
+    return SourceOptions(
+        heads=block.attn.num_heads, act=activation, eps=norm.eps, mean=tuple(config["mean"]), std=tuple(config["std"])
+    )
 
 
 def _pretrained(name: str) -> Weights:

@@ -5,7 +5,7 @@ from typing import Self
 
 from crossmae.backbone import BackboneSpec
 from crossmae.model.blocks import NORM_EPS
-from crossmae.weights.spec import IMAGENET_MEAN, IMAGENET_STD, RGB, Activation
+from crossmae.weights.options import IMAGENET_MEAN, IMAGENET_STD, RGB, Activation
 
 
 @dataclass(frozen=True)

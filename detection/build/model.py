@@ -7,7 +7,7 @@ from detectron2 import model_zoo
 from timm.layers import get_act_layer
 from torch import nn
 
-from crossmae.weights.spec import IMAGENET_MEAN, IMAGENET_STD
+from crossmae.weights.options import IMAGENET_MEAN, IMAGENET_STD
 from detection.build.dims import Dims
 from detection.model import KeyedRCNN, KeyedROIHeads, KeyedRPN, PerImageBoxPredictor, PerImageMaskHead, PlainViT
 from detection.recipe import VitDetProtocol

@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 import segmentation.model  # noqa: F401 (registers PrefixMAE)
 from crossmae.errors import UserError
-from crossmae.weights.spec import IMAGENET_MEAN, IMAGENET_STD
+from crossmae.weights.options import IMAGENET_MEAN, IMAGENET_STD
 from segmentation.data.layout import ADE20K_CLASSES, image_suffix
 from segmentation.recipe import UperNetProtocol
 

@@ -1,5 +1,6 @@
 """From a recipe to what the training engine runs; finished classifiers, kept and evaluated again."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -8,11 +9,14 @@ from torch import nn
 
 from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.errors import UserError
+from crossmae.model.presets import PRESETS, arch_of
+from crossmae.parsing import parse_json
 from crossmae.recipe import Recipe
 from crossmae.train.config import Precision, TrainPlan
 from crossmae.train.runtime.distributed import join_world
 from crossmae.weights.files import WeightFile, load_strictly, read_weights, write_weights
-from crossmae.weights.spec import describe
+from crossmae.weights.options import SourceOptions
+from crossmae.weights.spec import MAES, count_blocks, describe
 from transfer.classification.finetune import Finetune
 from transfer.classification.linear import LinearProbe
 from transfer.classification.recipe import ClassificationExecution, LinearProbeProtocol, read_recipe
@@ -24,6 +28,9 @@ _PROBED = "vit."
 """Prefix of the backbone's weights in a linear probe."""
 
 _HEAD = ("head.", "fc_norm.")
+
+_OPTIONS = "crossmae_classifier"
+"""Under this key a classifier carries what its weights do not say of its backbone."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,14 @@ def make_job(
 
 def save(model: nn.Module, spec: BackboneSpec, path: Path) -> None:
     """Writes a classifier as ``evaluate`` reads it."""
-    write_weights(model.state_dict(), path, {"num_heads": str(spec.num_heads)})
+    options = {
+        "heads": spec.num_heads,
+        "act": spec.activation,
+        "eps": spec.norm_eps,
+        "mean": spec.mean,
+        "std": spec.std,
+    }
+    write_weights(model.state_dict(), path, {_OPTIONS: json.dumps(options)})
 
 
 def evaluate(weights: Path, recipe: Recipe, val: LabelledImages, context: Context) -> dict[str, float]:
@@ -81,5 +95,12 @@ def _backbone(file: WeightFile, path: Path) -> Backbone:
     body = {name: value for name, value in body.items() if not name.startswith("heads.")}
     if len(body) == len(file.weights):
         raise UserError(f"{path} holds no classifier: it has no head", "give a fine-tuned or probed model")
-    heads = file.arguments.get("num_heads")
-    return Backbone(*describe(body, str(path), None if heads is None else int(heads)))
+    written = file.arguments.get(_OPTIONS)
+    if written is not None:
+        return Backbone(*describe(body, str(path), parse_json(SourceOptions, written, f"{_OPTIONS} in {path}")))
+    # A released file is one of CrossMAE's or MAE's sizes.
+    arch = arch_of(
+        body["cls_token"].shape[-1], count_blocks(body, "blocks."), body["patch_embed.proj.weight"].shape[-1]
+    )
+    heads = file.arguments.get("num_heads", PRESETS[arch]["num_heads"] if arch else None)
+    return Backbone(*describe(body, str(path), SourceOptions(heads=heads).over(MAES)))

@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from crossmae.weights.spec import IMAGENET_MEAN, IMAGENET_STD, RGB
+from crossmae.weights.options import IMAGENET_MEAN, IMAGENET_STD, RGB
 from transfer.classification.recipe import Augmentation
 
 Transform = Callable[[Image.Image], Tensor]

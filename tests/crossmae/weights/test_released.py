@@ -149,8 +149,8 @@ def test_a_checkpoint_of_another_model_lists_what_did_not_fit(tmp_path: Path) ->
     assert "weights without a place: encoder.blocks.0.ls1.gamma" in line
     assert "decoder.mask_token (1, 1, 30) for (1, 1, 32)" in line
     assert "\n" not in line
-    torch.save({"model": {**to_official(tiny().state_dict()), "head.weight": torch.zeros(2, 48)}}, path)
-    with pytest.raises(UserError, match=r"head\.weight"):
+    torch.save({"model": {**to_official(tiny().state_dict()), "blocks.0.extra.weight": torch.zeros(2, 48)}}, path)
+    with pytest.raises(UserError, match=r"extra\.weight"):
         Backbone.load(path, num_heads=3)
 
 

@@ -7,9 +7,13 @@ from typing import Any
 
 from crossmae.errors import UserError
 from crossmae.files import write_json
+from crossmae.parsing import parse, parse_json
+from crossmae.weights.options import split_source
 
 _NAMED = ("random:", "timm:", "hf:")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_CONFIGS = ("config.json", "preprocessor_config.json")
+"""What decides next to the weights what the model of a Hugging Face folder computes."""
 
 
 def lineage_of_source(source: str, cache: Path) -> dict[str, Any]:
@@ -18,16 +22,36 @@ def lineage_of_source(source: str, cache: Path) -> dict[str, Any]:
     Raises:
         UserError: there is no such file.
     """
-    name, _, place = source.rpartition("@") if source.startswith("timm:") else ("", "", source.removeprefix("hf:"))
-    path = Path(place)
-    if source.startswith(_NAMED) and not name and not path.is_dir():
-        return {"source": source}
-    file = next((path / name for name in _WEIGHTS if (path / name).is_file()), path)
-    if not file.is_file():
+    place, options = split_source(source)
+    # What stands behind the ? makes another backbone of the same file.
+    said = {"options": options.given()} if options.given() else {}
+    name, _, file_place = place.rpartition("@") if place.startswith("timm:") else ("", "", place.removeprefix("hf:"))
+    path = Path(file_place)
+    if place.startswith(_NAMED) and not name and not path.is_dir():
+        return {"source": place, **said}
+    files = _weight_files(path)
+    if not all(file.is_file() for file in files):
         raise UserError(
             f"no weights at {source}", "give a folder, a .pth or .safetensors file, timm:NAME or random:ARCH"
         )
-    return {"file": digest_of_file(file, cache), **({"source": name} if name else {})}
+    if place.startswith("hf:"):
+        files += [path / name for name in _CONFIGS if (path / name).is_file()]
+    digests = [digest_of_file(file, cache) for file in files]
+    digest = digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
+    return {"file": digest, **({"source": name} if name else {}), **said}
+
+
+def _weight_files(path: Path) -> list[Path]:
+    """The file of a folder's weights, or all that its index lists; ``path`` itself if it is no such folder."""
+    for name in _WEIGHTS:
+        index = path / f"{name}.index.json"
+        if (path / name).is_file():
+            return [path / name]
+        if index.is_file():
+            content = parse_json(dict, index.read_bytes(), str(index))
+            places = parse(dict, content.get("weight_map"), f"weight_map of {index}")
+            return [path / file for file in sorted({str(file) for file in places.values()})]
+    return [path]
 
 
 def lineage_of_pretraining(identity: str, recipe_hash: str, seed: int) -> dict[str, Any]:
