@@ -24,7 +24,7 @@ def save(path: Path, figures: Any, packages: Iterable[str] = PACKAGES) -> None:
     content = {
         "command": " ".join(["python -m", _module(), *sys.argv[1:]]),
         "hardware": machine,
-        "packages": {name: found for name in packages if (found := _version(name))},
+        "packages": {name: version for name in packages if (version := _version(name))},
         "figures": figures,
     }
     path.write_text(json.dumps(content, indent=1) + "\n")

@@ -56,10 +56,10 @@ def _derived(run: Run) -> Derived:
 
 
 def _pretraining(run: Run) -> Derived:
-    chosen = read_recipe(run.recipe, seed=0)
-    assert chosen.plan.epochs is not None
-    flops = training_flops(chosen.model)
-    return _by_flops(flops * IMAGENET * chosen.plan.epochs, f"{flops / 1e9:.1f} GFLOPs a training image")
+    recipe = read_recipe(run.recipe, seed=0)
+    assert recipe.plan.epochs is not None
+    flops = training_flops(recipe.model)
+    return _by_flops(flops * IMAGENET * recipe.plan.epochs, f"{flops / 1e9:.1f} GFLOPs a training image")
 
 
 def _classification(run: Run) -> Derived:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class RecordError(UserError):
-    """A record or attempt that cannot be read; readers of many records go on without it."""
+    """A record or attempt that cannot be read; readers of many records skip it."""
 
 
 @dataclass(frozen=True)

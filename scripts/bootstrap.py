@@ -93,13 +93,13 @@ def remove_torn_packages(environment: Environment) -> None:
 
 def install_packages(environment: Environment) -> None:
     total = len(environment.pins())
-    found = 0
+    collected = 0
 
     def watch(line: str) -> None:
-        nonlocal found
-        found += line.startswith("Collecting ")
-        if line.startswith("Collecting ") and found % 20 == 0:
-            print(f"      {found} of about {total} found", flush=True)
+        nonlocal collected
+        collected += line.startswith("Collecting ")
+        if line.startswith("Collecting ") and collected % 20 == 0:
+            print(f"      {collected} of about {total} found", flush=True)
         elif line.startswith("Installing collected packages"):
             print("      installing", flush=True)
 

@@ -36,7 +36,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def importers() -> dict[str, set[str]]:
-    """For each of our modules, those of ours that import it."""
+    """Returns for each of our modules those of ours that import it."""
     importers_of: dict[str, set[str]] = defaultdict(set)
     for importer, path in NAMES.items():
         for imported in imports(path):

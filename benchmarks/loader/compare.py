@@ -1,4 +1,4 @@
-"""Loading beside torchvision's, on one core: every path in turn, round after round; ratios last.
+"""Compares loading with torchvision's, on one core: every path in turn, round after round; ratios last.
 
 python -m benchmarks.loader.compare [--rounds 5] [--data FOLDER] [--out FILE]
 """

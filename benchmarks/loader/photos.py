@@ -37,12 +37,12 @@ def write_photos(folder: Path) -> None:
 
 
 def _paths() -> list[Path]:
-    found = []
+    photos = []
     for package, names in PHOTOS.items():
         spec = find_spec(package)
         assert spec, f"{package} is not installed"
-        found += [Path(spec.origin or "").parent / FOLDERS[package] / name for name in names]
-    return found
+        photos += [Path(spec.origin or "").parent / FOLDERS[package] / name for name in names]
+    return photos
 
 
 def _cut(photo: Image.Image, random: np.random.Generator, upright: bool) -> Image.Image:

@@ -63,8 +63,8 @@ def plain(model: str, batch: int, bf16: bool = False) -> Step:
 
     def loss() -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            found: torch.Tensor = net((images - mean) / std, noise=noise).loss
-        return found
+            loss: torch.Tensor = net((images - mean) / std, noise=noise).loss
+        return loss
 
     return _step(net, loss, optimizer)
 

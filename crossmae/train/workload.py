@@ -61,7 +61,7 @@ class Workload(Learner):
     """One thing to train. Methods are called on every process."""
 
     identity: Mapping[str, Any]
-    """Every value besides the TrainPlan that decides what is learned, as plain JSON types (recipe, backbone digest,
+    """Every value outside the TrainPlan that decides what is learned, as plain JSON types (recipe, backbone digest,
     fingerprint of the data). A folder that was started with other values is refused, naming those that differ."""
 
     @abstractmethod

@@ -73,7 +73,7 @@ def read_detector(path: Path) -> Weights:
 def dims_of(weights: Weights) -> Dims:
     """Reads the backbone's dimensions off the shapes of its weights, as ``read_detector`` returns them.
 
-    Without relative positions no shape tells the number of heads; it is that of the preset of the same width and depth.
+    Without relative positions no shape gives the number of heads; it is that of the preset of the same width and depth.
     """
     width = weights[f"{NET}pos_embed"].shape[2]
     positions = weights[f"{NET}pos_embed"].shape[1]

@@ -181,8 +181,8 @@ def _percent(value: float) -> float:
 
 
 def _mean(precision: Any) -> float:
-    known = precision[precision > -1]
-    return 100 * float(known.mean()) if known.size else math.nan
+    defined = precision[precision > -1]
+    return 100 * float(defined.mean()) if defined.size else math.nan
 
 
 def _canvas(pixels: NDArray[np.uint8], dataset: str) -> Visualizer:

@@ -52,7 +52,7 @@ def _load(path: Path) -> Any:
         # An "unsupported operand" is no pickle at all, an HTML page for instance.
         reason = str(error).lower()
         if isinstance(error, pickle.UnpicklingError) and "unsupported" in reason and "operand" not in reason:
-            raise UserError(f"{path} refused: it holds code or objects beside weights; none of it was run") from error
+            raise UserError(f"{path} refused: it holds code or objects besides weights; none of it was run") from error
         raise UserError(f"{path} is damaged or no PyTorch checkpoint") from error
 
 
@@ -105,7 +105,7 @@ class _Blank:
 
 @contextmanager
 def _mmengine_objects_as_blanks() -> Iterator[None]:
-    """mmengine's checkpoints hold log buffers beside the weights; unpickling builds blanks in their place."""
+    """mmengine's checkpoints hold log buffers besides the weights; unpickling builds blanks in their place."""
     names = ["mmengine.logging.history_buffer.HistoryBuffer", "builtins.getattr", "builtins.slice"]
     numpy = ["multiarray._reconstruct", "multiarray.scalar"]
     names += [f"numpy.{core}.{name}" for core in ("core", "_core") for name in numpy]

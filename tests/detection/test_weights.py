@@ -53,7 +53,7 @@ def make_backbone(
 
 
 def timm_features(backbone: Backbone, images: Tensor, patch: int = 16) -> Tensor:
-    """Of timm's ViT without class token, before the final norm, at the images' size, as a map (N, C, H, W)."""
+    """Returns the map (N, C, H, W) of timm's ViT without class token, before the final norm, at the images' size."""
     weights = backbone.state_dict()
     grid = images.shape[-1] // patch
     position = weights["pos_embed"][:, backbone.spec.num_prefix :]

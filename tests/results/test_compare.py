@@ -27,11 +27,11 @@ def only(runs: Runs) -> Comparison:
 
 
 def test_a_paired_difference_checked_by_hand() -> None:
-    one = only(pairs([1.0, 2.0, 3.0]))
+    comparison = only(pairs([1.0, 2.0, 3.0]))
     # Mean 2, deviation 1, t(2 degrees, 97.5 %) = 4.3027: 2 -+ 4.3027 / sqrt(3).
-    assert one.over_seeds.mean == pytest.approx(2.0)
-    assert (one.over_seeds.low, one.over_seeds.high) == pytest.approx((-0.48414, 4.48414), abs=1e-4)
-    assert one.verdict is ComparisonVerdict.CANNOT_TELL
+    assert comparison.over_seeds.mean == pytest.approx(2.0)
+    assert (comparison.over_seeds.low, comparison.over_seeds.high) == pytest.approx((-0.48414, 4.48414), abs=1e-4)
+    assert comparison.verdict is ComparisonVerdict.CANNOT_TELL
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,9 @@ def test_a_paired_difference_checked_by_hand() -> None:
     ],
 )
 def test_the_verdict_in_plain_words(differences: list[float], verdict: ComparisonVerdict, words: str) -> None:
-    one = only(pairs(differences))
-    assert one.verdict is verdict
-    assert words in sentence(one)
+    comparison = only(pairs(differences))
+    assert comparison.verdict is verdict
+    assert words in sentence(comparison)
 
 
 def test_lower_is_better_for_runtimes() -> None:
@@ -80,9 +80,9 @@ def test_different_recipes_cannot_be_compared() -> None:
         for name, top1 in (("a", 80.0), ("b", 70.0))
         for seed in (0, 1, 2)
     ]
-    one = only(Runs(tuple(StoredRecord(Path("nowhere"), record) for record in records)))
-    assert one.verdict is ComparisonVerdict.CANNOT_TELL
-    assert "different recipes" in sentence(one)
+    comparison = only(Runs(tuple(StoredRecord(Path("nowhere"), record) for record in records)))
+    assert comparison.verdict is ComparisonVerdict.CANNOT_TELL
+    assert "different recipes" in sentence(comparison)
 
 
 def test_samples_are_paired_where_runs_kept_them(made: RunFolder) -> None:
@@ -90,13 +90,13 @@ def test_samples_are_paired_where_runs_kept_them(made: RunFolder) -> None:
         folder = made.record("inat19", name, 0, {"top1": 50.0}, artifacts={"per_sample": "per_sample.csv"})
         lines = [f"image{place},{hit}" for place, hit in enumerate(hits)]
         (folder / "per_sample.csv").write_text("\n".join(["sample,top1", *lines]))
-    one = only(made.runs())
-    assert one.over_samples is not None
+    comparison = only(made.runs())
+    assert comparison.over_samples is not None
     # Differences 0, 100, 0, 100: mean 50, deviation 57.735, t(3 degrees) = 3.1824.
-    assert one.over_samples.mean == pytest.approx(50.0)
-    assert one.over_samples.low == pytest.approx(50 - 3.1824 * 57.735 / 2, abs=0.01)
-    assert one.verdict is ComparisonVerdict.CANNOT_TELL  # One seed says nothing about training again.
-    assert "Over 4 validation samples, for the models of these seeds alone: +50.00" in sentence(one)
+    assert comparison.over_samples.mean == pytest.approx(50.0)
+    assert comparison.over_samples.low == pytest.approx(50 - 3.1824 * 57.735 / 2, abs=0.01)
+    assert comparison.verdict is ComparisonVerdict.CANNOT_TELL  # One seed says nothing about training again.
+    assert "Over 4 validation samples, for the models of these seeds alone: +50.00" in sentence(comparison)
 
 
 def test_the_interval_covers_a_known_difference_at_its_stated_rate() -> None:

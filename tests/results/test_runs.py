@@ -45,7 +45,7 @@ def test_records_copied_from_another_machine_count_once(made: RunFolder) -> None
     shutil.copytree(made.out / "inat19", made.out / "from_the_lab" / "inat19")
     made.record("inat19", "mae", 1, {"top1": 71.0})
     runs = made.runs()
-    assert sorted(one.record.seed for one in runs.records) == [0, 1]
+    assert sorted(run.record.seed for run in runs.records) == [0, 1]
     assert not runs.problems
 
 
@@ -57,7 +57,7 @@ def test_conflicting_records_are_reported_and_neither_is_shown(made: RunFolder) 
     content = json.loads((first / "record.json").read_text())
     (second / "record.json").write_text(json.dumps({**content, "metrics": {"top1": 75.0}}))
     runs = made.runs()
-    assert [one.record.seed for one in runs.records] == [1]
+    assert [run.record.seed for run in runs.records] == [1]
     (problem,) = runs.problems
     assert str(first) in problem
     assert str(second) in problem
@@ -71,7 +71,7 @@ def test_unreadable_and_newer_records_are_reported_each_in_a_line_and_the_rest_i
     newer = made.record("inat19", "mae", 2, {"top1": 72.0}) / "record.json"
     newer.write_text(json.dumps({**json.loads(newer.read_text()), "schema_version": 99}))
     runs = made.runs()
-    assert [one.record.seed for one in runs.records] == [0]
+    assert [run.record.seed for run in runs.records] == [0]
     assert [problem.split(": ")[0] for problem in runs.problems] == [str(truncated), str(newer)]
     assert {run.seed for run in runs.unfinished} == {1, 2}
 

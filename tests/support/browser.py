@@ -1,4 +1,4 @@
-"""A headless Chromium, told what to do by chromedriver's plain HTTP interface (W3C WebDriver).
+"""A headless Chromium, driven by chromedriver's plain HTTP interface (W3C WebDriver).
 
 As a program it takes a picture of a page's first screen: ``python -m tests.support.browser PAGE PICTURE``.
 """

@@ -94,7 +94,7 @@ class Cluster:
             )
 
     def cut_power(self, name: str) -> None:
-        """Ends a node with everything on it, without a word to anybody."""
+        """Ends a node with everything on it, without notice to anybody."""
         os.killpg(self.nodes[name].pid, signal.SIGKILL)
         self.nodes.pop(name).wait()
 

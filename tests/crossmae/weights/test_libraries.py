@@ -37,7 +37,7 @@ def perturb(model: torch.nn.Module) -> None:
 
 
 def features(model: MaskedAutoencoder) -> Tensor:
-    """Of the last block, normalised if the model has a final norm: (2, 65, 128)."""
+    """Returns the last block's output, normalised if the model has a final norm: (2, 65, 128)."""
     return model.encoder(IMAGES, torch.arange(64).expand(2, -1))[-1]
 
 

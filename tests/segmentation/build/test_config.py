@@ -33,8 +33,8 @@ def native(size: str) -> Config:
 
 def test_every_value_of_the_published_config() -> None:
     """Nothing differs but names of files, and what mmengine does not read."""
-    found = differences(Config.fromfile(PUBLISHED), native("vit_b16"))
-    assert {difference.key for difference in found} == {
+    listed = differences(Config.fromfile(PUBLISHED), native("vit_b16"))
+    assert {difference.key for difference in listed} == {
         "data_root",
         "fp16.loss_scale",  # read by nothing
         "model.pretrained",
@@ -42,7 +42,7 @@ def test_every_value_of_the_published_config() -> None:
         "train_dataloader.dataset.data_root",
         "val_dataloader.dataset.data_root",
     }
-    assert all(difference.reason for difference in found)
+    assert all(difference.reason for difference in listed)
 
 
 def test_the_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,12 +53,12 @@ def test_the_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f"\n{key} " in printed for key in ("data_preprocessor.", "optimizer.", "tta_", "img_ratios"))
 
 
-def test_a_changed_value_is_found() -> None:
+def test_a_changed_value_is_listed() -> None:
     changed = native("vit_b16")
     changed.optim_wrapper.paramwise_cfg.layer_decay_rate = 0.75
     changed.train_dataloader.dataset.pipeline[3].cat_max_ratio = 1.0
-    found = differences(native("vit_b16"), changed)
-    assert [(d.key, d.published, d.ours) for d in found] == [
+    listed = differences(native("vit_b16"), changed)
+    assert [(d.key, d.published, d.ours) for d in listed] == [
         ("optim_wrapper.paramwise_cfg.layer_decay_rate", 0.65, 0.75),
         ("train_dataloader.dataset.pipeline.3.cat_max_ratio", 0.75, 1.0),
     ]
@@ -68,9 +68,9 @@ def test_a_changed_value_is_found() -> None:
 def test_recipe_and_native_config_agree(size: str) -> None:
     recipe = load_recipe(ROOM / "recipes", f"ade20k_upernet_{size}")
     built = upernet(read_recipe(recipe).protocol, spec_of(size), Path("data/ade20k"))
-    found = differences(native(size), built)
+    listed = differences(native(size), built)
     # A run's loader holds a whole update's images; the native one an eighth of them, for eight GPUs.
-    assert {d.key: (d.published, d.ours) for d in found if d.key != "model.pretrained" and d.key != "work_dir"} == {
+    assert {d.key: (d.published, d.ours) for d in listed if d.key != "model.pretrained" and d.key != "work_dir"} == {
         "train_dataloader.batch_size": (2, 16),
     }
 
@@ -81,10 +81,10 @@ def test_demos_recipe_and_native_config_agree() -> None:
     built = upernet(
         read_recipe(recipe).protocol, Backbone.load("random:vit_demo").spec, Path("data/demo/ade20k"), names
     )
-    found = {d.key: (d.published, d.ours) for d in differences(native("demo"), built)}
+    listed = {d.key: (d.published, d.ours) for d in differences(native("demo"), built)}
     # How often to save and validate is a recipe's execution and no part of its protocol.
-    intervals = {key for key in found if key.endswith("interval")}
-    assert set(found) - intervals == {"model.pretrained"}
+    intervals = {key for key in listed if key.endswith("interval")}
+    assert set(listed) - intervals == {"model.pretrained"}
 
 
 @pytest.mark.parametrize("size", [size for size in SIZES if size != "vit_b16"])

@@ -54,7 +54,7 @@ def as_mae_releases(run: Path, to: Path) -> None:
 
 
 def as_detectron2_releases(run: Path, to: Path) -> None:
-    """A pickle of arrays, as the model zoo's, with the constants that older files hold beside the weights."""
+    """A pickle of arrays, as the model zoo's, with the constants that older files hold besides the weights."""
     state = torch.load(run / "model_final.pth", weights_only=True)["model"]
     arrays = {name: weight.numpy() for name, weight in state.items()}
     arrays["proposal_generator.anchor_generator.cell_anchors.0"] = torch.zeros(3, 4).numpy()

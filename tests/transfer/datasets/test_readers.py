@@ -34,10 +34,10 @@ def test_imagenet_folders(imagenet: Path) -> None:
 
 
 def test_counts_that_differ_from_the_real_data_set_are_named(imagenet: Path, inat: Path) -> None:
-    found = problems("imagenet", imagenet)
-    assert "2 classes instead of 1,000" in found
-    assert "3 images instead of 1,281,167" in found
-    assert "3 images instead of 50,000" in found
+    lines = problems("imagenet", imagenet)
+    assert "2 classes instead of 1,000" in lines
+    assert "3 images instead of 1,281,167" in lines
+    assert "3 images instead of 50,000" in lines
     assert "3 images instead of 3,030" in problems("inat19", inat)
 
 
@@ -54,10 +54,10 @@ def test_imagenet_problems_are_all_named_at_once(imagenet: Path) -> None:
     (imagenet / "train" / "n01443537" / "train_2.jpg").unlink()
     (imagenet / "val" / "n01440764" / "val_1.JPEG").write_bytes(b"torn")
     (imagenet / "val" / "n09999999").mkdir()
-    found = problems("imagenet", imagenet, Size(2, 2, 3))
-    assert "(train): 1 classes (n01443537) without images" in found
-    assert "(val): 1 images (val/n01440764/val_1.JPEG) cannot be read" in found
-    assert "train and val have different classes (n09999999)" in found
+    lines = problems("imagenet", imagenet, Size(2, 2, 3))
+    assert "(train): 1 classes (n01443537) without images" in lines
+    assert "(val): 1 images (val/n01440764/val_1.JPEG) cannot be read" in lines
+    assert "train and val have different classes (n09999999)" in lines
 
 
 def test_missing_folder_is_one_problem(tmp_path: Path) -> None:
@@ -78,11 +78,11 @@ def test_inat_missing_files_and_empty_classes(inat: Path) -> None:
     content = json.loads((inat / "train2019.json").read_text())
     content["categories"].append({"id": 11, "name": "none", "supercategory": "Plants"})
     write_json(inat / "train2019.json", content)
-    found = problems("inat19", inat, Size(3, 3, 3))
-    assert "(val): 1 files (train_val2019/Plants/5/val1.jpg) missing" in found
-    assert "1 classes (11: none) without images" in found
-    assert "4 classes instead of 3" in found
-    assert "different classes (11: none)" in found
+    lines = problems("inat19", inat, Size(3, 3, 3))
+    assert "(val): 1 files (train_val2019/Plants/5/val1.jpg) missing" in lines
+    assert "1 classes (11: none) without images" in lines
+    assert "4 classes instead of 3" in lines
+    assert "different classes (11: none)" in lines
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,9 @@ def test_json_of_another_data_set_is_refused(inat: Path, change, message: str) -
 def test_torn_json_is_named(inat: Path) -> None:
     text = (inat / "val2019.json").read_text()
     (inat / "val2019.json").write_text(text[: len(text) // 2])
-    found = problems("inat19", inat, Size(3, 3, 3))
-    assert found.count("\n") == 0
-    assert "val2019.json is not readable JSON" in found
+    lines = problems("inat19", inat, Size(3, 3, 3))
+    assert lines.count("\n") == 0
+    assert "val2019.json is not readable JSON" in lines
 
 
 def test_places_lists_with_leading_slashes(places: Path) -> None:
@@ -126,9 +126,9 @@ def test_places_lists_with_leading_slashes(places: Path) -> None:
 def test_places_problems_are_named(places: Path) -> None:
     (places / "val_256" / "Places365_val_00000002.jpg").unlink()
     (places / "places365_train_standard.txt").write_text("/a/airfield/00000001.jpg\n")
-    found = problems("places365", places, Size(2, 3, 2))
-    assert "(val): 1 files (val_256/Places365_val_00000002.jpg) missing" in found
-    assert "places365_train_standard.txt line 1 is not 'path label'" in found
+    lines = problems("places365", places, Size(2, 3, 2))
+    assert "(val): 1 files (val_256/Places365_val_00000002.jpg) missing" in lines
+    assert "places365_train_standard.txt line 1 is not 'path label'" in lines
 
 
 def test_places_list_of_other_categories_is_refused(places: Path) -> None:

@@ -1,4 +1,4 @@
-"""What real downloads hold beside good images: each is named by ``check``, or read all the same."""
+"""Real downloads hold more than good images: each fault is named by ``check``, or the file is read all the same."""
 
 import json
 import shutil

@@ -30,6 +30,8 @@ def test_five_hundred_runs_are_planned_and_looked_at_within_two_seconds(tmp_path
 
 def test_blocked_runs_say_by_what(tmp_path: Path) -> None:
     runs = make_plan(load_suite("demo"), load_specs(), tmp_path)
-    (status,) = [one for one in states_of(runs) if one.run.task.name == "inat19" and one.run.backbone == "mae"]
+    (status,) = [
+        status for status in states_of(runs) if status.run.task.name == "inat19" and status.run.backbone == "mae"
+    ]
     assert status.state is RunState.BLOCKED
     assert status.reason == "waits for pretrain mae seed 0 (missing)"

@@ -17,7 +17,7 @@ from transfer.harness.show.estimates import Estimate, trial_suite, wall_seconds
 
 @pytest.mark.slow
 def test_estimate_is_near_what_the_run_takes(bench: Bench) -> None:
-    """Also beside it in the record; the trials leave nothing behind."""
+    """The record keeps the estimate, too; the trials leave nothing behind."""
     bench.suite(tasks=("counting",), counting=["steps=150"])
     code, output = bench.transfer("estimate", "--price", "3600")
     assert code == 0, output

@@ -1,4 +1,4 @@
-"""A task that does small real work: adds numbers from a file, saves its state, resumes, and fails as it is told."""
+"""A task that does small real work: adds numbers from a file, saves its state, resumes, and fails on demand."""
 
 import json
 import os
