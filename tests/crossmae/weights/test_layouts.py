@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -125,6 +126,20 @@ def test_a_wrong_option_is_one_line(options: str, says: str, tmp_path: Path) -> 
     with pytest.raises(UserError, match=says) as refused:
         Backbone.load(f"{path}?{options}")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["vit_small_patch16_36x1_224", "vit_base_patch16_224"])
+def test_timms_configuration_decides_for_its_models(name: str, tmp_path: Path) -> None:
+    theirs = timm.create_model(name, num_classes=5, img_size=32, depth=1)
+    spec = Backbone.load(f"timm:{name}@{saved(theirs.state_dict(), tmp_path)}").spec
+    assert (spec.mean, spec.std) == (theirs.pretrained_cfg["mean"], theirs.pretrained_cfg["std"])
+    assert (spec.num_heads, spec.norm_eps) == (theirs.blocks[0].attn.num_heads, theirs.blocks[0].norm1.eps)
+    assert "assumed" not in spec.pretraining
+
+
+def test_parallel_blocks_of_timm_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="other blocks than a plain"):
+        Backbone.load(f"timm:vit_small_patch16_18x2_224@{saved(timm_vit().state_dict(), tmp_path)}")
 
 
 def test_a_file_without_a_vit_says_what_it_holds(tmp_path: Path) -> None:

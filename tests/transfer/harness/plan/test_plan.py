@@ -68,6 +68,20 @@ def test_other_weights_in_the_same_file_are_another_backbone(tmp_path: Path) -> 
     assert set(identities(suite, tmp_path).values()).isdisjoint(first.values())
 
 
+def test_what_stands_behind_the_question_mark_is_another_backbone(tmp_path: Path) -> None:
+    (tmp_path / "mine.pth").write_bytes(b"one")
+
+    def planned(options: str) -> set[str]:
+        entry = BackboneEntry("mine", source=f"{tmp_path / 'mine.pth'}{options}")
+        return set(identities(replace(load_suite("demo"), backbones=(entry,)), tmp_path).values())
+
+    assert planned("?heads=6&act=gelu") == planned("?act=gelu&heads=6")
+    assert planned("").isdisjoint(planned("?heads=6"))
+    assert planned("?heads=12").isdisjoint(planned("?heads=6"))
+    with pytest.raises(UserError, match="unknown head"):
+        planned("?head=6")
+
+
 @pytest.mark.parametrize(
     ("suite", "message"),
     [
