@@ -21,10 +21,26 @@ class UserError(Exception):
 def one_line(error: BaseException, limit: int | None = None) -> str:
     """The message of ``error`` in one line of at most ``limit`` characters; never empty.
 
-    An error of the operating system becomes the file that it was about and the reason.
+    An error of the operating system becomes the file that it was about and the reason. Names of files and what they
+    hold may be part of it, so that it is ``printable``.
     """
     if isinstance(error, OSError) and error.filename is not None:
         text = f"{error.filename}: {error.strerror}"
     else:
         text = " ".join(str(error).split()) or type(error).__name__
+    text = printable(text)
     return text if limit is None or len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def printable(text: str) -> str:
+    """``text`` without control characters, marks that reorder text, and characters that UTF-8 cannot hold.
+
+    Line breaks and tabs become spaces. A terminal obeys escape sequences, wherever they come from.
+    """
+    if text.isprintable():
+        return text
+    return "".join(character for character in map(_visible, text) if character.isprintable())
+
+
+def _visible(character: str) -> str:
+    return " " if character.isspace() else character

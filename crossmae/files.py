@@ -1,12 +1,14 @@
 """Files and folders that are complete or not there: the one place that writes through a temporary name."""
 
+import errno
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from uuid import uuid4
 
 T = TypeVar("T")
@@ -18,6 +20,23 @@ DATA_VARIABLE = "CROSSMAE_DATA"
 def data_folder() -> Path:
     """The folder in which a data set lies under its name, if the user does not say otherwise."""
     return Path(os.environ.get(DATA_VARIABLE, "data"))
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Opens a file for reading, and never waits for what is none, such as a pipe or a device.
+
+    Raises:
+        OSError: it cannot be opened or is no regular file.
+    """
+    refusal = OSError(errno.EINVAL, "no regular file", str(path))
+    # Looked at before, since to open a device may act on it, and after, since it may have been exchanged in between.
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - of millions of images
+        raise refusal
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise refusal
+    return os.fdopen(descriptor, "rb")
 
 
 def write_atomically(path: Path, write: Callable[[Path], T]) -> T:

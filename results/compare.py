@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from crossmae.errors import UserError, one_line
+from crossmae.errors import UserError, one_line, printable
 from results.record import RecordError
 from results.runs import Runs, StoredRecord
 from results.tables.fill import Cell, RunIndex, fill
 from results.tables.spec import LOWER_IS_BETTER, TableLine
-from results.text import printable
 
 CONFIDENCE = 0.95
 _PER_SAMPLE = frozenset({"top1", "top5"})

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crossmae.errors import UserError
+from crossmae.errors import UserError, printable
 
 if TYPE_CHECKING:
     from crossmae.data.images import Images
 
 Source = Annotated[Path, typer.Argument(help="Image folder, list of files, or folder of tar shards.")]
-Processes = Annotated[int | None, typer.Option(help="Default: one per core.")]
+Processes = Annotated[int | None, typer.Option(help="Default: one per core.", min=0)]
 
 _CHUNK = 64
 """Images that a process checks at a time."""
@@ -53,8 +53,10 @@ def stage(
         raise UserError(f"--short-side {short_side} is not positive")
     name: FormName = "jpeg" if form is FormOption.JPEG else "raw"
     # An interrupted staging's processes finish the file that they are writing before they end.
+    staging = Staging(source, dest, Form(name, short_side or SHORT_SIDES[name]), processes)
+    staging.require_possible()
     with hold_folder(dest, wait=30.0):
-        manifest = Staging(source, dest, Form(name, short_side or SHORT_SIDES[name]), processes).run()
+        manifest = staging.run()
     images = f"{manifest.plan.images:,} images, {manifest.bytes / 1e6:,.1f} MB, {manifest.changed:,} of them shrunk"
     print(f"staged in {dest}: {images}")
     if manifest.unreadable:
@@ -71,7 +73,7 @@ def check_data(data: Source, processes: Processes = None) -> None:
     images = open_images(data)
     count = 0
     for name, reason in unreadable_images(images, processes):
-        print(f"{name}: {reason}", flush=True)
+        print(printable(f"{name}: {reason}"), flush=True)
         count += 1
     if count:
         raise UserError(f"{count} of {len(images)} images cannot be read", "pretraining would replace them by others")

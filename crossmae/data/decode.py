@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from crossmae.files import open_regular
 
 if TYPE_CHECKING:
     from crossmae.data.images import Source
 
 MOST_PIXELS = 178_956_970
 """Images with more are refused unread (Pillow's own bound for a decompression bomb)."""
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+"""All that is decoded, whatever a file is called: others start programs (EPS: Ghostscript) or are rarely used code."""
 
 
 class UnreadableImage(Exception):  # noqa: N818 - says what the image is
@@ -26,13 +30,13 @@ def read_rgb(source: "Source", upright: bool = True) -> Image.Image:
     """The image as 8-bit RGB.
 
     Converted: EXIF orientation, CMYK, palette, grey, 16-bit (upper 8 bits), transparency (dropped), animations (first
-    frame), any size from 1x1.
+    frame), any size from 1x1. Refused: floating-point and 32-bit pixels, of which no file says what is white.
 
     Args:
         upright: False leaves an image file as it is stored, whatever EXIF says.
 
     Raises:
-        UnreadableImage: empty, truncated, not an image, too large, or not there.
+        UnreadableImage: empty, truncated, no image of ``FORMATS``, too large, no regular file, or not there.
     """
     if isinstance(source, np.ndarray):
         return Image.fromarray(source)
@@ -54,8 +58,9 @@ def read_file(source: Path | bytes) -> bytes:
     if isinstance(source, bytes):
         return source
     try:
-        return source.read_bytes()
-    except OSError as error:
+        with open_regular(source) as file:
+            return file.read()
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise UnreadableImage(str(error)) from error
 
 
@@ -65,16 +70,24 @@ def opened(source: Path | bytes) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            file = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source)
+            with file, Image.open(file, formats=FORMATS) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    raise UnreadableImage(f"{image.width} x {image.height} pixels")
                 yield image
+    except UnreadableImage:
+        raise
+    except UnidentifiedImageError as error:
+        raise UnreadableImage(f"none of {', '.join(FORMATS)}") from error
     except Exception as error:  # decoders of damaged files fail in every way there is
         raise UnreadableImage(" ".join(str(error).split()) or type(error).__name__) from error
 
 
 def _converted(image: Image.Image, upright: bool) -> Image.Image:
-    if image.width * image.height > MOST_PIXELS:
-        raise UnreadableImage(f"{image.width} x {image.height} pixels")
     image.load()
+    # Portable greymaps become 16-bit values in mode I; a TIFF's are 32 bits of any range.
+    if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
+        raise UnreadableImage("pixels of 32 bits, of which nothing says what is white; convert it to 8 or 16 bits")
     if image.mode == "RGB" and not (upright and "exif" in image.info):
         return image
     turned = ImageOps.exif_transpose(image) if upright else image

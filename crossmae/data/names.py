@@ -1,11 +1,14 @@
-"""Millions of names in little memory."""
+"""Names of images: which they are, and millions of them in little memory."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
 
 class Names(Sequence[str]):
@@ -33,3 +36,9 @@ class Names(Sequence[str]):
     def fingerprint(self) -> str:
         """Sixteen hex digits of the strings and their order."""
         return hashlib.sha256(self._text.tobytes() + self._ends.tobytes()).hexdigest()[:16]
+
+
+def is_image(name: str) -> bool:
+    """Whether a file of this name is taken for an image; hidden files are not."""
+    stem, suffix = os.path.splitext(os.path.basename(name))  # noqa: PTH119, PTH122 - millions of plain strings
+    return suffix.lower() in SUFFIXES and not stem.startswith(".")

@@ -4,7 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossmae.data.images import ImageFiles, Images, open_published, require_images
+from crossmae.data.images import ImageFiles, Images
+from crossmae.data.published import open_published, require_images
 from crossmae.data.staging.cache import find_cache, open_cache
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -27,22 +28,27 @@ def on_all_cores(
 ) -> Iterator[Result]:
     """``work(number)`` for all ``numbers``, in order, in forked processes, with a progress bar on stderr.
 
-    The processes are a data loader's: they take ``work`` with them as it is, and end when this process does.
+    The processes are a data loader's: they take ``work`` with them as it is, and are killed when this process ends,
+    even where a read never returns.
 
     Args:
         processes: None for one per core; 0 works in this process.
     """
     from torch.utils.data import DataLoader
 
-    workers = os.cpu_count() if processes is None else processes
+    workers = os.cpu_count() or 1 if processes is None else processes
     tasks: Any = _Tasks(work, numbers)
     loader: DataLoader[Any] = DataLoader(
-        tasks, batch_size=None, num_workers=min(workers or 1, len(numbers)), worker_init_fn=_leave_signals_to_parent
+        tasks, batch_size=None, num_workers=min(workers, len(numbers)), worker_init_fn=_live_with_parent
     )
     # On stderr: what a command lists may be piped.
     yield from track(loader, description=description, total=len(numbers), console=Console(stderr=True))
 
 
-def _leave_signals_to_parent(_: int) -> None:
+def _live_with_parent(_: int) -> None:
+    if sys.platform == "linux":
+        from torch.multiprocessing import _prctl_pr_set_pdeathsig  # type: ignore[attr-defined]
+
+        _prctl_pr_set_pdeathsig(signal.SIGKILL)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -161,12 +161,19 @@ class MemorySamples(Samples):
 
     def __init__(self, images: Images, views: Views, upright: bool = True) -> None:
         super().__init__(images, views)
-        self.pixels = torch.stack([_decode(images, index, upright) for index in range(len(images))])
-        side = self.pixels.shape[-1]
-        if self.pixels.shape[-2] != side or side > BatchResampler.MOST:
+        first = _decode(images, 0, upright)
+        side = first.shape[-1]
+        if first.shape[-2] != side or side > BatchResampler.MOST:
             raise UserError(
                 f"only squares of at most {BatchResampler.MOST} pixels fit in memory", "set in_memory=false"
             )
+        self.pixels = torch.empty(len(images), *first.shape, dtype=torch.uint8)
+        for index in range(len(images)):
+            image = _decode(images, index, upright)
+            if image.shape != first.shape:
+                sizes = f"{image.shape[-1]} x {image.shape[-2]} pixels and {images.name(0)} {side} x {side}"
+                raise UserError(f"{images.name(index)} has {sizes}", "set in_memory=false")
+            self.pixels[index] = image
         self.resample = BatchResampler(side, views.image_size)
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
+from crossmae.errors import printable
 from results.report.curves import Curve
 from results.tables.fill import Cell
 from results.tables.table import Table, TableEntry
-from results.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,12 +9,12 @@ from functools import cache
 from jinja2 import Environment, PackageLoader
 from tabulate import tabulate
 
+from crossmae.errors import printable
 from results.tables.fill import CellState
 from results.tables.layout import Grid, lay_out
 from results.tables.markup import Html, Latex, Markdown, Markup
 from results.tables.spec import TableLine
 from results.tables.table import Table, TableEntry
-from results.text import printable
 
 _WIDTH = 110
 

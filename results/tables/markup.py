@@ -4,7 +4,7 @@ import html
 import textwrap
 from dataclasses import dataclass
 
-from results.text import printable
+from crossmae.errors import printable
 
 MINUS = "\N{MINUS SIGN}"
 BLANK = "\N{EN DASH}"

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from crossmae.errors import printable
 from crossmae.files import write_text
 from results.runs import Runs
 from results.tables import formats as forms
 from results.tables.fill import RunIndex
 from results.tables.spec import load_table, table_names
 from results.tables.table import Table, fill_table
-from results.text import printable
 
 _FILES = {".md": forms.markdown, ".csv": forms.comma_separated, ".tex": forms.latex, ".html": forms.html}
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmae.data.images import is_image
+from crossmae.data.names import is_image
 from crossmae.data.open import entries, is_folder
 from crossmae.errors import UserError
 from transfer.datasets.labelled import LabelledImages

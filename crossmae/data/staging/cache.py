@@ -27,7 +27,9 @@ class Cache:
         self.manifest = read_manifest(folder)
         self.plan = self.manifest.plan
         self.names = Names((folder / NAMES).read_bytes().decode("utf-8", "surrogateescape").split("\0"))
-        self._index = read_index(folder)
+        self._index = read_index(folder, self.manifest)
+        if len(self.names) != self.plan.images:
+            raise UserError(f"the cache {folder} is damaged: {NAMES} are not {self.plan.images:,}", "stage it again")
         self._part = lru_cache(maxsize=None)(self._map)
 
     def read(self, number: int) -> bytes | NDArray[np.uint8]:

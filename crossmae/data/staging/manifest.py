@@ -1,6 +1,7 @@
 """What is to be staged, and what a finished cache says of itself."""
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,10 +11,30 @@ from numpy.typing import NDArray
 from crossmae.data.staging.forms import Form, FormName
 from crossmae.errors import UserError, one_line
 from crossmae.files import write_json
-from crossmae.parsing import Count, Strict, parse_json
+from crossmae.parsing import Count, CountOrZero, Strict, parse_json
 
 MANIFEST, PLAN = "crossmae-cache.json", "crossmae-staging.json"
 INDEX, NAMES, UNREADABLE = "index.npy", "names", "unreadable.txt"
+
+
+Place = tuple[int, int, int, int]
+"""Offset and size in bytes, height and width of pixels; an image that cannot be read has size 0."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file that is written, as a note next to it says until the cache is finished."""
+
+    places: list[Place]
+    digest: str
+    changed: int
+    unreadable: list[tuple[str, str]]
+    """Name of each image that cannot be read, and why."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return sum(size for _, size, _, _ in self.places)
 
 
 @dataclass(frozen=True)
@@ -24,7 +45,7 @@ class Plan(Strict):
     """Layout of the source: ``folder``, ``list`` or ``shards``."""
     source: str
     """Fingerprint of the source's names and their order."""
-    images: int
+    images: Count
     form: FormName
     short_side: Count
     per_part: Count
@@ -48,12 +69,12 @@ class Manifest(Strict):
     """A finished cache."""
 
     plan: Plan
-    changed: int
+    changed: CountOrZero
     """Images that were made smaller."""
-    unreadable: int
+    unreadable: CountOrZero
     index: str
     """Digest of the index and the names."""
-    parts: tuple[tuple[int, str], ...]
+    parts: tuple[tuple[CountOrZero, str], ...]
     """Bytes and SHA-256 of each part."""
 
     @property
@@ -69,6 +90,25 @@ class Manifest(Strict):
 def part_path(folder: Path, part: int) -> Path:
     """Where the images of ``part`` lie."""
     return folder / f"{part:06d}.bin"
+
+
+def read_part(folder: Path, number: int) -> Part | None:
+    """What is known of a part that an earlier start wrote; None if it has to be written."""
+    path = part_path(folder, number)
+    if not path.is_file() or not note_path(path).is_file():
+        return None
+    # Names may hold bytes that are no UTF-8, which only the standard library's JSON keeps.
+    try:
+        content = json.loads(note_path(path).read_text())
+        part = Part(**{**content, "unreadable": [(name, reason) for name, reason in content["unreadable"]]})
+        return part if path.stat().st_size == part.size else None
+    except (ValueError, KeyError, TypeError, RecursionError):  # not a note of ours: written again
+        return None
+
+
+def note_path(path: Path) -> Path:
+    """Where what is known of the part ``path`` lies until the cache is finished."""
+    return path.with_suffix(".json")
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -105,9 +145,25 @@ def is_sound(folder: Path, manifest: Manifest, part: int) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == manifest.parts[part][1]
 
 
-def read_index(folder: Path) -> NDArray[np.int64]:
-    """(images, 4): offset in the part and size in bytes, height and width of pixels; mapped, not loaded."""
-    index: NDArray[np.int64] = np.load(folder / INDEX, mmap_mode="r")
+def read_index(folder: Path, manifest: Manifest) -> NDArray[np.int64]:
+    """(images, 4): offset in the part and size in bytes, height and width of pixels; mapped, not loaded.
+
+    Raises:
+        UserError: it is none of the images of ``manifest``, or leads beyond a part.
+    """
+    try:
+        index: NDArray[np.int64] = np.load(folder / INDEX, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a wrong head fails in every way there is
+        raise _damaged(folder, f"{INDEX} cannot be read ({one_line(error, 100)})") from error
+    if index.shape != (manifest.plan.images, 4) or index.dtype != np.int64:
+        raise _damaged(folder, f"{INDEX} is not of {manifest.plan.images:,} images")
+    offset, size, height, width = index.T
+    sizes = np.array([size for size, _ in manifest.parts])
+    reach = sizes[np.arange(len(index)) // min(manifest.plan.per_part, len(index))]
+    # Bounds far above any real part and image, so that no sum or product overflows.
+    outside = index.min() < 0 or index.max() > 2**50 or index[:, 2:].max() > 2**28 or (offset + size > reach).any()
+    if outside or np.where(height > 0, height * width * 3 != size, width != 0).any():
+        raise _damaged(folder, f"{INDEX} leads beyond the images")
     return index
 
 

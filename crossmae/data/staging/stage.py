@@ -2,15 +2,15 @@
 
 import errno
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from crossmae.data.decode import UnreadableImage
-from crossmae.data.images import Images, files_below, open_published
+from crossmae.data.images import Images
 from crossmae.data.parallel import on_all_cores
+from crossmae.data.published import files_below, open_published
 from crossmae.data.staging.cache import find_cache
 from crossmae.data.staging.forms import Entry, Form, require_space
 from crossmae.data.staging.manifest import (
@@ -20,10 +20,14 @@ from crossmae.data.staging.manifest import (
     PLAN,
     UNREADABLE,
     Manifest,
+    Part,
+    Place,
     Plan,
     index_digest,
+    note_path,
     part_path,
     read_manifest,
+    read_part,
 )
 from crossmae.errors import UserError
 from crossmae.files import write_atomically, write_bytes, write_json
@@ -35,25 +39,6 @@ PER_PART = 512
 
 _LISTS = {".json", ".txt", ".csv"}
 """Suffixes of files next to the images that readers of data sets look for."""
-
-Place = tuple[int, int, int, int]
-"""Offset and size in bytes, height and width of pixels; an image that cannot be read has size 0."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A file that is written, as a note next to it says until the cache is finished."""
-
-    places: list[Place]
-    digest: str
-    changed: int
-    unreadable: list[tuple[str, str]]
-    """Name of each image that cannot be read, and why."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file."""
-        return sum(size for _, size, _, _ in self.places)
 
 
 @dataclass(frozen=True)
@@ -82,21 +67,35 @@ class Staging:
             self._finish(images, plan)
         return read_manifest(self.folder)
 
+    def require_possible(self) -> None:
+        """Refuses what cannot be staged before anything is written, the lock of the folder included.
+
+        Raises:
+            UserError: the source is a cache or not there, or the folder holds something else.
+        """
+        _refuse_cache(self.source)
+        if not self.source.exists():
+            raise UserError(f"nothing at {self.source}", "give an image folder, a list of files or a folder of shards")
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UserError(f"{self.folder} is a file", "choose a new folder")
+        if self.folder.exists() and not (self.folder / PLAN).is_file() and any(map(_is_foreign, self.folder.iterdir())):
+            raise UserError(f"{self.folder} is not empty", "choose a new folder")
+
     def _claim(self, plan: Plan) -> None:
+        self.require_possible()
         path = self.folder / PLAN
-        if path.is_file():
+        # A plan of which nothing is written yet, as for want of space, binds nobody.
+        if path.is_file() and any(self.folder.glob("*.bin")):
             before = asdict(parse_json(Plan, path.read_bytes(), str(path)))
             if differing := [name for name, value in asdict(plan).items() if before[name] != value]:
                 what = f"{self.folder} holds a cache of other images or form ({', '.join(differing)})"
                 raise UserError(what, "choose another folder")
-        elif any(entry.name != "lock" for entry in self.folder.iterdir()):
-            raise UserError(f"{self.folder} is not empty", "choose a new folder")
         write_json(asdict(plan), path)
         for leftover in self.folder.glob(".*.part"):
             leftover.unlink()
 
     def _write_parts(self, images: Images, plan: Plan) -> None:
-        missing = [number for number in range(plan.parts) if _read_part(self.folder, number) is None]
+        missing = [number for number in range(plan.parts) if read_part(self.folder, number) is None]
         if not missing:
             return
         require_space(images, self.form, self.folder, len(missing) / plan.parts)
@@ -127,7 +126,7 @@ class Staging:
         sizes = tuple((part.size, part.digest) for part in parts)
         Manifest(plan, changed, len(unreadable), digest, sizes).write(self.folder)
         for number in range(plan.parts):
-            _note(part_path(self.folder, number)).unlink(missing_ok=True)
+            note_path(part_path(self.folder, number)).unlink(missing_ok=True)
 
     def _copy_lists(self) -> None:
         for path in self.source.iterdir():
@@ -148,7 +147,7 @@ class PartWriter:
         path = part_path(self.folder, number)
         try:
             part = write_atomically(path, lambda unfinished: self._write(number, unfinished))
-            write_json(asdict(part), _note(path))
+            write_json(asdict(part), note_path(path))
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -178,30 +177,22 @@ class PartWriter:
 
 def _open_whole(source: Path) -> tuple[str, Images]:
     """The layout of what is to be staged, and all its images."""
+    _refuse_cache(source)
+    layout, images = open_published(source)
+    return (layout, files_below(source)) if layout == "folder" else (layout, images)
+
+
+def _refuse_cache(source: Path) -> None:
     if find_cache(source):
         raise UserError(f"{source} is a cache already", "stage from the data set itself")
-    # Archives may lie next to what was unpacked from them: image files come first, whatever else is there.
-    if source.is_dir() and len(files := files_below(source)):
-        return "folder", files
-    return open_published(source)
 
 
-def _read_part(folder: Path, number: int) -> Part | None:
-    """What is known of a part that an earlier start wrote; None if it has to be written."""
-    path = part_path(folder, number)
-    if not path.is_file() or not _note(path).is_file():
-        return None
-    # Names may hold bytes that are no UTF-8, which only the standard library's JSON keeps.
-    content = json.loads(_note(path).read_text())
-    part = Part(**{**content, "unreadable": [(name, reason) for name, reason in content["unreadable"]]})
-    return part if path.stat().st_size == part.size else None
+def _is_foreign(entry: Path) -> bool:
+    """Whether a file is none that a staging leaves that was killed before it wrote its plan."""
+    return entry.name != "lock" and not (entry.name.startswith(".") and entry.name.endswith(".part"))
 
 
 def _known(folder: Path, number: int) -> Part:
-    part = _read_part(folder, number)
+    part = read_part(folder, number)
     assert part is not None, f"part {number} has gone"
     return part
-
-
-def _note(path: Path) -> Path:
-    return path.with_suffix(".json")
