@@ -51,12 +51,13 @@ class Pretraining(Task):
             Stopped, UserError: see ``crossmae.pretraining.run.pretrain``.
         """
         from crossmae.pretraining.run import pretrain
+        from crossmae.train.runtime.precision import precision_deviation
 
         assert context.data_root is not None
         precision: Precision = "bf16" if context.precision == "bf16" else "fp32"
         done = pretrain(recipe, context.data_root, context.folder, context.seed, context.progress, precision=precision)
         context.throughput = done.images_per_second
-        for text in open_images(context.data_root).deviations:
+        for text in (precision_deviation(precision), *open_images(context.data_root).deviations):
             context.deviation(text)
         if is_main():
             _draw(done.checkpoint, context)

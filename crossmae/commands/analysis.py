@@ -1,6 +1,7 @@
 """``crossmae reconstruct | attention | psnr | info | bench | export``."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -102,16 +103,22 @@ def psnr(source: Source, data: Data, images: Images = 256, seed: Seed = 0, optio
 
 
 def info(
-    model: Annotated[str, typer.Argument(help="A preset (vit_s16, vit_b16, vit_l16, vit_h14, vit_demo) or weights.")],
+    model: Annotated[str, typer.Argument(help="A preset (vit_s16, vit_b16, vit_l16, vit_h14, vit_demo) or a source.")],
     options: Annotated[list[str] | None, typer.Argument(help="Values of the model to change, as key=value.")] = None,
 ) -> None:
-    """Prints tokens, parameters and forward GFLOPs per image of a model, by part."""
+    """Prints tokens, parameters and forward GFLOPs per image of a model, by part; of a backbone, what it is."""
     from crossmae.analysis.cost import cost_of
     from crossmae.model.presets import preset_config
     from crossmae.weights.options import split_source
 
-    exists = Path(split_source(model)[0]).exists()
-    config = _load(model, options).config if exists else preset_config(model, **_values(options))
+    if model.startswith(("timm:", "random:", "hf:")) or Path(split_source(model)[0]).exists():
+        try:
+            config = _load(model, options).config
+        except UserError:
+            _print_backbone(model, options)
+            return
+    else:
+        config = preset_config(model, **_values(options))
     cost = cost_of(config)
     print(f"patches: {config.num_patches}, visible {config.num_visible}, predicted {config.num_predicted}")
     for name, part in (("encoder", cost.encoder), ("decoder", cost.decoder)):
@@ -119,6 +126,20 @@ def info(
     for name, flops in cost.flops.items():
         print(f"{name} GFLOPs: {flops / 1e9:.3f}")
     print(f"total GFLOPs: {sum(cost.flops.values()) / 1e9:.3f}")
+
+
+def _print_backbone(source: str, options: list[str] | None) -> None:
+    from crossmae.backbone import Backbone
+
+    values = _values(options)
+    if unknown := sorted(values.keys() - {"num_heads"}):
+        raise UserError(f"no option {unknown[0]!r} of the backbone {source}", "num_heads is the only one")
+    backbone = Backbone.load(source, **values)
+    count = sum(weight.numel() for weight in backbone.state_dict().values())
+    print(f"backbone: {count:,} parameters, digest {backbone.digest}")
+    for name, value in asdict(backbone.spec).items():
+        if value not in (None, (), {}, ""):
+            print(f"{name}: {value}")
 
 
 def bench(

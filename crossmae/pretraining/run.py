@@ -20,6 +20,7 @@ from crossmae.recipe import Recipe, load_recipe
 from crossmae.run.progress import Report
 from crossmae.train.config import Device, Precision
 from crossmae.train.fit import Fitted, fit
+from crossmae.train.runtime.precision import precision_deviation, settled
 from crossmae.weights.checkpoint import save_checkpoint
 
 log = logging.getLogger("crossmae")
@@ -79,7 +80,8 @@ def pretrain(
     execution = replace(values.execution, device=device, precision=precision or values.execution.precision)
     fitted = fit(workload, values.plan, folder, progress, execution)
     if fitted.is_main:
-        _export(fitted, checkpoint, _origin(recipe, values, seed, images))
+        precision = settled(execution.precision, next(fitted.model.parameters()).device)
+        _export(fitted, checkpoint, _origin(recipe, values, seed, images, precision))
     return Pretrained(checkpoint, {"loss": fitted.last["loss"]}, fitted.images_per_second)
 
 
@@ -123,12 +125,12 @@ def _crops_on_device(augment: str, images: Images, device: str) -> bool:
     return augment == "device" or (augment == "auto" and gpu and holds_pixels(images))
 
 
-def _origin(recipe: Recipe, values: PretrainRecipe, seed: int, images: Images) -> dict[str, Any]:
+def _origin(recipe: Recipe, values: PretrainRecipe, seed: int, images: Images, precision: str) -> dict[str, Any]:
     """How the weights were made, for the checkpoint's config.json."""
     return {
         "recipe": recipe.name,
         "recipe_hash": recipe.hash,
-        "deviations": [*recipe.deviations, *images.deviations],
+        "deviations": [*recipe.deviations, precision_deviation(precision), *images.deviations],
         "dataset": values.protocol.dataset,
         "images": images.fingerprint,
         "epochs": values.plan.epochs,

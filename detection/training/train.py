@@ -18,6 +18,7 @@ from crossmae.recipe import Recipe
 from crossmae.run.stop import StopGuard, Stopped
 from crossmae.train.checkpoint.manager import CheckpointManager
 from crossmae.train.config import Split, split_batch
+from crossmae.train.runtime.precision import precision_deviation
 from detection.build.dims import Dims
 from detection.build.optimizer import optimizer_config, schedule_config
 from detection.data.samples import KeyedSamples, train_loader
@@ -45,8 +46,7 @@ def train_vitdet(backbone: Backbone, recipe: Recipe, context: Context, relative_
         UserError: a faulty recipe, unusable data, a backbone that does not fit, another run's states in the folder, a
             loss that became infinite or NaN, or a batch that does not divide by the processes.
     """
-    mixed = "bf16 in place of fp16" if context.precision == "bf16" else "fp32 in place of"
-    context.deviation(f"{mixed} mixed precision")
+    context.deviation(precision_deviation(context.precision))
     with start_run(recipe, context, Dims.of(backbone.spec)) as run:
         data = CocoData.read(run)
         model = build_model(run, relative_positions)

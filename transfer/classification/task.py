@@ -52,10 +52,12 @@ class ClassificationTask(Task):
     def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
         """Trains and returns ``top1`` and ``top5`` of the last epoch, and ``top1_best`` of the best evaluated one."""
         from crossmae.train.fit import fit
+        from crossmae.train.runtime.precision import precision_deviation
         from transfer.classification.job import make_job, save
 
         if backbone is None or context.data_root is None:
             raise UserError(f"task {self.spec.name} needs a backbone and its data set {self.spec.dataset}")
+        context.deviation(precision_deviation(context.precision))
         train, val = self.reader.read_both(context.data_root)
         job = make_job(backbone, recipe, train, val, context)
         fitted = fit(job.workload, job.plan, context.folder, context.progress, job.execution)

@@ -1,5 +1,6 @@
 """``transfer tasks``, ``plan``, ``check`` and ``status``: what there is to run, what would fail, and how far it is."""
 
+import os
 import time
 from collections.abc import Container
 from pathlib import Path
@@ -36,6 +37,7 @@ from transfer.harness.preflight.check import check_runs, disk_problems
 from transfer.harness.show.status import plan_table, summary
 
 _WATCH_EVERY = 2.0
+_UNCUT = 1000
 _UNDER_WAY = (RunState.RUNNING, RunState.QUEUED)
 _SHOWN = (*_UNDER_WAY, RunState.FAILED)
 
@@ -48,7 +50,7 @@ def tasks(folders: TasksOption = None) -> None:
     table = Table("task", "title", "data", "metrics", "adapter")
     for name, spec in load_specs(folders or ()).items():
         table.add_row(name, spec.title, spec.dataset or "", ", ".join(spec.metrics), spec.adapter)
-    Console().print(table)
+    _console().print(table)
 
 
 def plan(
@@ -64,7 +66,7 @@ def plan(
     Example: transfer plan --suite demo --out runs/demo
     """
     _, runs, _ = BenchmarkOptions.of(suite, out, seed, backbone, None, change, folders).load()
-    Console().print(_picture(_look(runs), out))
+    _console().print(_picture(_look(runs), out))
 
 
 def check(
@@ -122,6 +124,12 @@ def status(
             time.sleep(_WATCH_EVERY)
             statuses = _look(runs)
             live.update(_picture(statuses, out, _SHOWN))
+
+
+def _console() -> Console:
+    """In a pipe or a file nothing is cut to a width, so that what is searched for is found."""
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=_UNCUT)
 
 
 def _look(runs: list[Run]) -> list[RunStatus]:

@@ -23,6 +23,14 @@ def settled(precision: str, device: torch.device) -> Literal["fp32", "bf16"]:
     return "bf16" if bf16 else "fp32"
 
 
+def precision_deviation(precision: str) -> str:
+    """How training in ``precision`` departs from the originals' fp16 with a loss scaler.
+
+    So train the released code of CrossMAE and MAE, and detectron2's ViTDet.
+    """
+    return "bf16 in place of fp16 mixed precision" if precision == "bf16" else "fp32 in place of mixed precision"
+
+
 @contextmanager
 def matmul_precision(precision: str) -> Iterator[None]:
     """Sets ``torch.set_float32_matmul_precision`` for as long as the block lasts.

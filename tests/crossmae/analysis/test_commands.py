@@ -57,6 +57,21 @@ def test_reconstruct_writes_a_picture_and_psnr_a_number(mae: Path, images: Path,
     assert first == again
 
 
+def test_info_says_what_a_backbone_is(tmp_path: Path) -> None:
+    Backbone.load("random:vit_demo").save(tmp_path / "backbone")
+    for source in ("random:vit_demo", f"{tmp_path}/backbone"):
+        printed = crossmae("info", source).output
+        assert "embed_dim: 128" in printed
+        assert f"digest {Backbone.load(source).digest}" in printed
+
+
+def test_info_names_what_is_wrong_with_a_source(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="vit_nothing"):
+        crossmae("info", "random:vit_nothing")
+    with pytest.raises(UserError, match="no option 'depth'"):
+        crossmae("info", "random:vit_demo", "depth=3")
+
+
 def test_info_prints_parameters_and_cost(mae: Path) -> None:
     assert "visible 16, predicted 48" in crossmae("info", mae).output
     printed = crossmae("info", "vit_b16", "decoder=self").output

@@ -1,10 +1,14 @@
-"""The line that sums a benchmark up."""
+"""The line that sums a benchmark up, and tables of runs and tasks."""
 
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from transfer.cli import app
 from transfer.harness.folder.attempts import end_attempt
 from transfer.harness.folder.expected import Expected
 from transfer.harness.folder.request import request_for, write_request
@@ -26,3 +30,10 @@ def test_hours_of_failed_tries_are_spent_too(tmp_path: Path) -> None:
     end_attempt(runs[0].folder, "no luck", 1, retryable=False)
     line = summary(states_of(runs), {runs[1].identity: Expected(0.5, 0)})
     assert f"device-hours so far 2.00, to come 0.50 and {len(runs) - 1} runs of unknown length" in line
+
+
+def test_names_of_tasks_are_found_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    lines = CliRunner().invoke(app, ["tasks"], catch_exceptions=False).output.splitlines()
+    for name, spec in load_specs().items():
+        assert any(name in line and spec.title in line and spec.adapter in line for line in lines)
