@@ -54,7 +54,7 @@ def resize_pos_embed(pos_embed: Tensor, grid: int | tuple[int, int], num_prefix:
 def resize_patch_kernel(weight: Tensor, patch_size: int) -> Tensor:
     """Resizes a patch embedding kernel (C, 3, p, p) to ``patch_size``: bicubic.
 
-    The sum over a patch is not rescaled. How MAE's authors made a patch-16 kernel of a patch-14 one for ViTDet, in their
+    The sum over a patch is not rescaled. How MAE's authors made ViTDet's patch-16 kernel of a patch-14 one, in their
     file ``p14to16``, is not published.
     """
     if weight.shape[-1] == patch_size:
