@@ -67,6 +67,8 @@ def save_timm(weights: Mapping[str, Tensor], spec: BackboneSpec, path: Path) -> 
     timm's models always have a final norm. For a backbone without one, an initial norm is written: the pretrained
     features are those before it (``forward_intermediates(..., norm=False)``). ``Backbone.load`` drops it again.
     """
+    if path.suffix != ".safetensors":
+        raise UserError(f"{path}: timm's names are written to a .safetensors", "choose a path that ends so")
     write_weights(with_final_norm(weights, spec), path, {SPEC: json.dumps(asdict(spec))})
 
 

@@ -133,9 +133,16 @@ def with_final_norm(weights: Mapping[str, Tensor], spec: BackboneSpec) -> Weight
 
 
 def count_blocks(weights: Mapping[str, Tensor], prefix: str) -> int:
-    """Number of blocks ``<prefix>N.`` among the names of ``weights``."""
-    pattern = re.compile(re.escape(prefix) + r"(\d+)\.")
-    return 1 + max((int(match[1]) for name in weights if (match := pattern.match(name))), default=-1)
+    """Number of blocks ``<prefix>N.`` among the names of ``weights``.
+
+    Raises:
+        UserError: there are fewer weights than blocks, so that a small file would fill the memory.
+    """
+    pattern = re.compile(re.escape(prefix) + r"([0-9]{1,9})\.")
+    last = max((int(match[1]) for name in weights if (match := pattern.match(name))), default=-1)
+    if last >= len(weights):
+        raise UserError(f"there is a block {last} among {len(weights)} weights", "take a file with all blocks")
+    return 1 + last
 
 
 def _read(weights: Mapping[str, Tensor], source: str, said: SourceOptions, pretraining: dict[str, Any]) -> BackboneSpec:

@@ -70,3 +70,9 @@ def test_an_unknown_section_is_refused(folder: Path) -> None:
     (folder / "typo.yaml").write_text("protocl: {}\n")
     with pytest.raises(UserError, match="unknown protocl"):
         load_recipe(folder, "typo")
+
+
+def test_a_recipe_reads_no_environment_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "hunter2")
+    (tmp_path / "leak.yaml").write_text("protocol: {note: '${oc.env:SECRET}'}\n")
+    assert load_recipe(tmp_path, "leak").protocol == {"note": "${oc.env:SECRET}"}
