@@ -16,6 +16,8 @@ from crossmae.weights.spec import BackboneSpec
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
+    from crossmae.features import ViTFeatures
+
 __all__ = ["Backbone", "BackboneSpec", "resize_patch_kernel", "resize_pos_embed"]
 
 
@@ -79,6 +81,20 @@ class Backbone:
         from crossmae.weights.timm import build_timm
 
         return build_timm(self._weights, self.spec, num_classes, image_size, drop_path, global_pool, expected_missing)
+
+    def features(self, image_size: int | None = None, norm: bool | None = None) -> "ViTFeatures":
+        """The backbone as a source of features, with no head; in training mode, as any new module.
+
+        Args:
+            image_size: side in pixels; position embeddings are resized if it differs from the specification's.
+            norm: whether features are taken after the final norm; None: as the model has it. CrossMAE's has none.
+
+        Raises:
+            UserError: patches that do not cover the image, or ``norm`` of a backbone that has none.
+        """
+        from crossmae.features import ViTFeatures
+
+        return ViTFeatures(self._weights, self.spec, image_size, norm)
 
     def save(self, folder: Path) -> None:
         """Writes ``model.safetensors`` and ``config.json``, each complete or not at all; ``load`` reads them back."""

@@ -1,11 +1,13 @@
 """Exact top-1 and top-5 accuracy, over any number of processes."""
 
+import pandas as pd
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from transfer.classification.images import EvaluationImages
+from transfer.datasets.labelled import LabelledImages
 
 Outcomes = dict[str, Tensor]
 """``prediction`` (N,) of all N images of a split, and ``rank`` (N,): how many classes score above the right one."""
@@ -48,3 +50,17 @@ def label_rank(scores: Tensor, labels: Tensor) -> Tensor:
 def top_k(outcomes: Outcomes, k: int) -> float:
     """Percent of images whose right class is among the ``k`` best."""
     return 100.0 * float((outcomes["rank"] < k).double().mean())
+
+
+def sample_table(images: LabelledImages, outcomes: Outcomes) -> pd.DataFrame:
+    """One row per validation image: its path, label, prediction, and whether it counts for top-1 and top-5."""
+    rank = outcomes["rank"].numpy()
+    return pd.DataFrame(
+        {
+            "sample": images.files,
+            "label": images.labels,
+            "prediction": outcomes["prediction"].numpy(),
+            "top1": (rank < 1).astype(int),
+            "top5": (rank < 5).astype(int),
+        }
+    )

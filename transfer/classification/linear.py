@@ -44,19 +44,9 @@ class LinearProbe(ClassificationWorkload):
     def model(self) -> nn.Module:
         """The frozen backbone with its heads."""
         spec = self.backbone.spec
-        # timm's averaging model has no class token to insist on; the final norm that it leaves out is put back.
-        vit = self.backbone.to_timm(0, image_size=self.protocol.image_size, global_pool="avg")
-        vit.norm, vit.fc_norm = self._final_norm(), nn.Identity()
+        vit = self.backbone.features(self.protocol.image_size).vit
         use_fastest_attention(vit, vit.pos_embed.shape[1])
         return ProbedBackbone(vit, spec.num_prefix, spec.embed_dim, len(self.train.classes), self.poolings)
-
-    def _final_norm(self) -> nn.Module:
-        spec, weights = self.backbone.spec, self.backbone.state_dict()
-        if not spec.final_norm:
-            return nn.Identity()
-        norm = nn.LayerNorm(spec.embed_dim, eps=spec.norm_eps)
-        norm.load_state_dict({name: weights[f"norm.{name}"] for name in ("weight", "bias")})
-        return norm
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         """Sum of the heads' cross-entropies."""

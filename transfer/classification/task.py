@@ -4,21 +4,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from crossmae.data.demo.scenes import SceneSource
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from transfer.classification.recipe import read_recipe
 from transfer.datasets.demo import write_demo
-from transfer.datasets.labelled import LabelledImages
 from transfer.datasets.layouts import reader_named
 from transfer.datasets.reader import Reader
 from transfer.task import Context, Problem, Task
 
 if TYPE_CHECKING:
     from crossmae.backbone import Backbone
-    from transfer.classification.accuracy import Outcomes
 
 
 CLASSIFIER = "classifier.safetensors"
@@ -53,6 +49,7 @@ class ClassificationTask(Task):
         """Trains and returns ``top1`` and ``top5`` of the last epoch, and ``top1_best`` of the best evaluated one."""
         from crossmae.train.fit import fit
         from crossmae.train.runtime.precision import precision_deviation
+        from transfer.classification.accuracy import sample_table
         from transfer.classification.job import make_job, save
 
         if backbone is None or context.data_root is None:
@@ -81,17 +78,3 @@ class ClassificationTask(Task):
         if context.data_root is None:
             raise UserError(f"task {self.spec.name} needs its data set {self.spec.dataset}")
         return evaluate(weights, recipe, self.reader.read(context.data_root, "val"), context)
-
-
-def sample_table(images: LabelledImages, outcomes: "Outcomes") -> pd.DataFrame:
-    """One row per validation image: its path, label, prediction, and whether it counts for top-1 and top-5."""
-    rank = outcomes["rank"].numpy()
-    return pd.DataFrame(
-        {
-            "sample": images.files,
-            "label": images.labels,
-            "prediction": outcomes["prediction"].numpy(),
-            "top1": (rank < 1).astype(int),
-            "top5": (rank < 5).astype(int),
-        }
-    )

@@ -1,0 +1,136 @@
+"""What all frozen probes share as Tasks: features, once; a classifier of the training ones; its accuracy."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from crossmae.backbone import Backbone
+from crossmae.data.demo.scenes import SceneSource
+from crossmae.errors import UserError
+from crossmae.recipe import Recipe
+from crossmae.train.runtime.distributed import join_world
+from transfer.classification.accuracy import Outcomes, label_rank, sample_table, top_k
+from transfer.datasets.demo import write_demo
+from transfer.datasets.labelled import LabelledImages
+from transfer.datasets.layouts import reader_named
+from transfer.datasets.reader import Reader
+from transfer.frozen.cache import Views
+from transfer.frozen.extract import Extractor
+from transfer.frozen.recipe import FrozenExecution, FrozenProtocol, read_recipe
+from transfer.task import Context, Problem, Task
+
+P = TypeVar("P", bound=FrozenProtocol)
+Classifier = Callable[[Views], Tensor]
+"""Features of images to scores (N, classes); minus infinity for a class that is no candidate."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """All that a probe is fitted and chosen by; the validation images are not in it."""
+
+    views: Views
+    images: LabelledImages
+    labels: Tensor
+    """(N,) on the device."""
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.images.classes)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the probe computes."""
+        return self.labels.device
+
+
+class FrozenTask(Task, Generic[P]):
+    """A probe over frozen features of the data set of ``options: {reader: ...}``."""
+
+    protocol: type[P]
+
+    @property
+    def reader(self) -> Reader:
+        """The reader of the task's data set."""
+        return reader_named(self.spec.options.get("reader"))
+
+    def check(self, data_root: Path) -> Iterable[Problem]:
+        """Everything wrong with the layout, the lists and the files at ``data_root``."""
+        return self.reader.check(data_root)
+
+    def demo(self, data_root: Path, scenes: SceneSource) -> None:
+        """Writes a small data set in the real one's format."""
+        write_demo(self.spec.options["reader"], data_root, scenes)
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Reads every value of ``recipe`` into its type.
+
+        Raises:
+            UserError: an unknown, missing or wrong value, named in one line.
+        """
+        read_recipe(self.protocol, recipe)
+
+    @abstractmethod
+    def fit(self, train: TrainingSet, protocol: P, context: Context) -> tuple[dict[str, Classifier], dict[str, float]]:
+        """Classifiers by the ending of their metrics' names, and metrics that say how they were chosen."""
+
+    def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
+        """``top1`` and ``top5`` of each classifier, in percent of the validation images, which are scored once."""
+        if backbone is None or context.data_root is None:
+            raise UserError(f"task {self.spec.name} needs a backbone and its data set {self.spec.dataset}")
+        protocol, execution = read_recipe(self.protocol, recipe)
+        train, val = self.reader.read_both(context.data_root)
+        self.refuse(backbone, train, protocol)
+        with join_world(execution.device) as world:
+            extractor = Extractor(
+                backbone, protocol, execution, context.precision, cache_folder(execution, context), world
+            )
+            report = _Report(context, extractor, len(train) + len(val), world.size)
+            of_train, of_val = extractor.extract(train, report), extractor.extract(val, report)
+        context.throughput = extractor.images_per_second
+        for text in train.images.deviations:
+            context.deviation(text)
+        if not world.is_main:
+            return {}  # The rest takes one process, and only the first one's numbers are kept.
+        labels = torch.from_numpy(train.labels).to(world.device)
+        classifiers, metrics = self.fit(TrainingSet(of_train, train, labels), protocol, context)
+        for ending, classify in classifiers.items():
+            outcomes = outcomes_of(classify(of_val).cpu(), torch.from_numpy(val.labels))
+            metrics |= {f"top1{ending}": top_k(outcomes, 1), f"top5{ending}": top_k(outcomes, 5)}
+            if not ending:
+                context.per_sample(sample_table(val, outcomes))
+        return metrics
+
+    def refuse(self, backbone: Backbone, train: LabelledImages, protocol: P) -> None:
+        """Raises UserError, before anything is computed, if the probe does not suit the backbone or the data."""
+
+
+def cache_folder(execution: FrozenExecution, context: Context) -> Path:
+    """Where features are kept: as the recipe says, else next to the tasks' folders, for all runs of a benchmark."""
+    return Path(execution.cache) if execution.cache else context.folder.absolute().parents[2] / "features"
+
+
+def outcomes_of(scores: Tensor, labels: Tensor) -> Outcomes:
+    """Predictions and ranks of the right classes from ``scores`` (N, classes)."""
+    rank = label_rank(scores, labels)
+    no_candidate = scores.gather(1, labels[:, None])[:, 0] == -torch.inf
+    return {"prediction": scores.argmax(dim=1), "rank": rank.masked_fill(no_candidate, scores.shape[1])}
+
+
+class _Report:
+    """Adds up the images that this process has done, and reports for all."""
+
+    def __init__(self, context: Context, extractor: Extractor, total: int, processes: int) -> None:
+        self.context, self.extractor, self.total, self.processes = context, extractor, total, processes
+        self.done = 0
+
+    def __call__(self, images: int) -> None:
+        self.done += images
+        speed = self.extractor.images_per_second
+        metrics: Mapping[str, float] = {} if speed is None else {"images_per_second": speed}
+        self.context.progress(min(self.total, self.done * self.processes), self.total, metrics)
