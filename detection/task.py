@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crossmae.data.fingerprint import FileDigest, digest_of_bytes
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from detection.recipe import read_recipe
@@ -24,6 +25,12 @@ class ViTDetTask(Task):
         from detection.data.check import check_coco
 
         return check_coco(data_root)
+
+    def fingerprint(self, data_root: Path, digest: FileDigest = digest_of_bytes) -> str:
+        """The annotation files, and names and sizes of the images."""
+        from detection.data.listing import fingerprint_of_coco
+
+        return fingerprint_of_coco(data_root, digest)
 
     def demo(self, data_root: Path, scenes: "SceneSource") -> None:
         """Writes generated scenes in COCO's format."""

@@ -92,6 +92,8 @@ class Record(Strict):
     artifacts: dict[str, str]
     cost: Cost
     provenance: Provenance
+    data: str | None = None
+    """Fingerprint of the data (names, sizes, labels); None for a task without data."""
     status: str = "done"
     schema_version: int = SCHEMA_VERSION
 

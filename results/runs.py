@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +83,8 @@ class Planned(NamedTuple):
     task: str
     backbone: str
     seed: int
+    identity: str | None = None
+    """Of the run that counts for the three; None for any."""
 
 
 def find_runs(out: Path, planned: Iterable[Planned] = ()) -> Runs:
@@ -90,8 +92,11 @@ def find_runs(out: Path, planned: Iterable[Planned] = ()) -> Runs:
 
     Copies of one record count once. Records of one backbone's name that claim one identity with different metrics all
     count as failed; one identity under two names is two rows, as the same weights may have two names.
-    ``planned`` runs that have left no trace count as unfinished.
+    ``planned`` runs that have left no trace count as unfinished; records of the same task, backbone and seed with
+    another identity (on other data, or of another recipe) are left out.
     """
+    planned = list(planned)
+    asked = {run[:3]: run.identity for run in planned}
     stored: list[StoredRecord] = []
     unfinished: list[Unfinished] = []
     problems: list[str] = []
@@ -104,7 +109,7 @@ def find_runs(out: Path, planned: Iterable[Planned] = ()) -> Runs:
         except RecordError as error:
             problems.append(str(error))
             unfinished.extend(_unreadable(folder, str(error)))
-    kept, conflicts = _without_copies(stored)
+    kept, conflicts = _without_copies([run for run in stored if _is_asked_for(run.record, asked)])
     problems.extend(run.reason for run in conflicts if run.reason)
     still_open = (*_still_open(unfinished, kept), *conflicts)
     return Runs(tuple(kept), (*still_open, *_not_begun(planned, kept, still_open)), tuple(problems))
@@ -176,12 +181,12 @@ def _unfinished(folder: Path) -> Unfinished | None:
     attempts = read_attempts(folder)
     failed = bool(attempts) and attempts[-1].exit_code != _STOPPED
     place = _place(folder)
-    return Unfinished(*place, attempts[-1].reason if failed else None, folder) if place else None
+    return Unfinished(*place[:3], attempts[-1].reason if failed else None, folder) if place else None
 
 
 def _unreadable(folder: Path, reason: str) -> Iterator[Unfinished]:
     if place := _place(folder):
-        yield Unfinished(*place, reason, folder)
+        yield Unfinished(*place[:3], reason, folder)
 
 
 def _place(folder: Path) -> Planned | None:
@@ -200,6 +205,10 @@ def _without_copies(stored: list[StoredRecord]) -> tuple[list[StoredRecord], lis
     return kept, [_conflict(copies) for copies in claims.values() if not _agree(copies)]
 
 
+def _is_asked_for(record: Record, asked: Mapping[tuple[str, str, int], str | None]) -> bool:
+    return asked.get(_place_of(record)[:3]) in (None, record.identity)
+
+
 def _agree(copies: list[StoredRecord]) -> bool:
     return all(copy.record.metrics == copies[0].record.metrics for copy in copies)
 
@@ -208,20 +217,20 @@ def _conflict(copies: list[StoredRecord]) -> Unfinished:
     record = copies[0].record
     paths = " and ".join(str(copy.folder / "record.json") for copy in copies)
     reason = f"{paths}: claim the same identity {record.identity} with different metrics; keep one of them"
-    return Unfinished(*_place_of(record), reason, copies[0].folder)
+    return Unfinished(*_place_of(record)[:3], reason, copies[0].folder)
 
 
 def _still_open(unfinished: list[Unfinished], kept: list[StoredRecord]) -> Iterator[Unfinished]:
     """A failed run that was later done under a corrected recipe is no longer of interest."""
-    done = {_place_of(run.record) for run in kept}
+    done = {_place_of(run.record)[:3] for run in kept}
     return (run for run in unfinished if (run.task, run.backbone, run.seed) not in done)
 
 
 def _not_begun(
     planned: Iterable[Planned], kept: list[StoredRecord], still_open: Iterable[Unfinished]
 ) -> Iterator[Unfinished]:
-    known = {_place_of(run.record) for run in kept} | {(run.task, run.backbone, run.seed) for run in still_open}
-    return (Unfinished(*run, reason=None) for run in planned if run not in known)
+    known = {_place_of(run.record)[:3] for run in kept} | {(run.task, run.backbone, run.seed) for run in still_open}
+    return (Unfinished(*run[:3], reason=None) for run in planned if run[:3] not in known)
 
 
 def _place_of(record: Record) -> Planned:

@@ -5,9 +5,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crossmae.data.fingerprint import FileDigest, digest_of_bytes
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from segmentation.data import check, demo
+from segmentation.data.layout import fingerprint_of_ade20k
 from segmentation.recipe import read_recipe
 from transfer.task import Context, Problem, Task
 
@@ -22,6 +24,10 @@ class UperNetTask(Task):
     def check(self, data_root: Path) -> Iterable[Problem]:
         """Finds missing or unreadable files, annotations that are not ADE20K's, other counts than the real data's."""
         return check.problems(data_root)
+
+    def fingerprint(self, data_root: Path, digest: FileDigest = digest_of_bytes) -> str:
+        """The classes, and names and sizes of images and annotations."""
+        return fingerprint_of_ade20k(data_root)
 
     def demo(self, data_root: Path, scenes: "SceneSource") -> None:
         """Writes 400 + 300 scenes with background and four garments."""

@@ -69,7 +69,7 @@ def run_all(
     """
     options = BenchmarkOptions.of(suite, out, seed, backbone, data, change, tasks)
     starts = choose_launcher(launcher, devices, profile, hang_minutes)
-    benchmark = Benchmark.of(options, starts, _command_line(), Console())
+    benchmark = Benchmark.of(options, starts, _command_line(), Console(), write=not dry_run)
     raise typer.Exit(benchmark.dry_run() if dry_run else benchmark.run())
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.data.demo.write import write_unlabelled
+from crossmae.data.fingerprint import FileDigest, described, digest_of_bytes, fingerprint_of
 from crossmae.data.images import Images
 from crossmae.data.open import open_images
 from crossmae.errors import UserError
@@ -33,6 +34,11 @@ class Pretraining(Task):
         except UserError as error:
             return [Problem(error.what, error.remedy or _PUT_THEM_THERE)]
         return _unreadable(images)
+
+    def fingerprint(self, data_root: Path, digest: FileDigest = digest_of_bytes) -> str:
+        """Names and sizes of all images."""
+        images = open_images(data_root)
+        return fingerprint_of((images.fingerprint, *described(images, data_root)))
 
     def demo(self, data_root: Path, scenes: "SceneSource") -> None:
         """Writes unlabelled scenes; their generator is seeded by itself."""

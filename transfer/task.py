@@ -8,6 +8,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crossmae.data.fingerprint import (
+    FileDigest,
+    described_files,
+    digest_of_bytes,
+    files_of_any_kind,
+    fingerprint_of,
+)
 from crossmae.errors import UserError
 from crossmae.parsing import Strict
 from crossmae.recipe import Recipe
@@ -142,6 +149,21 @@ class Task(ABC):
     @abstractmethod
     def check(self, data_root: Path) -> Iterable[Problem]:
         """Everything wrong with the data at ``data_root`` that would make a run fail or mislead, all at once."""
+
+    def fingerprint(self, data_root: Path, digest: FileDigest = digest_of_bytes) -> str:
+        """What tells the data at ``data_root`` from any other, and is the same on every machine for the same data.
+
+        A part of a run's identity, so it must not take long: it lists (names, sizes, labels) and opens no image.
+        Default: names and sizes of all files.
+
+        Args:
+            digest: hex digits over a file's bytes, for lists and annotations; remembers large files.
+
+        Raises:
+            UserError: the data cannot be listed; ``check`` says why.
+        """
+        del digest
+        return fingerprint_of(described_files(data_root, files_of_any_kind(data_root)))
 
     @abstractmethod
     def demo(self, data_root: Path, scenes: "SceneSource") -> None:

@@ -27,6 +27,9 @@ class Images(Protocol):
     def read(self, index: int) -> Source:
         """What ``read_rgb`` takes for image ``index``."""
 
+    def sizes(self) -> Sequence[int]:
+        """Bytes of each image."""
+
     @property
     def fingerprint(self) -> str:
         """Sixteen hex digits of the names and their order, and of what staging did to the images."""
@@ -59,6 +62,10 @@ class ImageFiles:
     def read(self, index: int) -> Path:
         """Path of image ``index``."""
         return self.root / self._names[index]
+
+    def sizes(self) -> list[int]:
+        """Bytes of each file."""
+        return [self.read(index).stat().st_size for index in range(len(self))]
 
     @property
     def fingerprint(self) -> str:

@@ -59,6 +59,10 @@ class ShardedImages:
         # Data-loading processes share the file's position: read by offset.
         return os.pread(self._open(number).fileno(), size, offset)
 
+    def sizes(self) -> list[int]:
+        """Returns the bytes of each image, as the shards' headers say."""
+        return [int(size) for size in self._places[:, 2]]
+
     @property
     def fingerprint(self) -> str:
         """Sixteen hex digits of the names and their order."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from crossmae.data.demo.scenes import Scene, SceneObject, SceneSource
-from crossmae.data.demo.write import save_png
+from crossmae.data.demo.write import mark_generated, save_png
 from crossmae.files import whole_folder
 from detection.data.layout import annotation_file, image_folder
 
@@ -33,6 +33,7 @@ def write_demo(data_root: Path, scenes: SceneSource, counts: dict[str, int] = CO
             content = _write_split(image_folder(folder, split), drawn, number, scenes)
             annotation_file(folder, split).parent.mkdir(exist_ok=True)
             annotation_file(folder, split).write_text(json.dumps(content))
+        mark_generated(folder)
 
 
 def _write_split(folder: Path, drawn: Iterator[Scene], number: int, scenes: SceneSource) -> dict[str, Any]:

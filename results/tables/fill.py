@@ -154,7 +154,7 @@ def _chosen(line: TableLine, record: Record) -> bool:
 
 
 def _of_one_protocol(done: list[StoredRecord]) -> tuple[list[StoredRecord], str | None]:
-    """Runs of different protocols are never averaged: the one that finished last counts, and a note says so."""
+    """Runs of different protocols or data are never averaged: the one that finished last counts, and a note says so."""
     groups: dict[str, list[StoredRecord]] = defaultdict(list)
     for stored in sorted(done, key=lambda run: run.record.provenance.finished):
         groups[_protocol(stored.record)].append(stored)
@@ -167,7 +167,7 @@ def _of_one_protocol(done: list[StoredRecord]) -> tuple[list[StoredRecord], str 
 
 def _protocol(record: Record) -> str:
     lineage = {key: value for key, value in record.backbone.lineage.items() if key not in ("seed", "pretraining_run")}
-    return f"{record.task.version} {record.recipe.hash} {sorted(lineage.items())}"
+    return f"{record.task.version} {record.recipe.hash} {record.data} {sorted(lineage.items())}"
 
 
 def _why_open(runs: list[Unfinished], values: tuple[tuple[int, float], ...]) -> str:

@@ -9,7 +9,7 @@ from PIL import Image
 from rich.progress import track
 
 from crossmae.data.demo.scenes import Scene, SceneSource
-from crossmae.data.demo.write import save_png
+from crossmae.data.demo.write import mark_generated, save_png
 from crossmae.files import whole_folder
 from segmentation.data.layout import CLASS_FILE, SCENE_FILE
 
@@ -26,6 +26,7 @@ def write(root: Path, scenes: SceneSource, counts: Mapping[str, int] = COUNTS) -
         (folder / SCENE_FILE).write_text("\n".join(lines) + "\n")
         names = ("background", *(scenes.class_names[label] for label in GARMENTS))
         (folder / CLASS_FILE).write_text(_class_table(folder, names))
+        mark_generated(folder)
 
 
 def _write_split(folder: Path, split: str, count: int, scenes: SceneSource) -> list[str]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from crossmae.data.fingerprint import described_files, fingerprint_of
 from crossmae.recipe import digest_of
 
 SPLITS = {"training": 20_210, "validation": 2_000}
@@ -49,6 +50,14 @@ def image_suffix(classes: int) -> str:
 def digest_of_listing(root: Path) -> str:
     """Ten hex digits over the names of the classes and of the images; the same wherever the data lie."""
     return digest_of([class_names(root), {name: sorted(split_of(root, name).images) for name in SPLITS}])
+
+
+def fingerprint_of_ade20k(root: Path) -> str:
+    """Sixteen digits of the classes, and of names and sizes of images and annotations."""
+    splits = [split_of(root, name) for name in SPLITS]
+    paths = [path for split in splits for files in (split.images, split.annotations) for path in files.values()]
+    names = (path.relative_to(root).as_posix() for path in paths)
+    return fingerprint_of((*class_names(root), *described_files(root, names)))
 
 
 def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from crossmae.data.fingerprint import FileDigest, digest_of_bytes
 from crossmae.errors import UserError
 from crossmae.parsing import Count, Strict, parse
 from crossmae.recipe import Recipe
@@ -53,6 +54,10 @@ class AnalysisTask(Task):
     def check(self, data_root: Path) -> Iterable[Problem]:
         """Everything wrong with the layout, the lists and the files at ``data_root``."""
         return reader_named(self.spec.options.get("reader")).check(data_root)
+
+    def fingerprint(self, data_root: Path, digest: FileDigest = digest_of_bytes) -> str:
+        """Classes, and names, sizes and labels of all images."""
+        return reader_named(self.spec.options.get("reader")).fingerprint(data_root)
 
     def demo(self, data_root: Path, scenes: "SceneSource") -> None:
         """Writes a small data set in the real one's format."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossmae.data.demo.scenes import SceneSource
+from crossmae.data.fingerprint import FileDigest, digest_of_bytes
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from transfer.classification.recipe import read_recipe
@@ -32,6 +33,10 @@ class ClassificationTask(Task):
     def check(self, data_root: Path) -> Iterable[Problem]:
         """Everything wrong with the layout, the lists and the files at ``data_root``."""
         return self.reader.check(data_root)
+
+    def fingerprint(self, data_root: Path, digest: FileDigest = digest_of_bytes) -> str:
+        """Classes, and names, sizes and labels of all images."""
+        return self.reader.fingerprint(data_root)
 
     def demo(self, data_root: Path, scenes: SceneSource) -> None:
         """Writes a small data set in the real one's format."""

@@ -62,13 +62,12 @@ def estimate(
 
 
 def _measure(options: BenchmarkOptions, scratch: Path, devices: str | None, console: Console) -> list[Estimate]:
-    plan, runs, _ = options.load()
-    trials_plan = trial_suite(plan, runs)
-    specs = load_specs(options.task_folders)
-    trials = make_plan(trials_plan, specs, scratch)
     launcher = choose_launcher("local", devices, None, hang_minutes=30)
-    benchmark = Benchmark.of(replace(options, out=scratch), launcher, "transfer estimate", console)
-    benchmark = replace(benchmark, suite=replace(trials_plan, tables=()), runs=distinct(trials))
+    benchmark = Benchmark.of(options, launcher, "transfer estimate", console)
+    runs, trials_plan = benchmark.runs, trial_suite(benchmark.suite, benchmark.runs)
+    data = {run.task.name: run.data for run in runs if run.data is not None}
+    trials = make_plan(trials_plan, load_specs(options.task_folders), scratch, data=data)
+    benchmark = replace(benchmark, suite=replace(trials_plan, tables=()), runs=distinct(trials), out=scratch)
     if benchmark.run():
         raise UserError("not everything could be timed", "mend what is named above and start again")
     done = {status.run.folder for status in states_of(runs) if status.state is RunState.DONE}

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -21,11 +22,13 @@ from transfer.harness.benchmark import EXIT_INTERRUPTED, Benchmark
 from transfer.harness.folder.request import request_for, write_request
 from transfer.harness.launch.choose import choose_launcher
 from transfer.harness.launch.devices import Pool, find_pool
-from transfer.harness.plan.data_roots import data_roots
+from transfer.harness.plan.data_roots import DataRoots, data_roots
 from transfer.harness.plan.plan import Run, evaluation_of
 from transfer.harness.plan.suite import Suite
 from transfer.harness.plan.tasks import load_specs, make_importable, recipe_of, spec_of
+from transfer.harness.preflight.data import look_at_data
 from transfer.harness.worker.process_tree import PARENT_VARIABLE, worker_command
+from transfer.task import TaskSpec
 
 _HANG_MINUTES = 600.0
 """An evaluation on CPUs takes hours and reports nothing on the way."""
@@ -53,8 +56,9 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     pool = find_pool(devices)
     name = re.sub(r"[^A-Za-z0-9._+-]", "_", weights.stem).lstrip(".") or "model"
-    run = evaluation_of(weights, name, spec, recipe_of(spec, recipe, tuple(change or ())), out, demo)
-    request = request_for(run, data_roots(data or (), demo), folders or (), "transfer evaluate")
+    roots, asked = data_roots(data or (), demo), recipe_of(spec, recipe, tuple(change or ()))
+    run = evaluation_of(weights, name, spec, asked, out, _fingerprint(spec, roots, folders or (), out), demo)
+    request = request_for(run, roots, folders or (), "transfer evaluate")
     with TemporaryDirectory(prefix=".evaluate-", dir=out.resolve().parent) as scratch:
         # Asked for by name, it is measured again, for the data may have changed; a former record stays until it is.
         measured = Path(scratch) / run.folder.name
@@ -62,6 +66,13 @@ def evaluate(
         _work(measured, pool)
         _replace(run.folder, measured)
     Console().print(_metrics_table(read_record(run.folder).metrics))
+
+
+def _fingerprint(spec: TaskSpec, roots: DataRoots, folders: Sequence[Path], out: Path) -> str | None:
+    seen = look_at_data([spec], roots, folders, out, lambda line: None)
+    for problem in seen.problems.get(spec.name, []):
+        raise UserError(problem)
+    return seen.fingerprints.get(spec.name)
 
 
 def _replace(folder: Path, measured: Path) -> None:
@@ -104,8 +115,9 @@ def calibrate(
     make_importable(folders)
     out.mkdir(parents=True, exist_ok=True)
     candidates = look_for(load_registry(registry), weights, out / "digests.json")
-    runs = _plan(candidates, folders, out)
-    benchmark = _benchmark(list(runs.values()), out, data or [], devices, folders, console)
+    roots = data_roots(data or ())
+    runs = _plan(candidates, roots, folders, out)
+    benchmark = _benchmark(list(runs.values()), out, roots, devices, folders, console)
     if dry_run:
         benchmark.dry_run()
     elif runs and benchmark.run() == EXIT_INTERRUPTED:
@@ -122,21 +134,23 @@ def calibrate(
     raise typer.Exit(0 if good or dry_run else 1)
 
 
-def _plan(candidates: list[Candidate], folders: list[Path], out: Path) -> dict[str, Run]:
+def _plan(candidates: list[Candidate], roots: DataRoots, folders: list[Path], out: Path) -> dict[str, Run]:
     """By model name, for the files that are what was published."""
     specs = load_specs(folders)
+    originals = [one for one in candidates if one.file is not None and one.is_original]
+    tasks = [spec_of(specs, one.model.task) for one in originals]
+    data = look_at_data(tasks, roots, folders, out, lambda line: None).fingerprints
     runs = {}
-    for one in candidates:
-        if one.file is not None and one.is_original:
-            spec = spec_of(specs, one.model.task)
-            recipe = recipe_of(spec, one.model.recipe)
-            runs[one.model.name] = evaluation_of(one.file, one.model.name, spec, recipe, out)
+    for one, spec in zip(originals, tasks, strict=True):
+        assert one.file is not None
+        recipe = recipe_of(spec, one.model.recipe)
+        runs[one.model.name] = evaluation_of(one.file, one.model.name, spec, recipe, out, data.get(spec.name))
     return runs
 
 
 def _benchmark(
-    runs: list[Run], out: Path, data: list[str], devices: str | None, folders: list[Path], console: Console
+    runs: list[Run], out: Path, roots: DataRoots, devices: str | None, folders: list[Path], console: Console
 ) -> Benchmark:
     suite = Suite("calibration", "Released models", (), {})
     launcher = choose_launcher("local", devices, None, _HANG_MINUTES)
-    return Benchmark(suite, runs, out, data_roots(data), tuple(folders), "transfer calibrate", launcher, console)
+    return Benchmark(suite, runs, out, roots, tuple(folders), "transfer calibrate", launcher, console)

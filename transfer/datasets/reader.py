@@ -9,15 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from crossmae.data.decode import UnreadableImage, read_rgb
+from crossmae.data.fingerprint import DEMO_FILE, described, fingerprint_of
 from crossmae.errors import UserError
 from crossmae.parsing import CountOrZero, Strict, parse_json
 from transfer.datasets.labelled import LabelledImages
 from transfer.task import Problem
 
 SPLITS = ("train", "val")
-DEMO_FILE = "demo.json"
-"""Lies in a folder of demo data and says how much of it there is."""
-
 _OPENED = 200
 
 
@@ -34,7 +32,7 @@ class Size(Strict):
         return self.train if split == "train" else self.val
 
     def write(self, root: Path) -> None:
-        """Marks ``root`` as demo data of this size."""
+        """Marks ``root`` as generated data of this size."""
         (root / DEMO_FILE).write_text(json.dumps(asdict(self)) + "\n")
 
 
@@ -72,6 +70,15 @@ class Reader(ABC):
             raise UserError(problem.what, problem.remedy)
         return train, val
 
+    def fingerprint(self, root: Path) -> str:
+        """Classes, and names, sizes and labels of all images, in sixteen digits.
+
+        Raises:
+            UserError: as ``read``.
+        """
+        splits = (self.read(root, split) for split in SPLITS)
+        return fingerprint_of(text for images in splits for text in _described(images))
+
     def check(self, root: Path) -> Iterator[Problem]:
         """Everything wrong with the data at ``root``."""
         if not root.is_dir():
@@ -88,6 +95,11 @@ class Reader(ABC):
                 yield from _check_split(images, split, expected)
         if len(splits) == len(SPLITS) and (problem := _different_classes(root, *splits)):
             yield problem
+
+
+def _described(images: LabelledImages) -> Iterator[str]:
+    yield from (f"{len(images.classes)} {len(images)}", *images.classes, *map(str, images.labels.tolist()))
+    yield from described(images.images, images.root)
 
 
 def _different_classes(root: Path, train: LabelledImages, val: LabelledImages) -> Problem | None:

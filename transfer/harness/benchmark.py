@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -23,10 +24,12 @@ from transfer.harness.folder.state import RunState, states_of
 from transfer.harness.launch.controller import Campaign, drive
 from transfer.harness.launch.launcher import Launcher
 from transfer.harness.plan.data_roots import DataRoots
+from transfer.harness.plan.known_data import remember_data
 from transfer.harness.plan.options import BenchmarkOptions
 from transfer.harness.plan.plan import Run
 from transfer.harness.plan.suite import Suite
 from transfer.harness.preflight.check import check_recipes, check_runs, disk_problems
+from transfer.harness.preflight.data import look_at_data
 from transfer.harness.show.status import watching
 
 EXIT_INTERRUPTED = 130
@@ -46,16 +49,27 @@ class Benchmark:
     """The command line that asks for the runs, for their records."""
     launcher: Launcher
     console: Console
+    unlisted: Mapping[Path, list[str]] = field(default_factory=dict)
+    """Why the data of some runs has no fingerprint, by run folder."""
 
     @classmethod
-    def of(cls, options: BenchmarkOptions, launcher: Launcher, command: str, console: Console) -> Self:
-        """The benchmark that ``options`` describe, started by ``launcher``.
+    def of(
+        cls, options: BenchmarkOptions, launcher: Launcher, command: str, console: Console, write: bool = True
+    ) -> Self:
+        """The benchmark that ``options`` describe, started by ``launcher``, on the data as it lies there now.
+
+        Args:
+            write: whether missing demo data is written.
 
         Raises:
             UserError: an option that is wrong.
         """
-        suite, runs, roots = options.load()
-        return cls(suite, runs, options.out, roots, options.task_folders, command, launcher, console)
+        _, runs, roots = options.load()
+        specs = {run.task.name: run.task for run in runs}.values()
+        seen = look_at_data(specs, roots, options.task_folders, options.out, partial(_say, console), write)
+        suite, runs, roots = options.load(data=seen.fingerprints)
+        unlisted = {run.folder: seen.problems[run.task.name] for run in runs if run.task.name in seen.problems}
+        return cls(suite, runs, options.out, roots, options.task_folders, command, launcher, console, unlisted)
 
     def run(self) -> int:
         """Runs what is missing or failed; returns the exit code.
@@ -64,6 +78,8 @@ class Benchmark:
             UserError: another controller works on the same folder, or no run could start or finish here.
         """
         with hold_folder(self.out):
+            seen = {run.task.name: run.data for run in self.runs if run.data is not None}
+            remember_data(self.out, self.suite.demo_data, seen)
             for run in self.runs:
                 if line := set_aside_damaged_record(run.folder, run.identity):
                     self._say(line)
@@ -92,11 +108,17 @@ class Benchmark:
     def _drive(self, open_runs: list[Run]) -> Campaign:
         if problems := [*disk_problems(self.out, open_runs), *self.launcher.problems(open_runs)]:
             raise UserError("\n".join(problems))
-        bad = _refuse(check_runs(open_runs, self.roots, self.task_folders, self._say))
+        checked = check_runs(open_runs, self.roots, self.task_folders, self._say)
+        bad = _refuse({**self._unlisted(open_runs), **checked})
         with watching(self.console, self.launcher.place) as view:
             for reason in sorted({*bad.values()}):
                 view.note(f"not started: {reason}")
             return drive(self.runs, self._requests(open_runs), bad, self.launcher, view)
+
+    def _unlisted(self, runs: list[Run]) -> dict[Path, list[str]]:
+        """Runs on data that has no fingerprint cannot be told from runs on other data: they are not started."""
+        why = "its data could not be listed; see what transfer check says"
+        return {run.folder: self.unlisted[run.folder] or [why] for run in runs if run.folder in self.unlisted}
 
     def _requests(self, runs: list[Run]) -> dict[Path, Request]:
         expected = read_expected(self.out)
@@ -128,7 +150,11 @@ class Benchmark:
         return 1 if campaign.failed else 0
 
     def _say(self, line: str) -> None:
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        _say(self.console, line)
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _refuse(problems: Mapping[Path, list[str]]) -> dict[Path, str]:
@@ -147,11 +173,12 @@ def collect(out: Path, suite: Suite, runs: Iterable[Run], console: Console) -> N
         return
     folder = out / "tables"
     shown, mark = folder / f"{suite.name}.txt", folder / f".{suite.name}.made_from"
-    fingerprint = _fingerprint(out, suite)
+    planned = [Planned(run.task.name, run.backbone, run.seed, run.identity) for run in runs]
+    fingerprint = _fingerprint(out, suite, planned)
     if not (shown.exists() and mark.exists() and mark.read_text() == fingerprint):
         from results.report.write import write_report  # matplotlib takes its time: only when something is new
 
-        runs_there = find_runs(out, [Planned(run.task.name, run.backbone, run.seed) for run in runs])
+        runs_there = find_runs(out, planned)
         text = write_tables(runs_there, suite.tables, folder)
         write_report(runs_there, out / "report.html", suite.tables, suite.title)
         text = "\n\n".join(filter(None, [text, write_ledger(runs_there, folder)]))
@@ -161,7 +188,7 @@ def collect(out: Path, suite: Suite, runs: Iterable[Run], console: Console) -> N
     console.print(f"tables: {folder}\nreport: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _fingerprint(out: Path, suite: Suite) -> str:
+def _fingerprint(out: Path, suite: Suite, planned: list[Planned]) -> str:
     files = sorted([*out.rglob("record.json"), *out.rglob("attempts/*.json")])
     stats = [(str(file.relative_to(out)), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
-    return hashlib.sha256(repr((suite.title, suite.tables, stats)).encode()).hexdigest()
+    return hashlib.sha256(repr((suite.title, suite.tables, planned, stats)).encode()).hexdigest()

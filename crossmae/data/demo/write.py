@@ -10,6 +10,7 @@ from PIL import Image
 from rich.progress import track
 
 from crossmae.data.demo.scenes import Scene, SceneSource
+from crossmae.data.fingerprint import DEMO_FILE
 from crossmae.files import data_folder, whole_folder
 
 UNLABELLED_COUNT = 12_000
@@ -18,6 +19,11 @@ UNLABELLED_COUNT = 12_000
 def demo_root(name: str) -> Path:
     """Where the demo's data set ``name`` (pretrain, imagenet, coco, ...) lies, whether it was written or not."""
     return data_folder() / "demo" / name
+
+
+def mark_generated(folder: Path) -> None:
+    """Leaves a file in ``folder`` that says that its images were generated."""
+    (folder / DEMO_FILE).write_text("{}\n")
 
 
 def save_png(image: NDArray[np.uint8], path: Path) -> None:
@@ -36,6 +42,7 @@ def write_unlabelled(folder: Path, count: int = UNLABELLED_COUNT, seed: int = 0)
     with whole_folder(folder) as unfinished:
         for index in track(range(count), description=f"Writing {count:,} demo images to {folder}"):
             save_png(next(scenes).image, unfinished / f"{index:06d}.png")
+        mark_generated(unfinished)
 
 
 def _unlabelled(source: SceneSource, count: int) -> tuple[Iterator[Scene], Iterator[Scene]]:

@@ -80,6 +80,10 @@ class Cache:
             rest = range(after, rest.stop)
         return folders, files
 
+    def size(self, number: int) -> int:
+        """Bytes of an image as it is stored: those of the file, or of its pixels."""
+        return int(self._index[number][1])
+
     def _map(self, part: int) -> NDArray[np.uint8]:
         if not self.manifest.parts[part][0]:
             return np.zeros(0, np.uint8)  # an empty file cannot be mapped
@@ -108,6 +112,10 @@ class StagedImages:
         """The image file, or its pixels; no bytes if there is nothing to read."""
         number = int(self._numbers[index])
         return self.cache.read(number) if number >= 0 else b""
+
+    def sizes(self) -> list[int]:
+        """Bytes of each image as it is stored; 0 where there is nothing to read."""
+        return [self.cache.size(int(number)) if number >= 0 else 0 for number in self._numbers]
 
     @property
     def deviations(self) -> tuple[str, ...]:

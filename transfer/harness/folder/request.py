@@ -36,6 +36,8 @@ class Request(Strict):
     """``fp32``, ``bf16`` or ``auto``."""
     deviations: tuple[str, ...]
     command: str
+    data: str | None = None
+    """Fingerprint of the data."""
     estimated_device_hours: float | None = None
     weights: str | None = None
     """A finished model, which is evaluated and not trained."""
@@ -77,6 +79,7 @@ def request_for(
         precision=run.recipe.execution.get("precision", "fp32"),
         deviations=(DEMO_DEVIATION,) if run.demo_data else (),
         command=command,
+        data=run.data,
         estimated_device_hours=None if expected is None else expected.device_hours,
         weights=None if run.weights is None else str(run.weights.resolve()),
     )

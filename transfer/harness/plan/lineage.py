@@ -1,7 +1,6 @@
 """Where a backbone comes from, as known before anything runs: a backbone's share of a run's identity."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +53,9 @@ def _weight_files(path: Path) -> list[Path]:
     return [path]
 
 
-def lineage_of_pretraining(identity: str, recipe_hash: str, seed: int) -> dict[str, Any]:
-    """Lineage of a backbone that a run of this plan pretrains."""
-    return {"pretraining_run": identity, "recipe_hash": recipe_hash, "seed": seed}
+def lineage_of_pretraining(identity: str, recipe_hash: str, seed: int, data: str | None) -> dict[str, Any]:
+    """Lineage of a backbone that a run of this plan pretrains, on data of the fingerprint ``data``."""
+    return {"pretraining_run": identity, "recipe_hash": recipe_hash, "seed": seed, "data": data}
 
 
 def digest_of_file(file: Path, cache: Path, algorithm: str = "sha256") -> str:
@@ -66,12 +65,20 @@ def digest_of_file(file: Path, cache: Path, algorithm: str = "sha256") -> str:
     """
     stat = file.stat()
     key = f"{file.resolve()}:{stat.st_size}:{stat.st_mtime_ns}" + ("" if algorithm == "sha256" else f":{algorithm}")
-    known: dict[str, str] = json.loads(cache.read_text()) if cache.is_file() else {}
+    known = _known(cache)
     if key not in known:
         with open(file, "rb") as stream:
             known[key] = hashlib.file_digest(stream, algorithm).hexdigest()
         _keep(cache, known)
     return known[key]
+
+
+def _known(cache: Path) -> dict[str, str]:
+    """What is kept; a file that is damaged, or none, keeps nothing."""
+    try:
+        return parse_json(dict[str, str], cache.read_bytes(), str(cache)) if cache.is_file() else {}
+    except (OSError, UserError):
+        return {}
 
 
 def _keep(cache: Path, known: dict[str, str]) -> None:

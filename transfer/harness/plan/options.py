@@ -7,6 +7,7 @@ from typing import Self
 
 from crossmae.errors import UserError
 from transfer.harness.plan.data_roots import DataRoots, data_roots
+from transfer.harness.plan.known_data import Fingerprints
 from transfer.harness.plan.plan import Note, Run, at_once, make_plan
 from transfer.harness.plan.suite import BackboneEntry, Suite, load_suite
 from transfer.harness.plan.tasks import load_specs, make_importable
@@ -39,7 +40,7 @@ class BenchmarkOptions:
         given = (tuple(values or ()) for values in (seeds, backbones, data, changes, task_folders))
         return cls(suite, out, *given)  # type: ignore[arg-type]  # mypy sees one type for all five
 
-    def load(self, note: Note = at_once) -> tuple[Suite, list[Run], DataRoots]:
+    def load(self, note: Note = at_once, data: Fingerprints | None = None) -> tuple[Suite, list[Run], DataRoots]:
         """The suite as changed by the options, its plan (see ``make_plan``), and where its data lies.
 
         Raises:
@@ -48,7 +49,7 @@ class BenchmarkOptions:
         make_importable(self.task_folders)
         suite = self._suite()
         specs = load_specs(self.task_folders)
-        return suite, make_plan(suite, specs, self.out, note), data_roots(self.data, suite.demo_data)
+        return suite, make_plan(suite, specs, self.out, note, data), data_roots(self.data, suite.demo_data)
 
     def _suite(self) -> Suite:
         suite = load_suite(self.suite)

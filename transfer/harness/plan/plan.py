@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe, digest_of
+from transfer.harness.plan.known_data import Fingerprints, known_data
 from transfer.harness.plan.lineage import digest_of_file, lineage_of_pretraining, lineage_of_source
 from transfer.harness.plan.suite import BackboneEntry, Suite
 from transfer.harness.plan.tasks import recipe_of, spec_of
@@ -30,6 +32,8 @@ class Run:
     folder: Path
     needs: "Run | None" = None
     """The pretraining run that makes the backbone."""
+    data: str | None = None
+    """Fingerprint of the data; None where it was not seen, or where the task has none."""
     demo_data: bool = False
     devices: int = 1
     """How many it is to use, where there are as many; no part of the identity."""
@@ -53,29 +57,35 @@ def at_once(error: UserError) -> None:
     raise error
 
 
-def make_plan(suite: Suite, specs: Mapping[str, TaskSpec], out: Path, note: Note = at_once) -> list[Run]:
+def make_plan(
+    suite: Suite, specs: Mapping[str, TaskSpec], out: Path, note: Note = at_once, data: Fingerprints | None = None
+) -> list[Run]:
     """All runs of ``suite``, pretraining first, each once.
 
-    With another ``note`` than ``at_once``, runs whose recipe or weights do not exist are there too, but cannot be
-    started: they say which data is asked for.
+    ``data`` says which data the runs are about; by default what was seen last for ``out``. With another ``note`` than
+    ``at_once``, runs whose recipe or weights do not exist are there too, but cannot be started: they say which data is
+    asked for.
 
     Raises:
         UserError: a task, recipe or file of weights that does not exist.
     """
     runs: dict[Path, Run] = {}
+    data = known_data(out, suite.demo_data) if data is None else data
     for seed, entry in _seeded(suite):
-        for run in _runs_of(suite, entry, seed, specs, out, note):
+        for run in _runs_of(suite, entry, seed, specs, out, note, data):
             runs.setdefault(run.folder, run)
     return sorted(runs.values(), key=lambda run: run.task.name != PRETRAIN)
 
 
-def evaluation_of(weights: Path, name: str, spec: TaskSpec, recipe: Recipe, out: Path, demo: bool = False) -> Run:
+def evaluation_of(
+    weights: Path, name: str, spec: TaskSpec, recipe: Recipe, out: Path, data: str | None, demo: bool = False
+) -> Run:
     """The run that evaluates the model in the file ``weights``; its folder is ``out/TASK/NAME/0-HASH``."""
     lineage = {"finished_model": digest_of_file(weights, out / "digests.json")}
-    asked = {"task": spec.name, "version": spec.version, "protocol": recipe.protocol, **lineage}
+    asked = {"task": spec.name, "version": spec.version, "protocol": recipe.protocol, "data": data, **lineage}
     identity = digest_of({**asked, "demo_data": True} if demo else asked)
     folder = out / spec.name / name / f"0-{identity}"
-    return Run(spec, recipe, name, None, lineage, 0, identity, folder, demo_data=demo, weights=weights)
+    return Run(spec, recipe, name, None, lineage, 0, identity, folder, data=data, demo_data=demo, weights=weights)
 
 
 def _seeded(suite: Suite) -> Iterator[tuple[int, BackboneEntry]]:
@@ -88,9 +98,15 @@ def _seeded(suite: Suite) -> Iterator[tuple[int, BackboneEntry]]:
 
 
 def _runs_of(
-    suite: Suite, entry: BackboneEntry, seed: int, specs: Mapping[str, TaskSpec], out: Path, note: Note
+    suite: Suite,
+    entry: BackboneEntry,
+    seed: int,
+    specs: Mapping[str, TaskSpec],
+    out: Path,
+    note: Note,
+    data: Fingerprints,
 ) -> Iterator[Run]:
-    pretraining = _pretraining(suite, entry, seed, specs, out, note)
+    pretraining = _pretraining(suite, entry, seed, specs, out, note, data)
     if pretraining is not None:
         yield pretraining
     source, lineage = _origin(entry, pretraining, out, note)
@@ -104,23 +120,31 @@ def _runs_of(
             continue
         recipe = _recipe(suite, spec, suite.tasks[task], entry, note)
         if spec.consumes_backbone:
-            yield _run(suite, spec, recipe, entry, seed, out, source, lineage, pretraining)
+            yield _run(suite, spec, recipe, entry, seed, out, data, source, lineage, pretraining)
         else:
-            yield _run(suite, spec, recipe, entry, seed, out, None, {}, None)
+            yield _run(suite, spec, recipe, entry, seed, out, data)
 
 
 def _pretraining(
-    suite: Suite, entry: BackboneEntry, seed: int, specs: Mapping[str, TaskSpec], out: Path, note: Note
+    suite: Suite,
+    entry: BackboneEntry,
+    seed: int,
+    specs: Mapping[str, TaskSpec],
+    out: Path,
+    note: Note,
+    data: Fingerprints,
 ) -> Run | None:
     if entry.pretrain is None:
         return None
     spec = spec_of(specs, PRETRAIN)
-    return _run(suite, spec, _recipe(suite, spec, entry.pretrain, entry, note), entry, seed, out, None, {}, None)
+    return _run(suite, spec, _recipe(suite, spec, entry.pretrain, entry, note), entry, seed, out, data)
 
 
 def _origin(entry: BackboneEntry, pretraining: Run | None, out: Path, note: Note) -> tuple[str | None, dict[str, Any]]:
     if pretraining is not None:
-        lineage = lineage_of_pretraining(pretraining.identity, pretraining.recipe.hash, pretraining.seed)
+        lineage = lineage_of_pretraining(
+            pretraining.identity, pretraining.recipe.hash, pretraining.seed, pretraining.data
+        )
         return str(pretraining.folder / "checkpoint"), lineage
     try:
         if entry.source is None:
@@ -151,11 +175,23 @@ def _run(
     entry: BackboneEntry,
     seed: int,
     out: Path,
-    source: str | None,
-    lineage: Mapping[str, Any],
-    needs: Run | None,
+    data: Fingerprints,
+    source: str | None = None,
+    lineage: Mapping[str, Any] = MappingProxyType({}),
+    needs: Run | None = None,
 ) -> Run:
-    identity = _identity(spec, recipe, lineage, seed, suite.demo_data)
+    fingerprint = data.get(spec.name)
+    identity = digest_of(
+        {
+            "task": spec.name,
+            "version": spec.version,
+            "protocol": recipe.protocol,
+            "backbone": {"name": entry.name, **lineage},
+            "seed": seed,
+            "data": fingerprint,
+            "demo_data": suite.demo_data,
+        }
+    )
     return Run(
         task=spec,
         recipe=recipe,
@@ -166,22 +202,10 @@ def _run(
         identity=identity,
         folder=out / spec.name / entry.name / f"{seed}-{identity}",
         needs=needs,
+        data=fingerprint,
         demo_data=suite.demo_data,
         devices=suite.devices.get(spec.name, 1),
         arch=entry.arch,
-    )
-
-
-def _identity(spec: TaskSpec, recipe: Recipe, lineage: Mapping[str, Any], seed: int, demo_data: bool) -> str:
-    return digest_of(
-        {
-            "task": spec.name,
-            "version": spec.version,
-            "protocol": recipe.protocol,
-            "backbone": dict(lineage),
-            "seed": seed,
-            "demo_data": demo_data,
-        }
     )
 
 

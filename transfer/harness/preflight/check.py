@@ -53,17 +53,19 @@ class _Running:
 
 def check_runs(runs: Sequence[Run], roots: DataRoots, folders: Sequence[Path], report: Report) -> dict[Path, list[str]]:
     """Problems by run folder, for runs that have some: data, engine, recipe, and the weights that they start from."""
-    return _problems(runs, [*_data_probes(runs, roots, folders), *_weight_probes(runs)], report)
+    specs = {run.task.name: run.task for run in runs}.values()
+    probes = data_probes(specs, roots, folders, recipes=_distinct_recipes(runs))
+    return _problems(runs, [*probes, *_weight_probes(runs)], report)
 
 
 def check_recipes(runs: Sequence[Run], folders: Sequence[Path], report: Report) -> dict[Path, list[str]]:
     """Problems by run folder of engines and recipes alone: looks at no data and writes none."""
-    probes = [*_data_probes(runs, None, folders)]
-    return _problems(runs, probes, report)
+    specs = {run.task.name: run.task for run in runs}.values()
+    return _problems(runs, [*data_probes(specs, None, folders, recipes=_distinct_recipes(runs))], report)
 
 
 def _problems(runs: Sequence[Run], probes: list[Probe], report: Report) -> dict[Path, list[str]]:
-    answers = _answers(probes, report)
+    answers = answers_of(probes, report)
     problems = {
         run.folder: [
             *answers[run.task.name],
@@ -75,7 +77,8 @@ def _problems(runs: Sequence[Run], probes: list[Probe], report: Report) -> dict[
     return {folder: lines for folder, lines in problems.items() if lines}
 
 
-def _answers(waiting: list[Probe], report: Report) -> dict[str, list[str]]:
+def answers_of(waiting: list[Probe], report: Report) -> dict[str, list[str]]:
+    """What the processes of ``waiting`` answer, by the names of ``Probe.asked``; reports each as it starts."""
     running: list[_Running] = []
     answers: dict[str, list[str]] = {}
     while waiting or running:
@@ -91,23 +94,34 @@ def _answers(waiting: list[Probe], report: Report) -> dict[str, list[str]]:
 
 
 def _label(probe: Probe) -> str:
-    root = probe.request.data_root
+    root, what = probe.request.data_root, "checking" if probe.request.digests is None else "listing"
     written = probe.request.demo and root is not None and not Path(root).exists()
-    return f"{'writing and checking' if written else 'checking'} {probe.label}"
+    return f"{'writing and ' if written else ''}{what} {probe.label}"
 
 
-def _data_probes(runs: Sequence[Run], roots: DataRoots | None, folders: Sequence[Path]) -> Iterator[Probe]:
-    """One for each data set; without ``roots``, data is left alone."""
-    specs = {run.task.name: run.task for run in runs}
+def data_probes(
+    specs: Iterable[TaskSpec],
+    roots: DataRoots | None,
+    folders: Sequence[Path],
+    recipes: Sequence[tuple[str, Recipe]] = (),
+    write: bool = True,
+    digests: Path | None = None,
+) -> Iterator[Probe]:
+    """One for each data set; without ``roots``, data is left alone; see ``ProbeRequest`` for ``digests``."""
     groups: dict[str, list[TaskSpec]] = {}
-    for spec in specs.values():
+    for spec in specs:
         groups.setdefault(spec.dataset or spec.name, []).append(spec)
     for label, tasks in groups.items():
         root = None if roots is None or tasks[0].dataset is None else str(roots.of(label))
-        demo = roots is not None and roots.demo and label not in roots.named
-        recipes = _distinct_recipes(run for run in runs if run.task in tasks)
-        names = tuple(map(str, folders))
-        yield Probe(label, ProbeRequest(tuple(tasks), root, demo, task_folders=names, recipes=recipes))
+        request = ProbeRequest(
+            tasks=tuple(tasks),
+            data_root=root,
+            demo=write and roots is not None and roots.demo and label not in roots.named,
+            task_folders=tuple(map(str, folders)),
+            recipes=tuple(pair for pair in recipes if pair[0] in {spec.name for spec in tasks}),
+            digests=None if digests is None else str(digests),
+        )
+        yield Probe(label, request)
 
 
 def _distinct_recipes(runs: Iterable[Run]) -> tuple[tuple[str, Recipe], ...]:

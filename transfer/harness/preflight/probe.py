@@ -1,7 +1,8 @@
 """What may crash or load an engine, in a process of its own: ``python -m transfer.harness.preflight.probe REQUEST``.
 
-Writes missing demo data, checks a data set for its tasks and their recipes, or loads a backbone's weights. The last
-line on stdout is a JSON object: task name, ``recipe_key`` or source of the weights, to problems.
+Writes missing demo data and lists a data set, checks it for its tasks and their recipes, or loads a backbone's weights.
+The last line on stdout is a JSON object: task name, ``recipe_key`` or source of the weights to problems, and
+``fingerprint_key`` to the data's fingerprint.
 """
 
 import json
@@ -17,6 +18,7 @@ from pathlib import Path
 from crossmae.errors import UserError, one_line
 from crossmae.parsing import Strict, parse_json
 from crossmae.recipe import Recipe, digest_of
+from transfer.harness.plan.lineage import digest_of_file
 from transfer.harness.plan.tasks import make_importable
 from transfer.harness.worker.adapter import load_adapter
 from transfer.harness.worker.process_tree import die_with_parent
@@ -37,6 +39,8 @@ class ProbeRequest(Strict):
     task_folders: tuple[str, ...] = ()
     recipes: tuple[tuple[str, Recipe], ...] = ()
     """Task name and recipe, each distinct one once."""
+    digests: str | None = None
+    """Where digests of large files are kept. If it is given, the data is listed for its fingerprint, not checked."""
 
     def to_json(self) -> str:
         """For the command line."""
@@ -48,8 +52,42 @@ def main() -> None:
     die_with_parent()
     request = parse_json(ProbeRequest, sys.argv[1], "request")
     make_importable(Path(name) for name in request.task_folders)
-    answers = _of_tasks(request) if request.source is None else {request.source: _of_weights(request)}
-    print(json.dumps(answers))
+    print(json.dumps(_answers(request)))
+
+
+def _answers(request: ProbeRequest) -> dict[str, list[str]]:
+    if request.source is not None:
+        return {request.source: _of_weights(request)}
+    return _of_tasks(request) if request.digests is None else _fingerprints(request)
+
+
+def fingerprint_key(task: str) -> str:
+    """Under which the fingerprint of a task's data is answered, if there is one."""
+    return f"{task}:data"
+
+
+def _fingerprints(request: ProbeRequest) -> dict[str, list[str]]:
+    """Tasks that list their data in one way are answered for at once."""
+    known: dict[str, str] = {}
+    answers: dict[str, list[str]] = {}
+    for spec in request.tasks:
+        answers[spec.name] = _guarded(spec.name, partial(_list_data, spec, request, known))
+        if spec.name in known:
+            answers[fingerprint_key(spec.name)] = [known[spec.name]]
+    return answers
+
+
+def _list_data(spec: TaskSpec, request: ProbeRequest, known: dict[str, str]) -> list[str]:
+    task, root = load_adapter(spec), Path(str(request.data_root))
+    if request.demo:
+        _write_demo(task, root)
+    if not root.exists():
+        return [str(_absent(spec, root))]
+    kind = f"{type(task).fingerprint.__module__} {type(task).fingerprint.__qualname__} {dict(spec.options)}"
+    if kind not in known:
+        known[kind] = task.fingerprint(root, partial(digest_of_file, cache=Path(str(request.digests))))
+    known[spec.name] = known[kind]
+    return []
 
 
 def _of_tasks(request: ProbeRequest) -> dict[str, list[str]]:

@@ -135,6 +135,7 @@ def _record(
             estimated_device_hours=request.estimated_device_hours,
         ),
         provenance=provenance(request.command, started),
+        data=request.data,
     )
 
 
