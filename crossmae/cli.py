@@ -64,7 +64,7 @@ register_data(app)
 register_analysis(app)
 
 
-def _locked(folder: Path) -> AbstractContextManager[None]:
+def _locked(folder: Path) -> AbstractContextManager[object]:
     # torchrun's other processes join the first one's lock in ``fit``; a restarted process outwaits those it replaces.
     if not is_main():
         return nullcontext()

@@ -77,6 +77,51 @@ def write_json(content: Any, path: Path) -> None:
     write_text(json.dumps(content, indent=2) + "\n", path)
 
 
+def open_own(path: Path, flags: int) -> int:
+    """A descriptor of a regular file (0644 less the umask if ``flags`` create it), opened without following a link.
+
+    A link in a run's folder may point to any file of the user, and a pipe would keep a writer waiting for ever.
+
+    Raises:
+        OSError: there is a link, a pipe or a folder in its place.
+    """
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    return _regular(descriptor, path)
+
+
+def open_to_append(path: Path) -> BinaryIO:
+    """Opens a regular file to append to, as ``open_own``."""
+    return os.fdopen(open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Opens a regular file to read from.
+
+    Raises:
+        OSError: there is none, or a pipe, a device or a folder in its place.
+    """
+    return os.fdopen(_regular(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path), "rb")
+
+
+def read_regular(path: Path) -> bytes:
+    """The content of a regular file; as ``open_regular``."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def _regular(descriptor: int, path: Path) -> int:
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what killed writers left in ``folder``; to be called where nobody else writes, such as under a lock."""
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Waits until the names in ``folder`` are on the disk."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -129,8 +129,10 @@ def _same(before: Any, value: Any) -> bool:
 
 def _value(override: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = yaml.safe_load(text)
+        json.dumps(value, allow_nan=False)
+        return value
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:  # also dates and sets, which YAML has
         raise UserError(f"override {override!r}: {text!r} is not a value ({one_line(error)})") from error
 
 

@@ -2,14 +2,13 @@
 
 import json
 import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from crossmae.errors import one_line
-from crossmae.files import sync_folder
+from crossmae.files import read_regular, sync_folder
 from results.record import Attempt, Record, RecordError
 
 Content = TypeVar("Content", Record, Attempt)
@@ -75,9 +74,7 @@ def _write_new(path: Path, content: dict[str, Any]) -> bool:
 
 def _read(path: Path, build: Callable[[bytes, str], Content]) -> Content:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise RecordError(f"{path}: not a regular file")
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError as error:
         raise RecordError(one_line(error)) from error
     return build(content, str(path))

@@ -16,6 +16,7 @@ from crossmae.data.fingerprint import (
     fingerprint_of,
 )
 from crossmae.errors import UserError
+from crossmae.files import write_atomically
 from crossmae.parsing import Strict
 from crossmae.recipe import Recipe
 from crossmae.run.progress import ProgressFile
@@ -136,7 +137,7 @@ class Context:
     def per_sample(self, table: "pd.DataFrame") -> None:
         """Keeps per-sample results (one row per validation sample, with a ``sample`` column) for paired comparison."""
         path = self.folder / "per_sample.csv"
-        table.to_csv(path, index=False)
+        write_atomically(path, lambda part: table.to_csv(part, index=False))
         self.artifact("per_sample", path)
 
 

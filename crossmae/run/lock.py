@@ -5,6 +5,7 @@ processes (torchrun workers start their own sessions, so a kill of the parent's 
 Forked data workers inherit it. A second run cannot start before the last process of the first is gone.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -16,30 +17,58 @@ from pathlib import Path
 from uuid import uuid4
 
 from crossmae.errors import UserError
+from crossmae.files import open_own
 
 TOKEN_VARIABLE = "CROSSMAE_LOCK_TOKEN"
 """Environment variable that hands the lock's token from a run's first process to its workers."""
 
 
+class HeldFolder:
+    """A folder that this process holds."""
+
+    def __init__(self, folder: Path, descriptor: int) -> None:
+        self.folder = folder
+        self.descriptor = descriptor
+
+    def keep(self) -> None:
+        """Takes the lock again if its file was deleted: a lock on a file without a name keeps nobody out.
+
+        To be called now and then by a process that took the lock itself.
+
+        Raises:
+            UserError: another process took the folder in the meantime.
+        """
+        if _same_file(self.descriptor, self.folder / "lock"):
+            return
+        new = _open(self.folder, os.O_RDWR | os.O_CREAT)
+        try:
+            _take(new, self.folder, wait=0.0)
+        except UserError:
+            os.close(new)
+            raise
+        os.close(self.descriptor)
+        self.descriptor = new
+
+
 @contextmanager
-def hold_folder(folder: Path, wait: float = 0.0) -> Iterator[None]:
+def hold_folder(folder: Path, wait: float = 0.0) -> Iterator[HeldFolder]:
     """Holds ``folder`` for this run, waiting up to ``wait`` seconds (never less than a moment, since ``owner`` looks by
     taking the lock for one) for another run's processes to end.
 
     A process that was started with the token of the folder's current run joins that run instead.
 
     Raises:
-        UserError: another run holds the folder; the line names its process and host.
+        UserError: another run holds the folder (the line names its process and host), or its lock is no plain file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    held = HeldFolder(folder, _open(folder, os.O_RDWR | os.O_CREAT))
     before = os.environ.get(TOKEN_VARIABLE)
     try:
-        if not _joins(descriptor, folder):
-            _take(descriptor, folder, wait)
-        yield
+        if not _joins(held.descriptor, folder):
+            _take(held.descriptor, folder, wait)
+        yield held
     finally:
-        os.close(descriptor)
+        os.close(held.descriptor)
         if before is None:
             os.environ.pop(TOKEN_VARIABLE, None)
         else:
@@ -48,10 +77,9 @@ def hold_folder(folder: Path, wait: float = 0.0) -> Iterator[None]:
 
 def owner(folder: Path) -> str | None:
     """Process and host that hold ``folder``, or None if nobody does. Takes nothing."""
-    path = folder / "lock"
-    if not path.exists():
+    descriptor = _open_to_ask(folder / "lock")
+    if descriptor is None:
         return None
-    descriptor = _open(path)
     try:
         # A shared lock succeeds next to a running run's shared lock, so the question is asked with an exclusive one.
         if _try(descriptor, fcntl.LOCK_EX):
@@ -61,11 +89,34 @@ def owner(folder: Path) -> str | None:
         os.close(descriptor)
 
 
-def _open(path: Path) -> int:
+def _open(folder: Path, flags: int) -> int:
+    path = folder / "lock"
     try:
-        return os.open(path, os.O_RDWR)  # NFS locks nothing exclusively that is only open for reading.
+        return open_own(path, flags)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EISDIR):
+            raise
+        raise UserError(f"{path} is a link or no file, and not a lock of ours", "remove it") from error
+
+
+def _open_to_ask(path: Path) -> int | None:
+    for flags in (os.O_RDWR, os.O_RDONLY):  # NFS locks nothing exclusively that is only open for reading.
+        try:
+            return open_own(path, flags)
+        except PermissionError:  # Somebody else's folder.
+            continue
+        except OSError:
+            return None
+    return None
+
+
+def _same_file(descriptor: int, path: Path) -> bool:
+    try:
+        named = path.stat(follow_symlinks=False)
     except OSError:
-        return os.open(path, os.O_RDONLY)  # Somebody else's folder.
+        return False
+    own = os.fstat(descriptor)
+    return (named.st_dev, named.st_ino) == (own.st_dev, own.st_ino)
 
 
 def _joins(descriptor: int, folder: Path) -> bool:

@@ -6,8 +6,14 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from crossmae.files import open_regular, open_to_append
+
 Report = Callable[[int, int, Mapping[str, float]], None]
 """Called with (update, total updates, metrics), as ``Context.progress`` of a task."""
+
+
+_MOST = 1e300
+"""Greater numbers are mistakes that cannot be reckoned with."""
 
 
 class ProgressFile:
@@ -19,19 +25,13 @@ class ProgressFile:
     def write(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
         """Appends ``{"time": seconds since the epoch, "step", "total", **metrics}``."""
         line = json.dumps({"time": round(time.time(), 3), "step": step, "total": total, **metrics})
-        with open(self.path, "a") as file:
-            file.write(line + "\n")
+        with open_to_append(self.path) as file:
+            file.write(f"{line}\n".encode())
 
     def read(self) -> list[dict[str, float]]:
         """All lines, oldest first. After a resume, steps that were repeated appear once: the later line counts."""
         lines: list[dict[str, float]] = []
-        if not self.path.exists():
-            return lines
-        for text in self.path.read_text().splitlines():
-            try:
-                line = json.loads(text)
-            except json.JSONDecodeError:
-                continue
+        for line in self._newest(None):
             while lines and _repeats(line, lines[-1]):
                 lines.pop()
             lines.append(line)
@@ -39,18 +39,30 @@ class ProgressFile:
 
     def last(self) -> dict[str, float] | None:
         """The newest whole line, read from the file's end so that thousands of runs can be shown at once."""
-        if not self.path.exists():
-            return None
-        with open(self.path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))
-            texts = file.read().splitlines()
-        for text in reversed(texts):
-            try:
-                line: dict[str, float] = json.loads(text)
-                return line
-            except json.JSONDecodeError:
-                continue
+        lines = self._newest(8192)
+        return lines[-1] if lines else None
+
+    def _newest(self, most: int | None) -> list[dict[str, float]]:
+        """The lines in the last ``most`` bytes that are reports; none if there is no such file."""
+        try:
+            with open_regular(self.path) as file:
+                if most is not None:
+                    file.seek(max(0, os.fstat(file.fileno()).st_size - most))
+                texts = file.read().splitlines()
+        except OSError:
+            return []
+        return [line for text in texts if (line := report_of(text)) is not None]
+
+
+def report_of(text: str | bytes) -> dict[str, float] | None:
+    """A line of ``progress.jsonl``; None for one that is torn or no report."""
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
         return None
+    named = isinstance(line, dict) and {"time", "step", "total"} <= line.keys()
+    numbers = named and all(isinstance(value, int | float) and abs(value) < _MOST for value in line.values())
+    return line if numbers else None
 
 
 def _repeats(line: dict[str, float], earlier: dict[str, float]) -> bool:

@@ -18,7 +18,13 @@ from typing import Any, Self
 EXIT_RESUME = 75
 """Exit code of a run that saved its state and wants to be started again (EX_TEMPFAIL of sysexits.h)."""
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP)
+
+
+def signals_to_answer() -> tuple[signal.Signals, ...]:
+    """``SIGNALS``, without the end of the terminal (SIGHUP) where ``nohup`` has it ignored."""
+    deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return tuple(number for number in SIGNALS if not (deaf and number == signal.SIGHUP))
 
 
 class Stopped(Exception):  # noqa: N818 - not an error
@@ -68,7 +74,7 @@ def leaving_at_once() -> Iterator[None]:
     try:
         if _request.first is not None:
             raise _request.leave()
-        before = {number: signal.signal(number, _leave) for number in SIGNALS}
+        before = {number: signal.signal(number, _leave) for number in signals_to_answer()}
         try:
             yield
         except Stopped:
@@ -85,7 +91,7 @@ def leaving_at_once() -> Iterator[None]:
 
 
 class StopGuard:
-    """Turns SIGTERM, SIGUSR1, SIGUSR2 and Ctrl-C into a stop request that a training loop reads between two steps.
+    """Turns the ``SIGNALS``, among them Ctrl-C, into a stop request that a training loop reads between two steps.
 
     A second Ctrl-C ends the process at once. Blocks nest: a guard knows every request that came since the outermost
     block began. To be entered in the main thread, as Python delivers signals there only.
@@ -113,7 +119,7 @@ class StopGuard:
 
     def __enter__(self) -> Self:
         _request.enter_block()
-        self._before = {number: signal.signal(number, _note) for number in SIGNALS}
+        self._before = {number: signal.signal(number, _note) for number in signals_to_answer()}
         return self
 
     def __exit__(

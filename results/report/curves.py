@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crossmae.errors import one_line
+from crossmae.files import read_regular
 from results.runs import StoredRecord
 
 _POINTS = 400
@@ -74,7 +75,7 @@ def _loss_first(metric: str) -> tuple[bool, str]:
 def _lines(path: Path, problems: list[str]) -> Iterator[Any]:
     """Yields each line's value, None for one that is no JSON; the last line may have been cut by a kill."""
     try:
-        lines = path.read_bytes().splitlines() if path.is_file() else []
+        lines = read_regular(path).splitlines() if path.is_file() else []
     except OSError as error:
         problems.append(one_line(error))
         return

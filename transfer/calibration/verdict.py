@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
 from crossmae.errors import UserError
@@ -103,9 +104,8 @@ def table_of(verdicts: Iterable[CalibrationVerdict]) -> Table:
     table = Table("model", "metric", "expected", "measured", "band", "verdict")
     for verdict in verdicts:
         measured = "" if verdict.measured is None else f"{verdict.measured:.2f}"
-        table.add_row(
-            verdict.model, verdict.metric, f"{verdict.expected:.2f}", measured, f"±{verdict.band:g}", verdict.text
-        )
+        names = escape(verdict.model), escape(verdict.metric)
+        table.add_row(*names, f"{verdict.expected:.2f}", measured, f"±{verdict.band:g}", verdict.text)
     return table
 
 

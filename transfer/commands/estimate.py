@@ -1,11 +1,15 @@
 """``transfer estimate``."""
 
+import os
+import re
 import shutil
+import socket
 from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Annotated
 
+import psutil
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -30,6 +34,9 @@ from transfer.harness.plan.options import BenchmarkOptions
 from transfer.harness.plan.plan import make_plan
 from transfer.harness.plan.tasks import load_specs
 from transfer.harness.show.estimates import Estimate, distinct, extrapolate, trial_suite, wall_seconds
+from transfer.harness.show.status import shown
+
+_HOST = re.sub(r"\W", "_", socket.gethostname())
 
 
 def estimate(
@@ -49,7 +56,7 @@ def estimate(
     """
     options = BenchmarkOptions.of(suite, out, seed, backbone, data, change, folders)
     console = Console()
-    scratch = Path(mkdtemp(prefix=".estimate-", dir=_existing(out)))
+    scratch = _scratch(_existing(out))
     try:
         estimates = _measure(options, scratch, devices, console)
     finally:
@@ -81,6 +88,15 @@ def _existing(out: Path) -> Path:
     return parent
 
 
+def _scratch(parent: Path) -> Path:
+    """A new folder that says whose it is; those of processes that were killed are removed."""
+    for old in parent.glob(".estimate-*-*"):
+        _, host, pid, *_ = old.name.split("-")
+        if host == _HOST and pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(mkdtemp(prefix=f".estimate-{_HOST}-{os.getpid()}-", dir=parent))
+
+
 def _table(estimates: list[Estimate]) -> Table:
     groups: dict[tuple[str, str], list[Estimate]] = {}
     for estimate in estimates:
@@ -89,7 +105,7 @@ def _table(estimates: list[Estimate]) -> Table:
     for (task, recipe), group in groups.items():
         minutes = f"{sum(estimate.seconds for estimate in group) / len(group) / 60:.1f}"
         hours = f"{sum(estimate.device_hours for estimate in group):.3f}"
-        table.add_row(task, recipe, str(len(group)), str(group[0].devices), minutes, hours)
+        table.add_row(shown(task), shown(recipe), str(len(group)), str(group[0].devices), minutes, hours)
     return table
 
 

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Container
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from crossmae.errors import UserError
 from crossmae.run.lock import owner
+from results.text import printable
 from transfer.commands.options import (
     BackboneOption,
     DataOption,
@@ -34,7 +36,7 @@ from transfer.harness.plan.options import BenchmarkOptions
 from transfer.harness.plan.plan import Run
 from transfer.harness.plan.tasks import load_specs
 from transfer.harness.preflight.check import check_runs, disk_problems
-from transfer.harness.show.status import plan_table, summary
+from transfer.harness.show.status import plan_table, shown, summary
 
 _WATCH_EVERY = 2.0
 _UNCUT = 1000
@@ -49,7 +51,8 @@ def tasks(folders: TasksOption = None) -> None:
     """
     table = Table("task", "title", "data", "metrics", "adapter")
     for name, spec in load_specs(folders or ()).items():
-        table.add_row(name, spec.title, spec.dataset or "", ", ".join(spec.metrics), spec.adapter)
+        cells = (name, spec.title, spec.dataset or "", ", ".join(spec.metrics), spec.adapter)
+        table.add_row(*map(shown, cells))
     _console().print(table)
 
 
@@ -92,11 +95,12 @@ def check(
         problems += choose_launcher(launcher, devices, profile, hang_minutes=30).problems(runs)
     except UserError as error:
         problems.append(str(error))
-    for lines in check_runs(runs, roots, folders or (), console.print).values():
+    report = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    for lines in check_runs(runs, roots, folders or (), report).values():
         problems += lines
     problems = list(dict.fromkeys(problems))
     for line in problems:
-        console.print(f"- {line}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"- {printable(line)}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"{len(problems)} problems" if problems else "no problems")
     raise typer.Exit(1 if problems else 0)
 

@@ -1,7 +1,7 @@
 """``run_all``: checks, runs, and shows the tables."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,10 +11,12 @@ from typing import Self
 from rich.console import Console
 
 from crossmae.errors import UserError
+from crossmae.files import remove_leftovers
 from crossmae.run.lock import hold_folder
 from results.claims.write import write_ledger
 from results.runs import Planned, find_runs
 from results.tables.write import write_tables
+from results.text import printable
 from transfer.harness.folder.attempts import end_attempt
 from transfer.harness.folder.expected import read_expected
 from transfer.harness.folder.pace import last_lines
@@ -77,7 +79,9 @@ class Benchmark:
         Raises:
             UserError: another controller works on the same folder, or no run could start or finish here.
         """
-        with hold_folder(self.out):
+        with hold_folder(self.out) as held:
+            for folder in (self.out, self.out / "tables"):
+                remove_leftovers(folder)
             seen = {run.task.name: run.data for run in self.runs if run.data is not None}
             remember_data(self.out, self.suite.demo_data, seen)
             for run in self.runs:
@@ -87,7 +91,7 @@ class Benchmark:
             if not open_runs:
                 self._say(f"nothing to do: all {len(self.runs)} runs are done")
                 return self._collect()
-            campaign = self._drive(open_runs)
+            campaign = self._drive(open_runs, held.keep)
             unwritten = self._collect()
         return self._verdict(campaign) or unwritten
 
@@ -105,7 +109,7 @@ class Benchmark:
             self._say(f"- {line}")
         return 1 if problems else 0
 
-    def _drive(self, open_runs: list[Run]) -> Campaign:
+    def _drive(self, open_runs: list[Run], keep: Callable[[], None]) -> Campaign:
         if problems := [*disk_problems(self.out, open_runs), *self.launcher.problems(open_runs)]:
             raise UserError("\n".join(problems))
         checked = check_runs(open_runs, self.roots, self.task_folders, self._say)
@@ -113,7 +117,7 @@ class Benchmark:
         with watching(self.console, self.launcher.place) as view:
             for reason in sorted({*bad.values()}):
                 view.note(f"not started: {reason}")
-            return drive(self.runs, self._requests(open_runs), bad, self.launcher, view)
+            return drive(self.runs, self._requests(open_runs), bad, self.launcher, view, keep)
 
     def _unlisted(self, runs: list[Run]) -> dict[Path, list[str]]:
         """Runs on data that has no fingerprint cannot be told from runs on other data: they are not started."""
@@ -154,7 +158,7 @@ class Benchmark:
 
 
 def _say(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _refuse(problems: Mapping[Path, list[str]]) -> dict[Path, str]:

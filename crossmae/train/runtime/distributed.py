@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from crossmae.errors import UserError
 from crossmae.run.lock import TOKEN_VARIABLE, hold_folder
 from crossmae.run.rank import local_rank, under_torchrun
 from crossmae.run.stop import Stopped
+
+_SECONDS_TO_LEAVE = 5.0
 
 # mallopt's parameters, malloc.h of glibc.
 _TRIM_THRESHOLD = -1
@@ -127,8 +130,17 @@ def join_world(device: str) -> Iterator[World]:
         # NCCL's group is destroyed by all processes together. One that fails alone would wait here for the others,
         # which wait for it in a reduction: the run would hang and its reason would never be read. The group is left to
         # the end of the process, at which torchrun ends the others. Gloo's is each process's own.
-        if joined_here and (together or dist.get_backend() != "nccl"):
+        if joined_here and together:
             dist.destroy_process_group()
+        elif joined_here and dist.get_backend() != "nccl":
+            _leave_alone()
+
+
+def _leave_alone() -> None:
+    """Destroys the process group without the other processes; whatever waits for them is given up."""
+    thread = threading.Thread(target=dist.destroy_process_group, daemon=True)
+    thread.start()
+    thread.join(_SECONDS_TO_LEAVE)
 
 
 def _connect(backend: str) -> None:

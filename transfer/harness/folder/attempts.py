@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crossmae.errors import UserError, one_line
-from crossmae.files import write_json
+from crossmae.files import read_regular, write_json
 from crossmae.parsing import Strict, parse_json
 from crossmae.run.progress import ProgressFile
 from results.record import Attempt, RecordError
@@ -37,7 +37,7 @@ def attempts_of(folder: Path) -> Attempts:
     attempts = Attempts([], [])
     for path in sorted(files, key=lambda path: int(path.stem)):
         try:
-            attempts.read.append(Attempt.from_json(path.read_bytes(), str(path)))
+            attempts.read.append(Attempt.from_json(read_regular(path), str(path)))
         except (OSError, RecordError) as error:
             attempts.damaged.append(f"{one_line(error)}; it is passed over")
     return attempts
@@ -111,6 +111,6 @@ def _iso(seconds: float) -> str:
 def _session(folder: Path) -> _Session | None:
     """The note of ``begin_attempt``; None if there is none that can be read."""
     try:
-        return parse_json(_Session, (folder / "session.json").read_bytes(), "session.json")
+        return parse_json(_Session, read_regular(folder / "session.json"), "session.json")
     except (OSError, UserError):
         return None

@@ -1,11 +1,12 @@
 """Where a run stands, from the last lines of its log and of its ``progress.jsonl``."""
 
-import json
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from crossmae.files import open_regular
+from crossmae.run.progress import report_of
 
 _OWN = {"time", "step", "total"}
 
@@ -41,11 +42,7 @@ def pace_of(folder: Path) -> Pace | None:
 
 
 def _tail(path: Path) -> list[dict[str, float]]:
-    lines: list[dict[str, float]] = []
-    for text in last_lines(path, 50):
-        with suppress(json.JSONDecodeError):  # Torn by a kill.
-            lines.append(json.loads(text))
-    return lines
+    return [line for text in last_lines(path, 50) if (line := report_of(text)) is not None]
 
 
 def _rate(lines: Sequence[dict[str, float]]) -> float:
@@ -61,7 +58,7 @@ def _metric(line: dict[str, float]) -> str:
 def last_lines(path: Path, count: int) -> list[str]:
     """The last ``count`` lines that are not blank, read from the file's end; none if there is no file."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
             text = file.read().decode(errors="replace")
     except OSError:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from crossmae.errors import UserError, one_line
-from crossmae.files import write_json
+from crossmae.files import read_regular, write_json
 from crossmae.parsing import Strict, parse_json
 from crossmae.recipe import Recipe
 from transfer.harness.folder.expected import Expected
@@ -55,7 +55,7 @@ def read_request(folder: Path) -> Request:
         UserError: there is no readable ``run.json``.
     """
     try:
-        return parse_json(Request, (folder / "run.json").read_bytes(), "run.json")
+        return parse_json(Request, read_regular(folder / "run.json"), "run.json")
     except (OSError, UserError) as error:
         raise UserError(f"{folder} holds no readable run.json ({one_line(error)})", "start runs by run_all") from error
 

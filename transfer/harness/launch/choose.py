@@ -15,6 +15,8 @@ def choose_launcher(launcher: str, devices: str | None, profile: Path | None, ha
     Raises:
         UserError: options that are wrong or do not go together.
     """
+    if not hang_minutes > 0:  # nor NaN
+        raise UserError(f"--hang-minutes {hang_minutes:g} would end every run at once", "give a positive number")
     if launcher == "local":
         return LocalLauncher(find_pool(devices), hang_minutes * 60)
     if launcher != "slurm":

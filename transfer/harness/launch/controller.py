@@ -3,7 +3,7 @@
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Protocol
 
 from crossmae.errors import UserError
-from crossmae.run.stop import EXIT_RESUME
+from crossmae.run.stop import EXIT_RESUME, signals_to_answer
 from transfer.harness.folder.request import Request
 from transfer.harness.folder.state import RunState, states_of
 from transfer.harness.launch.launcher import Ended, Launcher
@@ -50,13 +50,19 @@ class Campaign:
 
 
 def drive(
-    runs: list[Run], requests: Mapping[Path, Request], bad: Mapping[Path, str], launcher: Launcher, view: View
+    runs: list[Run],
+    requests: Mapping[Path, Request],
+    bad: Mapping[Path, str],
+    launcher: Launcher,
+    view: View,
+    keep: Callable[[], None],
 ) -> Campaign:
     """Runs everything in ``runs`` that is not done.
 
     Args:
         requests: what the process of each of these runs reads, by run folder.
         bad: runs that count as failed from the start, folder to reason.
+        keep: is called all the time, and raises UserError if another controller has taken over.
     """
     finished = {status.run.folder for status in states_of(runs) if status.state is RunState.DONE}
     waiting = [run for run in runs if run.folder not in finished and run.folder not in bad]
@@ -71,10 +77,20 @@ def drive(
             if campaign.stops > answered:
                 answered = campaign.stops
                 _stop(answered, launcher, view)
+            if not campaign.stops:
+                _keep(keep, campaign, view)
             _step(campaign, requests, launcher, view)
             view.show(campaign)
             time.sleep(_BREATH)
     return campaign
+
+
+def _keep(keep: Callable[[], None], campaign: Campaign, view: View) -> None:
+    try:
+        keep()
+    except UserError as error:
+        view.note(str(error))
+        campaign.stops += 1
 
 
 def _stop(times: int, launcher: Launcher, view: View) -> None:
@@ -139,6 +155,10 @@ def _give_up_blocked(campaign: Campaign, view: View) -> None:
             view.note(f"blocked {run.title}: {campaign.failed[run.folder]}")
 
 
+def _stops() -> Iterator[signal.Signals]:
+    return (number for number in signals_to_answer() if number not in (signal.SIGUSR1, signal.SIGUSR2))
+
+
 @contextmanager
 def _counting_stops(campaign: Campaign) -> Iterator[None]:
     """A signal is only counted here: it may come in the middle of a line on the screen."""
@@ -146,7 +166,7 @@ def _counting_stops(campaign: Campaign) -> Iterator[None]:
     def count(number: int, frame: FrameType | None) -> None:
         campaign.stops += 1
 
-    before = {number: signal.signal(number, count) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, count) for number in _stops()}
     try:
         yield
     finally:

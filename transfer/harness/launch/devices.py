@@ -11,6 +11,9 @@ from transfer.harness.worker.gpu import DEVICE_VARIABLE
 CPU_SLOTS = 2
 """Two processes with half of the cores each get more done than one with all, at the sizes that CPUs are used for."""
 
+SLOTS_PER_CORE = 4
+_SLOTS_ANYWHERE = 16
+
 
 @dataclass
 class Pool:
@@ -73,7 +76,7 @@ def find_pool(asked: str | None = None) -> Pool:
         UserError: ``asked`` is none of these.
     """
     cores = len(os.sched_getaffinity(0))
-    gpus = [] if asked and asked.startswith("cpu") else _gpus(asked)
+    gpus = [] if asked is not None and asked.partition(":")[0] == "cpu" else _gpus(asked)
     if gpus:
         return Pool(tuple(gpus), True, cores)
     slots = _slots(asked, cores)
@@ -84,23 +87,29 @@ def _slots(asked: str | None, cores: int) -> int:
     _, _, count = (asked or "").partition(":")
     if not count:
         return min(CPU_SLOTS, cores)
-    if not count.isdigit() or int(count) == 0:
+    if not count.isdecimal() or int(count) == 0:
         raise UserError(f"--devices {asked}: give cpu, cpu:4 (slots) or GPU numbers such as 0,1")
+    if int(count) > (most := max(_SLOTS_ANYWHERE, SLOTS_PER_CORE * cores)):
+        raise UserError(f"--devices {asked}: {cores} cores are too few", f"give at most cpu:{most}")
     return int(count)
 
 
 def _gpus(asked: str | None) -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if asked is None:
-        return _listed() if visible is None else _names(visible)
+        return _listed() if visible is None else [name for name in _names(visible) if _is_gpu(name)]
     names = _names(asked)
-    if not all(name.isdigit() or name.startswith(("GPU-", "MIG-")) for name in names):
+    if not names or len(set(names)) < len(names) or not all(map(_is_gpu, names)):
         raise UserError(f"--devices {asked}: give cpu, cpu:4 (slots) or GPU numbers such as 0,1")
     there = _listed()
     if absent := [name for name in names if name.isdigit() and name not in there]:
         has = f"it has {', '.join(there)}" if there else "nvidia-smi shows none; give --devices cpu"
         raise UserError(f"--devices {asked}: no GPU {', '.join(absent)} on this machine", has)
     return names
+
+
+def _is_gpu(name: str) -> bool:
+    return name.isdecimal() or name.startswith(("GPU-", "MIG-"))
 
 
 def _names(given: str) -> list[str]:

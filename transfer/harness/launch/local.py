@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from crossmae.files import open_to_append
 from transfer.harness.folder.attempts import heartbeat
 from transfer.harness.folder.request import Request, write_request
 from transfer.harness.launch.devices import Pool
@@ -136,7 +137,7 @@ class LocalLauncher:
         return max(1, min(run.devices, self._pool.size))
 
     def _open(self, run: Run, devices: tuple[str, ...]) -> "subprocess.Popen[bytes]":
-        with open(run.folder / "log.txt", "ab") as log:
+        with open_to_append(run.folder / "log.txt") as log:
             return subprocess.Popen(
                 worker_command(run.folder),
                 stdin=subprocess.DEVNULL,

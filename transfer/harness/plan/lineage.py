@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from crossmae.errors import UserError
-from crossmae.files import write_json
+from crossmae.files import read_regular, write_json
 from crossmae.parsing import parse, parse_json
 from crossmae.weights.options import split_source
 
@@ -76,7 +76,7 @@ def digest_of_file(file: Path, cache: Path, algorithm: str = "sha256") -> str:
 def _known(cache: Path) -> dict[str, str]:
     """What is kept; a file that is damaged, or none, keeps nothing."""
     try:
-        return parse_json(dict[str, str], cache.read_bytes(), str(cache)) if cache.is_file() else {}
+        return parse_json(dict[str, str], read_regular(cache), str(cache)) if cache.is_file() else {}
     except (OSError, UserError):
         return {}
 

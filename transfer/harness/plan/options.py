@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from crossmae.errors import UserError
+from results.tables.spec import load_table
 from transfer.harness.plan.data_roots import DataRoots, data_roots
 from transfer.harness.plan.known_data import Fingerprints
 from transfer.harness.plan.plan import Note, Run, at_once, make_plan
@@ -49,6 +50,11 @@ class BenchmarkOptions:
         make_importable(self.task_folders)
         suite = self._suite()
         specs = load_specs(self.task_folders)
+        for name in suite.tables:
+            try:
+                load_table(name)
+            except UserError as error:
+                note(UserError(f"suite {suite.name}: {error.what}", error.remedy))
         return suite, make_plan(suite, specs, self.out, note, data), data_roots(self.data, suite.demo_data)
 
     def _suite(self) -> Suite:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from crossmae.errors import UserError
@@ -177,7 +176,7 @@ def _run(
     out: Path,
     data: Fingerprints,
     source: str | None = None,
-    lineage: Mapping[str, Any] = MappingProxyType({}),
+    lineage: Mapping[str, Any] | None = None,
     needs: Run | None = None,
 ) -> Run:
     fingerprint = data.get(spec.name)
@@ -186,7 +185,7 @@ def _run(
             "task": spec.name,
             "version": spec.version,
             "protocol": recipe.protocol,
-            "backbone": {"name": entry.name, **lineage},
+            "backbone": {"name": entry.name, **(lineage or {})},
             "seed": seed,
             "data": fingerprint,
             "demo_data": suite.demo_data,
@@ -197,7 +196,7 @@ def _run(
         recipe=recipe,
         backbone=entry.name,
         source=source,
-        lineage=lineage,
+        lineage=lineage or {},
         seed=seed,
         identity=identity,
         folder=out / spec.name / entry.name / f"{seed}-{identity}",

@@ -73,7 +73,9 @@ class Suite:
     def override(self, task: str, change: str) -> "Suite":
         """This suite with one more ``key=value`` for ``task``; ``devices`` belongs to the suite, not to a recipe."""
         key, _, value = change.partition("=")
-        if key == "devices" and value.isdigit():
+        if key == "devices":
+            if not value.isdecimal() or not int(value):
+                raise UserError(f"--set {task}.{change}: devices are counted", f"give one such as {task}.devices=2")
             return replace(self, devices={**self.devices, task: int(value)})
         changes = (*self.overrides.get(task, ()), change)
         return replace(self, overrides={**self.overrides, task: changes})

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from crossmae.errors import UserError
 from crossmae.run.lock import owner
 from results.record import RecordError
 from results.store import read_record
+from results.text import printable
 from transfer.harness.folder.attempts import seconds_in_attempts
 from transfer.harness.folder.expected import Expected
 from transfer.harness.folder.pace import Pace, pace_of
@@ -53,8 +55,13 @@ def plan_table(statuses: Iterable[RunStatus], estimates: Mapping[str, Expected])
         run, colour = status.run, _COLOURS[status.state]
         state = f"[{colour}]{status.state}[/{colour}]"
         hours = _hours_cell(status, estimates)
-        table.add_row(run.task.name, run.backbone, str(run.seed), state, hours, _note(status))
+        table.add_row(run.task.name, run.backbone, str(run.seed), state, hours, shown(_note(status)))
     return table
+
+
+def shown(text: str) -> str:
+    """``text`` as it stands, for a cell of rich's tables: no markup, no escape sequences."""
+    return escape(printable(text))
 
 
 def summary(statuses: Iterable[RunStatus], estimates: Mapping[str, Expected]) -> str:
@@ -131,7 +138,9 @@ class PlainView:
 
     def note(self, line: str) -> None:
         """The line, with the time."""
-        self._console.print(f"{time.strftime('%H:%M:%S')} {line}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(
+            f"{time.strftime('%H:%M:%S')} {printable(line)}", markup=False, highlight=False, soft_wrap=True
+        )
 
 
 class LiveView:
@@ -147,7 +156,7 @@ class LiveView:
 
     def note(self, line: str) -> None:
         """The line, above the table."""
-        self._live.console.print(f"{time.strftime('%H:%M:%S')} {line}", markup=False, highlight=False)
+        self._live.console.print(f"{time.strftime('%H:%M:%S')} {printable(line)}", markup=False, highlight=False)
 
 
 def running_table(state: Campaign, place: Place) -> Table:
@@ -157,7 +166,7 @@ def running_table(state: Campaign, place: Place) -> Table:
     for column in ("task", "backbone", "seed", "device", "progress", "steps/s", "left", "last metric"):
         table.add_column(column)
     for run in state.running:
-        table.add_row(run.task.name, run.backbone, str(run.seed), place(run), *_cells(run))
+        table.add_row(run.task.name, run.backbone, str(run.seed), *map(shown, (place(run), *_cells(run))))
     return table
 
 

@@ -5,13 +5,14 @@ attempt. Exit codes: 0 done, 75 stopped with its state saved, 1 failed with the 
 """
 
 import logging
+import os
 import sys
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from crossmae.errors import UserError
-from crossmae.files import write_json
+from crossmae.files import read_regular, remove_leftovers, write_json
 from crossmae.parsing import parse_json
 from crossmae.run.lock import hold_folder
 from crossmae.run.rank import is_main, rank, under_torchrun
@@ -58,6 +59,7 @@ def _first(folder: Path, request: Request) -> int:
     """The run's first process: the one that says how it ended."""
     if line := set_aside_damaged_record(folder, request.identity):
         print(line, file=sys.stderr)
+    remove_leftovers(folder)
     if (folder / "record.json").exists():
         return 0
     for line in attempts_of(folder).damaged:
@@ -80,8 +82,21 @@ def _leave(folder: Path, outcome: Outcome) -> int:
 def _rank(folder: Path, request: Request) -> int:
     """One of several processes of a run: reports to the first process how it ended."""
     outcome = execute(folder, request)
-    write_json(asdict(outcome), folder / f"outcome-{rank()}.json")
+    with suppress(OSError):  # A full disk: torchrun is told by the exit code.
+        write_json(asdict(outcome), folder / f"outcome-{rank()}.json")
+    if outcome.exit_code not in (0, EXIT_RESUME):
+        _end_at_once(outcome)
     return outcome.exit_code
+
+
+def _end_at_once(outcome: Outcome) -> None:
+    """Ends this process without any clean-up: NCCL's would wait for the other processes, and they for this one."""
+    with suppress(OSError, ValueError):
+        print(outcome.reason, file=sys.stderr)
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(outcome.exit_code)
 
 
 def _several(folder: Path, request: Request) -> Outcome:
@@ -98,7 +113,7 @@ def _several(folder: Path, request: Request) -> Outcome:
 
 def _read_outcome(path: Path) -> Outcome:
     try:
-        return parse_json(Outcome, path.read_bytes(), str(path))
+        return parse_json(Outcome, read_regular(path), str(path))
     except UserError:  # Torn by a kill.
         return Outcome(1, "one of the run's processes was killed while it reported its end", retryable=True)
 

@@ -1,14 +1,20 @@
 """A run on several devices: torchrun inside the first process of each node, one process per device."""
 
 import ipaddress
+import json
 import os
 import socket
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from crossmae.errors import UserError
-from crossmae.files import write_json
+from crossmae.files import read_regular, write_json
 from crossmae.parsing import Strict, parse_json
 from crossmae.run.lock import TOKEN_VARIABLE
 from crossmae.run.stop import EXIT_RESUME, Stopped, leaving_at_once
@@ -25,6 +31,9 @@ LOOPBACK_VARIABLE = "TRANSFER_LOOPBACK"
 """Environment variable (``1``) that allows several nodes on one machine, as a cluster for tests has them."""
 
 _PATIENCE = 300.0
+_LOOK_EVERY = 0.5
+_SECONDS_TO_FAIL = 5.0
+"""Seconds in which the other processes may end by themselves after one failed."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +92,48 @@ def run_ranks(folder: Path, devices: int) -> int:
     os.environ["PYTHONSAFEPATH"] = "1"  # as -P for the first process
     options = [f"--nproc-per-node={devices // nodes()}", f"--shutdown-timeout={_seconds_to_save()}"]
     try:
-        with leaving_at_once():  # torchrun itself would die of the signal that Slurm sends to every process of a job
+        # torchrun itself would die of the signal that Slurm sends to every process of a job.
+        with _ending_those_that_wait(folder), leaving_at_once():
             main([*_rendezvous(folder), *options, "-m", "transfer.harness.worker", str(folder)])
     except (SignalException, Stopped):
         return EXIT_RESUME
     except (ChildFailedError, RendezvousError):
         return 1
     return 0
+
+
+@contextmanager
+def _ending_those_that_wait(folder: Path) -> Iterator[None]:
+    """Kills this node's processes some seconds after one of the run failed.
+
+    They may wait for it in a reduction of NCCL, where no signal reaches Python, and torchrun would give them as long as
+    a state takes to be saved. They cannot save one without it.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        while not any(_failed(path) for path in folder.glob("outcome-*.json")):
+            if over.wait(_LOOK_EVERY):
+                return
+        if not over.wait(_SECONDS_TO_FAIL):
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):
+                    process.kill()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _failed(path: Path) -> bool:
+    try:
+        return json.loads(read_regular(path))["exit_code"] not in (0, EXIT_RESUME)
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
 
 
 def _rendezvous(folder: Path) -> list[str]:
@@ -115,7 +159,7 @@ def _seconds_to_save() -> int:
 
 def _meeting(folder: Path) -> Meeting | None:
     try:
-        return parse_json(Meeting, (folder / "meeting.json").read_bytes(), "meeting.json")
+        return parse_json(Meeting, read_regular(folder / "meeting.json"), "meeting.json")
     except (OSError, UserError):
         return None
 

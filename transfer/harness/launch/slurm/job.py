@@ -9,6 +9,7 @@ from pathlib import Path
 
 from submitit.helpers import DelayedSubmission
 
+from crossmae.files import open_to_append
 from transfer.harness.worker.process_tree import (
     PARENT_VARIABLE,
     RUN_VARIABLE,
@@ -32,7 +33,7 @@ class SlurmJob:
 
     def __call__(self) -> int:
         """Runs the worker and returns its exit code. The reason of a failure lies in the run folder."""
-        with open(Path(self.folder) / "log.txt", "ab") as log:
+        with open_to_append(Path(self.folder) / "log.txt") as log:
             process = subprocess.Popen(
                 worker_command(Path(self.folder)),
                 stdin=subprocess.DEVNULL,
