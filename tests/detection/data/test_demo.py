@@ -50,7 +50,7 @@ def test_the_same_seed_writes_the_same_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_demo(tmp_path / name, SceneSource(), {"train": 3, "val": 2})
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*"))
-    assert len(files) == 7
+    assert len(files) == 8
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
