@@ -94,15 +94,6 @@ def open_to_append(path: Path) -> BinaryIO:
     return os.fdopen(open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Opens a regular file to read from.
-
-    Raises:
-        OSError: there is none, or a pipe, a device or a folder in its place.
-    """
-    return os.fdopen(_regular(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path), "rb")
-
-
 def read_regular(path: Path) -> bytes:
     """The content of a regular file; as ``open_regular``."""
     with open_regular(path) as file:
@@ -113,7 +104,7 @@ def _regular(descriptor: int, path: Path) -> int:
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)
-    raise OSError(errno.EINVAL, "not a regular file", str(path))
+    raise OSError(errno.EINVAL, "no regular file", str(path))
 
 
 def remove_leftovers(folder: Path) -> None:

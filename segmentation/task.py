@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crossmae.data.fingerprint import FileDigest, digest_of_bytes
+from crossmae.data.images import FileDigest, digest_of_bytes
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from segmentation.data import check, demo

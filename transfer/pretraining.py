@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.data.demo.write import write_unlabelled
-from crossmae.data.fingerprint import FileDigest, described, digest_of_bytes, fingerprint_of
-from crossmae.data.images import Images
+from crossmae.data.images import FileDigest, Images, described, digest_of_bytes, fingerprint_of
 from crossmae.data.open import open_images
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe

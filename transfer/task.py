@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crossmae.data.fingerprint import (
+from crossmae.data.images import (
     FileDigest,
     described_files,
     digest_of_bytes,

@@ -1,11 +1,21 @@
-"""What images are to everything that reads them, and image files as the plainest kind."""
+"""What images are to everything that reads them, image files as the plainest kind, and the fingerprint of a data set.
 
-from collections.abc import Iterable
+A fingerprint is made of names, sizes and labels, wherever the files lie. Images are listed and not read, for there may be
+millions. The demo's images are the exception: the same pixels are compressed to other sizes by other versions of zlib, so
+theirs are decoded.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from os import walk
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from crossmae.data.names import Names
 
@@ -71,3 +81,72 @@ class ImageFiles:
     def fingerprint(self) -> str:
         """Sixteen hex digits of the paths relative to the root and their order."""
         return self._names.fingerprint
+
+
+DEMO_FILE = "demo.json"
+"""Lies in the folder of generated data."""
+
+FileDigest = Callable[[Path], str]
+"""Hex digits over a file's bytes."""
+
+_THREADS = 4
+"""A network disk answers several questions at once."""
+_AT_ONCE = 1024
+
+
+def digest_of_bytes(path: Path) -> str:
+    """SHA-256 over the bytes of a file."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def fingerprint_of(parts: Iterable[str]) -> str:
+    """Sixteen hex digits of texts and their order."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def described(images: Images, root: Path) -> Iterator[str]:
+    """Two texts for each image of the data set at ``root``: its name and its size, in the order of the images."""
+    names = (images.relative(index) for index in range(len(images)))
+    if isinstance(images, ImageFiles):
+        look = _pixels if (root / DEMO_FILE).is_file() else _size
+        values = _each(look, [images.read(index) for index in range(len(images))])
+    else:
+        values = (str(size) for size in images.sizes())
+    return chain.from_iterable(zip(names, values, strict=True))
+
+
+def described_files(root: Path, names: Iterable[str]) -> Iterator[str]:
+    """As ``described``, of the files ``names`` below ``root``."""
+    return described(ImageFiles(root, names), root)
+
+
+def files_of_any_kind(root: Path) -> list[str]:
+    """Names of all files below ``root``, relative to it and sorted."""
+    found = ((Path(folder).relative_to(root), files) for folder, _, files in walk(root))
+    return sorted((folder / file).as_posix() for folder, files in found for file in files)
+
+
+def _each(look: Callable[[Path], str], paths: list[Path]) -> Iterator[str]:
+    with ThreadPoolExecutor(_THREADS) as pool:
+        parts = (paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE))
+        for values in pool.map(lambda part: [look(path) for path in part], parts):
+            yield from values
+
+
+def _size(path: Path) -> str:
+    try:
+        return str(path.stat().st_size)
+    except OSError:
+        return "missing"
+
+
+def _pixels(path: Path) -> str:
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            return hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).hexdigest()
+    except (OSError, ValueError, SyntaxError):
+        return _size(path)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from crossmae.data.fingerprint import DEMO_FILE, FileDigest, described_files, fingerprint_of
+from crossmae.data.images import DEMO_FILE, FileDigest, described_files, fingerprint_of
 from crossmae.data.names import is_image
 from crossmae.errors import UserError, one_line
 from detection.data.layout import SPLITS, annotation_file, image_folder

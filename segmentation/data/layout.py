@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossmae.data.fingerprint import described_files, fingerprint_of
+from crossmae.data.images import described_files, fingerprint_of
 from crossmae.recipe import digest_of
 
 SPLITS = {"training": 20_210, "validation": 2_000}

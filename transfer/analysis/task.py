@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from crossmae.data.fingerprint import FileDigest, digest_of_bytes
+from crossmae.data.images import FileDigest, digest_of_bytes
 from crossmae.errors import UserError
 from crossmae.parsing import Count, Strict, parse
 from crossmae.recipe import Recipe

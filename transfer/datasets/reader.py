@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from crossmae.data.decode import UnreadableImage, read_rgb
-from crossmae.data.fingerprint import DEMO_FILE, described, fingerprint_of
+from crossmae.data.images import DEMO_FILE, described, fingerprint_of
 from crossmae.errors import UserError
 from crossmae.parsing import CountOrZero, Strict, parse_json
 from transfer.datasets.labelled import LabelledImages

@@ -10,7 +10,7 @@ from PIL import Image
 from rich.progress import track
 
 from crossmae.data.demo.scenes import Scene, SceneSource
-from crossmae.data.fingerprint import DEMO_FILE
+from crossmae.data.images import DEMO_FILE
 from crossmae.files import data_folder, whole_folder
 
 UNLABELLED_COUNT = 12_000

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from crossmae.data.demo.write import mark_generated, write_unlabelled
-from crossmae.data.fingerprint import described_files, files_of_any_kind, fingerprint_of
-from crossmae.data.images import files_below
+from crossmae.data.images import described_files, files_of_any_kind, fingerprint_of
+from crossmae.data.published import files_below
 
 
 def fingerprint(root: Path) -> str:

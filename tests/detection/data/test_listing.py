@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crossmae.data.fingerprint import DEMO_FILE, digest_of_bytes
+from crossmae.data.images import DEMO_FILE, digest_of_bytes
 from crossmae.errors import UserError
 from detection.data.layout import annotation_file
 from detection.data.listing import fingerprint_of_coco
