@@ -1,8 +1,8 @@
 """What images are to everything that reads them, image files as the plainest kind, and the fingerprint of a data set.
 
-A fingerprint is made of names, sizes and labels, wherever the files lie. Images are listed and not read, for there may be
-millions. The demo's images are the exception: the same pixels are compressed to other sizes by other versions of zlib, so
-theirs are decoded.
+A fingerprint is made of names, sizes and labels, wherever the files lie. Images are listed and not read, for there may
+be millions. The demo's images are the exception: the same pixels are compressed to other sizes by other versions of
+zlib, so theirs are decoded.
 """
 
 import hashlib

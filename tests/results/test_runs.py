@@ -168,4 +168,4 @@ def test_a_pipe_in_place_of_a_record_is_no_reason_to_wait(made: RunFolder) -> No
     path.unlink()
     os.mkfifo(path)
     (problem,) = made.runs().problems
-    assert problem == f"{path}: not a regular file"
+    assert problem == f"{path}: no regular file"

@@ -13,9 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from crossmae.errors import UserError
+from crossmae.errors import UserError, printable
 from crossmae.run.lock import owner
-from results.text import printable
 from transfer.commands.options import (
     BackboneOption,
     DataOption,

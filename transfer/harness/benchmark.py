@@ -10,13 +10,12 @@ from typing import Self
 
 from rich.console import Console
 
-from crossmae.errors import UserError
+from crossmae.errors import UserError, printable
 from crossmae.files import remove_leftovers
 from crossmae.run.lock import hold_folder
 from results.claims.write import write_ledger
 from results.runs import Planned, find_runs
 from results.tables.write import write_tables
-from results.text import printable
 from transfer.harness.folder.attempts import end_attempt
 from transfer.harness.folder.expected import read_expected
 from transfer.harness.folder.pace import last_lines

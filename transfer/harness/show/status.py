@@ -10,11 +10,10 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from crossmae.errors import UserError
+from crossmae.errors import UserError, printable
 from crossmae.run.lock import owner
 from results.record import RecordError
 from results.store import read_record
-from results.text import printable
 from transfer.harness.folder.attempts import seconds_in_attempts
 from transfer.harness.folder.expected import Expected
 from transfer.harness.folder.pace import Pace, pace_of
