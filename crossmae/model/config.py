@@ -217,7 +217,7 @@ def _check_counts(config: MAEConfig) -> None:
 
 
 def _check_mixing(config: MAEConfig) -> None:
-    if config.mixed_blocks:
+    if config.feature_maps != "last":
         return
     if config.use_input:
         raise UserError("use_input needs inter-block attention: set feature_maps to all or to a list of blocks")

@@ -50,6 +50,12 @@ def build_autoencoder(config: MAEConfig, weights: Mapping[str, Tensor], source: 
     Raises:
         UserError: as ``load_strictly``.
     """
+    _require(weights)
+    measured = _dimensions(weights)
+    differing = [name for name in measured if getattr(config, name) != measured[name]]
+    if differing:
+        wrong = ", ".join(f"{name} {getattr(config, name)} for {measured[name]}" for name in differing)
+        raise UserError(f"{source} does not fit its configuration: {wrong}")
     # Without storage no initial weights are drawn, which for ViT-H takes longer than reading the file.
     with torch.device("meta"):
         model = MaskedAutoencoder(config)
@@ -71,7 +77,7 @@ def infer_config(weights: Mapping[str, Tensor], given: Mapping[str, Any]) -> MAE
     given = {name: value for name, value in given.items() if value is not None}
     options = {**_dimensions(weights), "decoder": _decoder(weights)}
     options |= _heads(options)
-    options |= _mixing(weights, {**options, **given})
+    options |= _mixing(weights, options["depth"], given)
     options |= given
     _require_given(options)
     return MAEConfig.from_dict(options)
@@ -104,12 +110,14 @@ def _decoder(weights: Mapping[str, Tensor]) -> str:
     return "cross+self" if "decoder.blocks.0.norm0.weight" in weights else "cross"
 
 
-def _mixing(weights: Mapping[str, Tensor], options: Mapping[str, Any]) -> dict[str, Any]:
+def _mixing(weights: Mapping[str, Tensor], depth: int, options: Mapping[str, Any]) -> dict[str, Any]:
     """Which maps are mixed, as far as their number tells."""
     mixing = weights.get("decoder.mixing.weight")
     if mixing is None:
         return {"feature_maps": "last", "use_input": False}
-    maps, depth = mixing.shape[1], options["depth"]
+    if mixing.ndim != 2:
+        raise UserError(f"decoder.mixing.weight has {mixing.ndim} dimensions instead of 2")
+    maps = mixing.shape[1]
     wanted = options.get("feature_maps")
     projection = {"map_projection": "decoder.mixing.projections.0.weight" in weights}
     if maps == depth + 1:
@@ -131,8 +139,12 @@ def _require_given(options: Mapping[str, Any]) -> None:
 
 
 def _require(weights: Mapping[str, Tensor]) -> None:
-    if missing := [name for name, dims in _DIMENSIONS.items() if name not in weights or weights[name].ndim != dims]:
+    if missing := [name for name, dims in _DIMENSIONS.items() if not _has(weights, name, dims)]:
         raise UserError(f"these are not the weights of a masked autoencoder: no {', '.join(missing)}")
+
+
+def _has(weights: Mapping[str, Tensor], name: str, dimensions: int) -> bool:
+    return name in weights and weights[name].ndim == dimensions and weights[name].numel() > 0
 
 
 def _cannot_tell(what: str, names: str) -> UserError:

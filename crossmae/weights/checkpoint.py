@@ -14,7 +14,7 @@ from crossmae.model.config import MAEConfig
 from crossmae.parsing import Strict, parse, parse_json
 from crossmae.weights.autoencoder import build_autoencoder
 from crossmae.weights.files import Weights, read_weights, write_weights
-from crossmae.weights.spec import BackboneSpec
+from crossmae.weights.spec import BackboneSpec, require_described
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -110,4 +110,6 @@ def read_backbone(folder: Path) -> tuple[Weights, BackboneSpec]:
         UserError: it is damaged, or its specification is not one of this version.
     """
     config = parse(_BackboneConfig, read_config(folder), str(folder / CONFIG))
-    return read_weights(folder / WEIGHTS).weights, config.backbone
+    weights = read_weights(folder / WEIGHTS).weights
+    require_described(weights, config.backbone, str(folder))
+    return weights, config.backbone

@@ -4,19 +4,20 @@ import argparse
 import hashlib
 import pickle
 import warnings
-from collections.abc import Collection, Mapping
+import zipfile
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from crossmae.errors import UserError
-from crossmae.files import write_atomically
+from crossmae.errors import UserError, one_line, printable
+from crossmae.files import open_regular, write_atomically
 
 Weights = dict[str, Tensor]
 
@@ -28,6 +29,29 @@ Content = dict[str, Any]
 
 _NESTED = ("model", "state_dict")
 """Keys under which files of whole models keep the weights, if not at the top."""
+
+DEEPEST = 4
+"""Levels of nested dictionaries that are looked into."""
+
+_MOST_ENTRIES = 20_000
+"""Entries of all dictionaries together: of a ViT-g with its teacher and its optimizer there are fewer than 5,000."""
+
+_MOST_OPTIONS = 10_000
+"""Values next to the weights that are looked at; references can make any number of few."""
+
+_ADVICE = "download it again, or take another checkpoint of the run"
+
+_OBJECTS = ("nsupported global", "unsupported GLOBAL", "Can only create new object", "Can only build", "reduce for")
+"""What PyTorch's restricted unpickler says of files that hold code or objects."""
+
+_STRANGERS = {
+    b"version https://git-lfs": "is a pointer of Git LFS, not the file (git lfs pull fetches it)",
+    b"<": "is a web page, not weights",
+    b"\x08": "looks like an ONNX model, not named weights",
+}
+"""What files begin with that often lie under a weight file's name."""
+
+_NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.float8_e4m3fn, torch.float8_e5m2)
 
 _SCALARS = [np.bool_, np.int32, np.int64, np.float16, np.float32, np.float64]
 
@@ -42,15 +66,24 @@ class WeightFile:
 
 
 def read_content(path: Path) -> Content:
-    """Everything in a ``.safetensors`` or a PyTorch file (``.pth``, ``.pt``, ``.bin``), run by none of its code.
+    """Everything in safetensors or a PyTorch file, whichever it is by its content; none of its code is run.
 
     Raises:
-        UserError: no such file, damaged, or a pickle that holds more than weights, plain values, an
-            ``argparse.Namespace`` and numpy's numbers.
+        UserError: no such file, damaged, something else, larger in memory than on the disk, or a pickle that holds
+            more than weights, plain values, an ``argparse.Namespace`` and numpy's numbers.
     """
     if not path.is_file():
-        raise UserError(f"no weight file {path}")
-    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+        raise UserError(f"no weight file {path}", "give the path of a .safetensors or .pth file")
+    with open_regular(path) as file:
+        head = file.read(64)
+    if head[8:9] == b"{":
+        return _read_safetensors(path)
+    if head.startswith((b"PK\x03\x04", b"\x80\x02")):
+        return _read_torch(path)
+    if head.startswith(b"\x80"):  # of another protocol than PyTorch's
+        raise _refused(path)
+    kinds = [kind for start, kind in _STRANGERS.items() if head.lstrip().startswith(start)]
+    raise UserError(f"{path} {kinds[0] if kinds else 'is damaged or no weight file' if head else 'is empty'}", _ADVICE)
 
 
 def read_weights(path: Path) -> WeightFile:
@@ -65,16 +98,21 @@ def read_weights(path: Path) -> WeightFile:
             f"{path} holds two sets of weights, {averaged[0]} is the other", "write a file with one of them"
         )
     weights = next((content[key] for key in _NESTED if isinstance(content.get(key), dict)), content)
-    named = {str(name).removeprefix("module."): value for name, value in weights.items() if isinstance(value, Tensor)}
+    tensors = {name: value for name, value in weights.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    named = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    if len(named) < len(tensors):
+        raise UserError(f"{path} has names with and without module. for the same weights", "save one of them")
     return WeightFile(named, arguments_in(content))
 
 
 def arguments_in(content: Content) -> dict[str, Any]:
-    """The options next to the weights: plain values, and the contents of ``args``."""
+    """The options next to the weights: plain values, and the contents of ``args``. All others are left out."""
     options = content.get("args")
-    plain = {name: value for name, value in content.items() if not isinstance(value, Tensor | dict) and name != "args"}
-    plain |= {OPTIONS: content[OPTIONS]} if OPTIONS in content else {}
-    return plain | (dict(vars(options)) if isinstance(options, argparse.Namespace) else {})
+    budget = iter(range(_MOST_OPTIONS))
+    ours = _plain({name: content[name] for name in (OPTIONS,) if name in content}, budget)
+    run = _plain(vars(options), budget) if isinstance(options, argparse.Namespace) else {}
+    rest = {name: value for name, value in content.items() if not isinstance(value, Tensor | dict)}
+    return _plain(rest, budget) | ours | run
 
 
 def write_weights(weights: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -128,7 +166,7 @@ def require_fit(
 
 
 def misfit(places: Mapping[str, Tensor], weights: Mapping[str, Tensor], expected_missing: Collection[str] = ()) -> str:
-    """What does not fit, in one line; empty if all does."""
+    """What does not fit, in one line; empty if all does. Values that are not finite fit nowhere."""
     missing = sorted(set(places) - set(weights) - set(expected_missing))
     unexpected = sorted(set(weights) - set(places))
     shapes = [
@@ -136,7 +174,16 @@ def misfit(places: Mapping[str, Tensor], weights: Mapping[str, Tensor], expected
         for name in sorted(set(places) & set(weights))
         if weights[name].shape != places[name].shape
     ]
-    parts = {"weights missing": missing, "weights without a place": unexpected, "shapes": shapes}
+    common = [name for name in places if name in weights and places[name].is_floating_point()]
+    kinds = [f"{name} of {weights[name].dtype}" for name in common if weights[name].dtype not in _NUMBERS]
+    wild = [name for name in common if weights[name].dtype in _NUMBERS and not _is_finite(weights[name])]
+    parts = {
+        "weights missing": missing,
+        "weights without a place": unexpected,
+        "shapes": shapes,
+        "no floating-point numbers": kinds,
+        "infinite or not a number": wild,
+    }
     return "; ".join(f"{what}: {_listed(names)}" for what, names in parts.items() if names)
 
 
@@ -145,31 +192,103 @@ def _read_safetensors(path: Path) -> Content:
         with safe_open(path, framework="pt") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
             metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is not a complete .safetensors file: {error}") from error
+    except Exception as error:  # a wrong head fails in several ways
+        raise UserError(f"{path} is not a complete .safetensors file ({one_line(error, 100)})", _ADVICE) from error
     return {**metadata, **weights}
 
 
 def _read_torch(path: Path) -> Content:
+    size = path.stat().st_size
+    known = torch.serialization.safe_globals(_harmless())
     try:
-        with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings(action="ignore"):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        _refuse_compressed(path, size)
+        # Opened here: PyTorch goes by the name of a path.
+        with known, warnings.catch_warnings(action="ignore"), open_regular(path) as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except Exception as error:  # what is no pickle fails in every way there is
-        if isinstance(error, pickle.UnpicklingError) and "unsupported" in str(error).lower():
-            raise UserError(f"{path} refused: it holds code or objects next to weights; none of it was run") from error
-        raise UserError(f"{path} is damaged or no PyTorch weight file") from error
+        if isinstance(error, pickle.UnpicklingError) and any(sign in str(error) for sign in _OBJECTS):
+            raise _refused(path) from error
+        raise UserError(f"{path} is damaged or no PyTorch weight file", _ADVICE) from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, not named weights")
+        raise UserError(f"{path} holds a {type(content).__name__}, not named weights", _ADVICE)
+    _refuse_larger(content, path, size)
     return content
+
+
+def _refused(path: Path) -> UserError:
+    what = f"{path} refused: it holds code or objects next to weights; none of it was run"
+    return UserError(what, "take a file of weights alone, best a .safetensors")
+
+
+def _refuse_compressed(path: Path, size: int) -> None:
+    """PyTorch stores without compression; what unpacks to more than the file holds was made to fill the memory."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > size:
+                raise UserError(f"{path} is compressed", "unpack and save it again with torch.save")
+
+
+def _refuse_larger(content: Mapping[Any, Any], path: Path, size: int) -> None:
+    """Refuses tensors that are not dense, on the CPU and no larger than the file, alone or together."""
+    entries, total, pending = 0, 0, [(content, DEEPEST)]
+    while pending:
+        mapping, levels = pending.pop()
+        entries += len(mapping)
+        if entries > _MOST_ENTRIES:
+            raise UserError(f"{path} has more than {_MOST_ENTRIES} entries", "write a file with the weights alone")
+        for key, value in mapping.items():
+            if isinstance(value, Mapping) and levels:
+                pending.append((value, levels - 1))
+            if not isinstance(value, Tensor):
+                continue
+            name = printable(str(key)[:60])
+            if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+                raise UserError(f"{path}: {name} is no dense tensor with values", "save plain, dense weights")
+            total += (taken := value.numel() * value.element_size())
+            if taken > size:
+                raise UserError(f"{path}: {name} is larger than the file", "save it with .clone() of every weight")
+    # Tied weights are few; thousands of names for one memory were made to fill another.
+    if total > 4 * size:
+        raise UserError(f"{path}: its weights are larger than the file", "save it with .clone() of every weight")
+
+
+def _plain(values: Mapping[Any, Any], budget: Iterator[int]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if isinstance(name, str) and _is_plain(value, budget)}
+
+
+def _is_plain(value: Any, budget: Iterator[int], depth: int = 0) -> bool:
+    """Whether ``value`` is a number, a short text or a list or mapping of such, and is looked at within ``budget``."""
+    if next(budget, None) is None or depth > 20:
+        return False
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and _is_plain(inner, budget, depth + 1) for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(inner, budget, depth + 1) for inner in value)
+    if isinstance(value, str):
+        return len(value) <= _MOST_OPTIONS
+    return value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 2**63)
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    # Numbers of 8 bits have no such question of their own.
+    return bool(torch.isfinite(tensor.float() if tensor.element_size() == 1 else tensor).all())
 
 
 def _harmless() -> list[Any]:
     """Classes of plain values: the Namespace of a run's options, and numpy's numbers, which meters leave behind."""
-    scalar = np.float64(0).__reduce__()[0]
     names = ["numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"]
-    return [argparse.Namespace, *((scalar, name) for name in names), np.dtype, *(type(np.dtype(t)) for t in _SCALARS)]
+    return [argparse.Namespace, *((_scalar, name) for name in names), np.dtype, *(type(np.dtype(t)) for t in _SCALARS)]
+
+
+def _scalar(kind: "np.dtype[Any]", content: bytes) -> Any:
+    """One of numpy's numbers; numpy itself would make one of any size."""
+    if kind.type not in _SCALARS:
+        raise pickle.UnpicklingError(f"no number of type {kind}")
+    return np.frombuffer(content, kind, 1)[0]
 
 
 def _listed(names: list[str], most: int = 12) -> str:
-    shown = ", ".join(names[:most])
+    shown = ", ".join(printable(name[:200]) for name in names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -1,11 +1,13 @@
 """Names of weights and options of the released CrossMAE and MAE code, and ours."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import Tensor
 
 from crossmae.model.presets import PRESETS
+from crossmae.parsing import Strict, parse
 from crossmae.weights.files import Weights
 
 # Released name -> ours, by prefix; every other released name is the encoder's, whose names are timm's.
@@ -29,6 +31,20 @@ _MODELS = {
     "mae_vit_large_patch16": "vit_l16",
     "mae_vit_huge_patch14": "vit_h14",
 }
+
+
+@dataclass(frozen=True)
+class _Arguments(Strict):
+    """What is read of the ``args`` of a released file."""
+
+    model: str
+    mask_ratio: float
+    norm_pix_loss: bool = False
+    cross_mae: bool = False
+    kept_mask_ratio: float | None = None
+    use_input: bool = False
+    weight_fm: bool = False
+    use_fm: tuple[int, ...] = (-1,)
 
 
 def from_official(weights: Mapping[str, Tensor]) -> Weights:
@@ -61,12 +77,10 @@ def from_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Options named as in MAEConfig from the ``args`` of a ``.pth``; empty if not a pretraining run's."""
     if "mask_ratio" not in arguments or "model" not in arguments:
         return {}
-    options = {
-        "mask_ratio": float(arguments["mask_ratio"]),
-        "norm_pix_loss": bool(arguments.get("norm_pix_loss", False)),
-        **_heads(str(arguments["model"])),
-    }
-    return options | (_cross(arguments) if arguments.get("cross_mae") else {})
+    known = {field.name: arguments[field.name] for field in fields(_Arguments) if field.name in arguments}
+    run = parse(_Arguments, known, "args of the weight file")
+    options = {"mask_ratio": run.mask_ratio, "norm_pix_loss": run.norm_pix_loss, **_heads(run.model)}
+    return options | (_cross(run) if run.cross_mae else {})
 
 
 def _heads(model: str) -> dict[str, int]:
@@ -76,13 +90,13 @@ def _heads(model: str) -> dict[str, int]:
     return {"num_heads": preset["num_heads"], "decoder_num_heads": preset.get("decoder_num_heads", 16)}
 
 
-def _cross(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _cross(run: _Arguments) -> dict[str, Any]:
     options: dict[str, Any] = {
-        "prediction_ratio": float(arguments.get("kept_mask_ratio", arguments["mask_ratio"])),
-        "use_input": bool(arguments.get("use_input", False)),
+        "prediction_ratio": run.mask_ratio if run.kept_mask_ratio is None else run.kept_mask_ratio,
+        "use_input": run.use_input,
     }
-    if arguments.get("weight_fm"):
-        blocks = list(arguments.get("use_fm", [-1]))
+    if run.weight_fm:
+        blocks = list(run.use_fm)
         # In the released code a lone -1 stands for all blocks.
         options["feature_maps"] = "all" if blocks == [-1] else blocks
     return options

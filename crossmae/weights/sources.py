@@ -1,5 +1,7 @@
 """Where weights can come from: the doors for backbones and for whole autoencoders."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from crossmae.weights.checkpoint import (
 from crossmae.weights.files import OPTIONS, WeightFile, Weights, arguments_in, part_of, read_content, read_weights
 from crossmae.weights.layouts.find import encoder_of, find_vit, log_left_out
 from crossmae.weights.options import SourceOptions, split_source
-from crossmae.weights.spec import MAES, BackboneSpec, describe, stated
+from crossmae.weights.spec import MAES, BackboneSpec, describe, require_described, stated
 
 SPEC = "crossmae_backbone"
 """Under this key a file with timm's names carries its BackboneSpec."""
@@ -35,7 +37,18 @@ def read_source(source: str, seed: int, num_heads: int | None = None) -> tuple[W
     place, options = split_source(source)
     if num_heads is not None:
         options = SourceOptions(heads=num_heads).over(options)
-    return stated(*_read(place, source, options, seed), options)
+    with _naming(place):
+        return stated(*_read(place, source, options, seed), options)
+
+
+@contextmanager
+def _naming(place: str) -> Iterator[None]:
+    """Every refusal names the source and says what to do."""
+    try:
+        yield
+    except UserError as error:
+        what = error.what if place in error.what else f"{place}: {error.what}"
+        raise UserError(what, error.remedy or "see whether it is the file that you meant") from error
 
 
 def _read(place: str, source: str, options: SourceOptions, seed: int) -> tuple[Weights, BackboneSpec]:
@@ -58,8 +71,8 @@ def _read(place: str, source: str, options: SourceOptions, seed: int) -> tuple[W
     if path.is_dir():
         return _folder(path, source)
     raise UserError(
-        f"no backbone {source!r}: give a checkpoint folder, a weight file, timm:NAME, hf:FOLDER_OR_NAME or "
-        "random:PRESET"
+        f"no backbone {source!r}",
+        "give a checkpoint folder, a weight file, timm:NAME, hf:FOLDER_OR_NAME or random:PRESET",
     )
 
 
@@ -84,14 +97,15 @@ def load_pretrained(
         raise UserError(f"{source}: an autoencoder takes no {', '.join(sorted(unfit))}", "leave them out")
     if said.heads is not None:
         given = {"num_heads": said.heads, **given}
-    path = _local(place)
-    if path.is_dir() and read_config(path).get("format"):
-        model = load_checkpoint(path)
-        _refuse_contradictions(model, given)
-        return model.eval()
-    theirs = _autoencoder(path, str(source), said)
-    config = infer_config(theirs.weights, {**theirs.options, **given})
-    return build_autoencoder(config, theirs.weights, str(source)).eval()
+    with _naming(place):
+        path = _local(place)
+        if path.is_dir() and read_config(path).get("format"):
+            model = load_checkpoint(path)
+            _refuse_contradictions(model, given)
+            return model.eval()
+        theirs = _autoencoder(path, str(source), said)
+        config = infer_config(theirs.weights, {**theirs.options, **given})
+        return build_autoencoder(config, theirs.weights, str(source)).eval()
 
 
 def _random(preset: str, source: str, seed: int) -> tuple[Weights, BackboneSpec]:
@@ -118,10 +132,12 @@ def _folder(folder: Path, source: str) -> tuple[Weights, BackboneSpec]:
 
 def _file(path: Path, source: str, options: SourceOptions) -> tuple[Weights, BackboneSpec]:
     content = read_content(path)
-    if SPEC in content:
+    if isinstance(content.get(SPEC), str):
         spec = parse_json(BackboneSpec, content[SPEC], f"{SPEC} in {path}")
         weights = {name: value for name, value in content.items() if isinstance(value, Tensor)}
-        return {name: tensor for name, tensor in weights.items() if name not in spec.missing}, spec
+        weights = {name: tensor for name, tensor in weights.items() if name not in spec.missing}
+        require_described(weights, spec, str(path))
+        return weights, spec
     vit = find_vit(content, source, options)
     encoder = encoder_of(vit)
     pretraining, said = _pretraining(WeightFile(part_of(vit.weights, vit.prefix), arguments_in(content)))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crossmae.errors import UserError
+from crossmae.errors import UserError, one_line
 from crossmae.model.blocks import NORM_EPS
 from crossmae.model.positions import resize_pos_embed
 from crossmae.model.presets import PRESETS, arch_of
@@ -27,6 +27,17 @@ _HEADS = {(768, 12): 12, (1024, 24): 16, (1280, 32): 16}
 """By width and depth, whatever the patches: ViT-B, L and H."""
 
 _NORM = ("norm.weight", "norm.bias")
+
+_FIRST = "blocks.0.mlp.fc1.weight"
+
+_DIMENSIONS = {
+    "patch_embed.proj.weight": 4,
+    "pos_embed": 3,
+    "reg_token": 3,
+    _FIRST: 2,
+    "blocks.0.mlp.fc2.weight": 2,
+}
+"""Weights that a specification is read off, and how many dimensions they have."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +98,47 @@ def describe(
     Raises:
         UserError: no plain vision transformer, or an unknown number of heads.
     """
-    dimensions = {name: weights[name].ndim for name in ("patch_embed.proj.weight", "pos_embed") if name in weights}
-    if dimensions != {"patch_embed.proj.weight": 4, "pos_embed": 3}:
+    read = {name: weights[name] for name in _DIMENSIONS if name in weights}
+    odd = any(tensor.ndim != _DIMENSIONS[name] or not tensor.numel() for name, tensor in read.items())
+    if odd or not {"patch_embed.proj.weight", "pos_embed"} <= set(weights):
         lacking = "no patch_embed.proj.weight or no pos_embed"
         raise UserError(f"{source} holds no vision transformer ({lacking})", "give weights of a plain ViT")
     _refuse_gates(weights, source)
+    if len(widths := {weights[name].shape[-1] for name in ("pos_embed", "reg_token") if name in weights}) > 1:
+        raise UserError(f"{source} holds no vision transformer (widths {widths})", "give weights of a plain ViT")
     spec = _read(weights, source, said or SourceOptions(), dict(pretraining or {}))
     complete = {**weights, "pos_embed": _with_prefix(weights["pos_embed"], spec.num_prefix)}
     spec = replace(spec, image_size=_side(complete["pos_embed"].shape[1] - spec.num_prefix, source) * spec.patch_size)
-    if complaint := misfit(_expected(spec), complete):
-        raise UserError(f"{source} is no plain vision transformer: {complaint}")
+    require_described(complete, spec, source)
     return complete, spec
+
+
+def require_described(weights: Mapping[str, Tensor], spec: BackboneSpec, source: str) -> None:
+    """Refuses weights that are not those of ``spec``, whatever numbers a file gives in it.
+
+    Raises:
+        UserError: one line that says what differs.
+    """
+    kernel = weights.get("patch_embed.proj.weight")
+    # Compared before anything of the specification's size is made.
+    measured = {
+        "depth": count_blocks(weights, "blocks."),
+        "embed_dim": 0 if kernel is None or not kernel.ndim else kernel.shape[0],
+        "patch_size": 0 if kernel is None or not kernel.ndim else kernel.shape[-1],
+    }
+    differing = [name for name, size in measured.items() if getattr(spec, name) != size]
+    if differing:
+        wrong = ", ".join(f"{name} {getattr(spec, name)} for {measured[name]}" for name in differing)
+        raise UserError(f"{source} describes other weights than it holds ({wrong})")
+    heads: object = spec.num_heads  # of a file's options
+    if not isinstance(heads, int) or heads < 1 or spec.embed_dim % heads:
+        raise UserError(f"{source}: {heads!r} heads do not divide the width {spec.embed_dim}", "give ?heads=NUMBER")
+    try:
+        expected = _expected(spec)
+    except (RuntimeError, OverflowError, TypeError) as error:  # sizes that no tensor can have
+        raise UserError(f"{source} describes sizes that no weights have ({one_line(error, 80)})") from error
+    if complaint := misfit(expected, weights):
+        raise UserError(f"{source} is no plain vision transformer: {complaint}")
 
 
 def stated(weights: Weights, spec: BackboneSpec, said: SourceOptions) -> tuple[Weights, BackboneSpec]:
@@ -165,7 +206,7 @@ def _read(weights: Mapping[str, Tensor], source: str, said: SourceOptions, pretr
         num_heads=known.heads,
         patch_size=patch_size,
         image_size=0,
-        mlp_ratio=weights["blocks.0.mlp.fc1.weight"].shape[0] / embed_dim if depth else 4.0,
+        mlp_ratio=weights[_FIRST].shape[0] / embed_dim if _FIRST in weights else 4.0,
         class_token="cls_token" in weights,
         num_registers=weights["reg_token"].shape[1] if "reg_token" in weights else 0,
         final_norm=final_norm,

@@ -100,6 +100,10 @@ def _backbone(file: WeightFile, path: Path) -> Backbone:
         return Backbone(*describe(body, str(path), parse_json(SourceOptions, written, f"{_OPTIONS} in {path}")))
     # A released file is one of CrossMAE's or MAE's sizes.
     kernel = body.get("patch_embed.proj.weight")
-    arch = None if kernel is None else arch_of(kernel.shape[0], count_blocks(body, "blocks."), kernel.shape[-1])
+    arch = (
+        None
+        if kernel is None or kernel.ndim != 4
+        else arch_of(kernel.shape[0], count_blocks(body, "blocks."), kernel.shape[-1])
+    )
     heads = file.arguments.get("num_heads", PRESETS[arch]["num_heads"] if arch else None)
     return Backbone(*describe(body, str(path), SourceOptions(heads=heads).over(MAES)))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from crossmae.errors import UserError
 from crossmae.run.rank import is_main
-from crossmae.weights.files import Weights, part_of
+from crossmae.weights.files import DEEPEST, Weights, part_of
 from crossmae.weights.layouts.names import LAYOUTS, Layout, to_timm
 from crossmae.weights.options import SourceOptions
 
@@ -20,9 +20,6 @@ PAGE = "docs/your_checkpoint.md"
 
 _WRAPPERS = re.compile(r"(^|(?<=\.))(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """What torch.compile, FSDP and activation checkpointing put into names."""
-
-_DEEPEST = 4
-"""Levels of nested dictionaries that are looked into."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def log_left_out(source: str, encoder: Encoder) -> None:
 
 
 def _vits(content: Mapping[str, Any]) -> Iterator[FoundViT]:
-    for key, weights in _weight_sets(content, (), _DEEPEST):
+    for key, weights in _weight_sets(content, (), DEEPEST):
         names = list(weights)
         for layout in LAYOUTS:
             for name in names:

@@ -123,12 +123,19 @@ def to_timm(weights: Mapping[str, Tensor], layout: Layout) -> tuple[Weights, tup
 
 
 def with_joined_qkv(weights: Mapping[str, Tensor]) -> Weights:
-    """``attn.query``, ``attn.key`` and ``attn.value`` as the one ``attn.qkv`` of timm."""
+    """``attn.query``, ``attn.key`` and ``attn.value`` as the one ``attn.qkv`` of timm.
+
+    Raises:
+        UserError: they are not all there or of several shapes.
+    """
     joined: Weights = {}
     for name, tensor in weights.items():
         if ".attn.query." in name:
             parts = [weights.get(name.replace(".query.", f".{part}.")) for part in ("query", "key", "value")]
-            joined[name.replace(".query.", ".qkv.")] = torch.cat([part for part in parts if part is not None])
+            present = [part for part in parts if part is not None and part.ndim and part.shape == tensor.shape]
+            if len(present) < len(parts):
+                raise UserError(f"query, key and value of {name} are not of one shape", "take a complete file")
+            joined[name.replace(".query.", ".qkv.")] = torch.cat(present)
         elif ".attn.key." not in name and ".attn.value." not in name:
             joined[name] = tensor
     return joined
@@ -146,7 +153,12 @@ def _with_register_positions(weights: Weights) -> Weights:
     if registers is None or positions is None or registers.ndim != 3 or positions.ndim != 3:
         return weights
     patches = positions.shape[1] - 1
-    if "cls_token" not in weights or patches < 1 or round(patches**0.5) ** 2 != patches:
+    if (
+        registers.shape[2] != positions.shape[2]
+        or "cls_token" not in weights
+        or patches < 1
+        or round(patches**0.5) ** 2 != patches
+    ):
         return weights
     zeros = positions.new_zeros(1, registers.shape[1], positions.shape[2])
     return {**weights, "pos_embed": torch.cat([positions[:, :1], zeros, positions[:, 1:]], dim=1)}
