@@ -76,10 +76,17 @@ def _fingerprint(spec: TaskSpec, roots: DataRoots, folders: Sequence[Path], out:
 
 
 def _replace(folder: Path, measured: Path) -> None:
+    """Puts ``measured`` in the place of ``folder``; if that fails, the former one is put back."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    former = measured.with_name("former")
     if folder.exists():
-        folder.rename(measured.with_name("former"))
-    shutil.move(measured, folder)
+        folder.rename(former)
+    try:
+        shutil.move(measured, folder)
+    except BaseException:
+        if former.exists():
+            former.rename(folder)
+        raise
 
 
 def _work(folder: Path, pool: Pool) -> None:
