@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from crossmae.errors import UserError, one_line
+from crossmae.run.lock import refuse_if_held
 from transfer.commands.estimate import estimate
 from transfer.commands.finished import calibrate, evaluate
 from transfer.commands.options import (
@@ -69,6 +70,8 @@ def run_all(
     """
     options = BenchmarkOptions.of(suite, out, seed, backbone, data, change, tasks)
     starts = choose_launcher(launcher, devices, profile, hang_minutes)
+    if not dry_run:
+        refuse_if_held(out)  # before the data is listed, which takes a while
     benchmark = Benchmark.of(options, starts, _command_line(), Console(), write=not dry_run)
     raise typer.Exit(benchmark.dry_run() if dry_run else benchmark.run())
 

@@ -89,6 +89,20 @@ def owner(folder: Path) -> str | None:
         os.close(descriptor)
 
 
+def refuse_if_held(folder: Path) -> None:
+    """Looks, before work that needs no lock, whether ``hold_folder`` would be refused afterwards.
+
+    Raises:
+        UserError: somebody holds ``folder``.
+    """
+    if name := owner(folder):
+        raise _in_use(folder, name)
+
+
+def _in_use(folder: Path, name: str) -> UserError:
+    return UserError(f"{folder} is in use by {name}", "wait for it or stop it")
+
+
 def _open(folder: Path, flags: int) -> int:
     path = folder / "lock"
     try:
@@ -132,7 +146,7 @@ def _take(descriptor: int, folder: Path, wait: float) -> None:
     deadline = time.monotonic() + max(wait, 0.5)
     while not _try(descriptor, fcntl.LOCK_EX):
         if time.monotonic() >= deadline:
-            raise UserError(f"{folder} is in use by {_name(_read(descriptor))}", "wait for it or stop it")
+            raise _in_use(folder, _name(_read(descriptor)))
         time.sleep(0.05)
     token = f"{folder.resolve()}:{uuid4().hex}"
     content = {"pid": os.getpid(), "host": socket.gethostname(), "token": token}
