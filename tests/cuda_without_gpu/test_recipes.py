@@ -32,6 +32,7 @@ def test_the_host_never_waits_within_an_update(recipes: list[str], guard_library
         assert update["waits"] == [], recipe
 
 
+@pytest.mark.slow
 def test_vit_b_fits_a_gpu_of_80_gb(guard_library: Path) -> None:
     updates = updates_of(WHOLE, "whole", guard_library)
     for recipe, update in updates.items():

@@ -73,6 +73,7 @@ def test_fine_tuning(guard_library: Path, data_of: Any, tmp_path: Path) -> None:
     assert outcomes["gpu"]["metrics"] == pytest.approx(outcomes["cpu"]["metrics"], abs=0.2)
 
 
+@pytest.mark.slow
 def test_linear_probe(guard_library: Path, data_of: Any, tmp_path: Path) -> None:
     outcomes = run(guard_library, data_of("imagenet_linear"), tmp_path, "imagenet_linear", "demo", *CLASSIFICATION)
     same_losses(outcomes)
@@ -80,12 +81,14 @@ def test_linear_probe(guard_library: Path, data_of: Any, tmp_path: Path) -> None
     assert all("health.blocked.item()" in wait for wait in waits_of_updates(outcomes))
 
 
+@pytest.mark.slow
 def test_vitdet(guard_library: Path, data_of: Any, tmp_path: Path) -> None:
     short = ("steps=2", "milestones=[1, 2]", "warmup_steps=1", "drawn_images=2", "log_every=1")
     outcomes = run(guard_library, data_of("coco_vitdet"), tmp_path, "coco_vitdet", "demo", *short)
     same_losses(outcomes)
 
 
+@pytest.mark.slow
 def test_upernet(guard_library: Path, data_of: Any, tmp_path: Path) -> None:
     short = ("steps=2", "warmup_steps=1", "evaluate_every=2", "log_every=1")
     outcomes = run(guard_library, data_of("ade20k_upernet"), tmp_path, "ade20k_upernet", "demo", *short)
