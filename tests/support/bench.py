@@ -15,15 +15,16 @@ import yaml
 TASKS = Path(__file__).parents[1] / "transfer" / "harness" / "tasks"
 """Tasks that do small real work."""
 STAND_IN = """
-import sys
-from unittest.mock import MagicMock
+import importlib, os, sys
 
-torch = MagicMock()
-torch.cuda.device_count.return_value = 1
-torch.cuda.get_device_name.return_value = "pretended"
-sys.modules["torch"] = torch
+here = os.path.dirname(os.path.realpath(__file__))
+sys.path[:] = [place for place in sys.path if os.path.realpath(place) != here]
+del sys.modules["torch"]
+torch = importlib.import_module("torch")
+torch.cuda.is_available = lambda: True
+torch.cuda.device_count = lambda: 0
 """
-"""A torch that finds GPUs, for tasks that need none."""
+"""The real torch, which torchrun needs, but that it says there are GPUs; for tasks that compute on none."""
 
 
 @dataclass
