@@ -137,7 +137,12 @@ def _plant_data(data: Path) -> None:
     picture(data / "coco" / "train2017" / "0.png")
     picture(data / "coco" / "val2017" / "0.png")
     (data / "coco" / "annotations").mkdir()
-    listed = {"images": [{"id": 1, "file_name": "0.png", "height": 8, "width": 8}], "annotations": [], "categories": []}
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 4, 4], "area": 16, "iscrowd": 0}
+    listed = {
+        "images": [{"id": 1, "file_name": "0.png", "height": 8, "width": 8}],
+        "annotations": [{**box, "segmentation": [[0, 0, 4, 0, 4, 4, 0, 4]]}],
+        "categories": [{"id": 1, "name": "thing"}],
+    }
     (data / "coco" / "annotations" / "instances_train2017.json").write_text(json.dumps(listed))
     (data / "ade20k" / "ADEChallengeData2016").mkdir(parents=True)
     picture(data / "secret" / "train" / "0.png")
