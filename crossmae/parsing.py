@@ -53,7 +53,7 @@ def parse_json(kind: type[T], text: str | bytes, where: str) -> T:
         value: T = _adapter(kind).validate_json(text)  # type: ignore[arg-type]  # mypy does not see that types are hashable
         return value
     except ValidationError as error:
-        raise UserError(f"{where} {_complaint(error)}") from error
+        raise UserError(f"{where}{_complaint(error)}") from error
 
 
 def read_yaml(path: Path) -> Any:
@@ -77,24 +77,31 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _complaint(error: ValidationError) -> str:
-    """All that is wrong: ``has unknown x; lacks y; z is -1: should be greater than 0``."""
-    unknown, missing, wrong = [], [], []
+    """All that is wrong, to follow a name: `` has unknown x; lacks y; z is -1: should be greater than 0``."""
+    unknown, missing, whole, values = [], [], [], []
     for problem in error.errors(include_url=False):
         name = ".".join(str(part) for part in problem["loc"])
         if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             unknown.append(name)
         elif problem["type"] in ("missing", "missing_argument"):
             missing.append(name)
+        elif not name:
+            is_json = problem["type"] != "json_invalid"
+            whole.append(f"is {'no mapping' if is_json else 'not readable'} ({_reason(problem['msg'])})")
         else:
-            wrong.append(_wrong(name, problem["input"], problem["msg"]))
-    parts = [f"has unknown {', '.join(unknown)}"] if unknown else []
-    parts += [f"lacks {', '.join(missing)}"] if missing else []
-    return "; ".join([*parts, *wrong])
+            values.append(_wrong(name, problem["input"], problem["msg"]))
+    predicates = [f"has unknown {', '.join(unknown)}"] if unknown else []
+    predicates += [f"lacks {', '.join(missing)}"] if missing else []
+    predicates += whole
+    return f" {'; '.join([*predicates, *values])}" if predicates else f": {'; '.join(values)}"
 
 
 def _wrong(name: str, value: Any, message: str) -> str:
     shown = repr(value)
     shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
     hint = " (YAML wants 1.0e-3 and not 1e-3)" if "number" in message and isinstance(value, str) else ""
-    reason = message.removeprefix("Input ")
-    return f"{name} is {shown}: {reason}{hint}" if name else f"is no mapping ({reason})"
+    return f"{name} is {shown}: {_reason(message)}{hint}"
+
+
+def _reason(message: str) -> str:
+    return message.removeprefix("Input ")

@@ -13,12 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import yaml
 
 from crossmae.errors import UserError, one_line
 from crossmae.parsing import Strict, parse, read_yaml
+
+P = TypeVar("P")
+E = TypeVar("E")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,26 @@ class Recipe:
     def hash(self) -> str:
         """Ten hex digits of the protocol values: the recipe's share of a run's identity."""
         return digest_of(self.protocol)
+
+
+@dataclass(frozen=True)
+class TypedRecipe(Generic[P, E]):
+    """Both sections of a recipe, every value in its type."""
+
+    protocol: P
+    execution: E
+
+
+def read_sections(recipe: Recipe, protocol: type[P], execution: type[E]) -> TypedRecipe[P, E]:
+    """Reads the sections of ``recipe`` as the dataclasses ``protocol`` and ``execution``.
+
+    Raises:
+        UserError: an unknown, missing or wrong value, named in one line.
+    """
+    return TypedRecipe(
+        parse(protocol, recipe.protocol, f"the protocol of recipe {recipe.name}"),
+        parse(execution, recipe.execution, f"the execution of recipe {recipe.name}"),
+    )
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from crossmae.errors import UserError
-from crossmae.parsing import Count, CountOrZero, NotNegative, Positive, Share, Strict, parse
-from crossmae.recipe import Recipe
+from crossmae.parsing import Count, CountOrZero, NotNegative, Positive, Share, Strict
+from crossmae.recipe import Recipe, TypedRecipe, read_sections
 from crossmae.train.config import Execution
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -123,12 +123,7 @@ class VitDetExecution(Execution):
     """Validation images whose detections are drawn."""
 
 
-@dataclass(frozen=True)
-class VitDetRecipe:
-    """Both halves of a recipe."""
-
-    protocol: VitDetProtocol
-    execution: VitDetExecution
+VitDetRecipe = TypedRecipe[VitDetProtocol, VitDetExecution]
 
 
 def read_recipe(recipe: Recipe) -> VitDetRecipe:
@@ -137,12 +132,10 @@ def read_recipe(recipe: Recipe) -> VitDetRecipe:
     Raises:
         UserError: an unknown, missing or wrong value, or values that contradict each other; one line names them.
     """
-    where = f"recipe {recipe.name}"
-    protocol = parse(VitDetProtocol, recipe.protocol, where)
-    execution = parse(VitDetExecution, recipe.execution, where)
-    for what, remedy in _contradictions(protocol):
-        raise UserError(f"{where}: {what}", remedy)
-    return VitDetRecipe(protocol, execution)
+    values = read_sections(recipe, VitDetProtocol, VitDetExecution)
+    for what, remedy in _contradictions(values.protocol):
+        raise UserError(f"recipe {recipe.name}: {what}", remedy)
+    return values
 
 
 def _contradictions(protocol: VitDetProtocol) -> Iterator[tuple[str, str]]:

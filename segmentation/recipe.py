@@ -7,8 +7,8 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le, Len, Lt
 
 from crossmae.errors import UserError
-from crossmae.parsing import Count, CountOrZero, NotNegative, Positive, Strict, parse
-from crossmae.recipe import Recipe
+from crossmae.parsing import Count, CountOrZero, NotNegative, Positive, Strict
+from crossmae.recipe import Recipe, TypedRecipe, read_sections
 from crossmae.train.config import Execution
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -58,12 +58,7 @@ class UperNetExecution(Execution):
     """Updates between two evaluations; the end of the run is always evaluated."""
 
 
-@dataclass(frozen=True)
-class UperNetRecipe:
-    """Both halves of a recipe."""
-
-    protocol: UperNetProtocol
-    execution: UperNetExecution
+UperNetRecipe = TypedRecipe[UperNetProtocol, UperNetExecution]
 
 
 def read_recipe(recipe: Recipe) -> UperNetRecipe:
@@ -72,11 +67,9 @@ def read_recipe(recipe: Recipe) -> UperNetRecipe:
     Raises:
         UserError: an unknown, missing or wrong value, or values that contradict each other; one line names them.
     """
-    where = f"recipe {recipe.name}"
-    protocol = parse(UperNetProtocol, recipe.protocol, where)
-    execution = parse(UperNetExecution, recipe.execution, where)
-    _check(protocol, where)
-    return UperNetRecipe(protocol, execution)
+    values = read_sections(recipe, UperNetProtocol, UperNetExecution)
+    _check(values.protocol, f"recipe {recipe.name}")
+    return values
 
 
 def _check(protocol: UperNetProtocol, where: str) -> None:

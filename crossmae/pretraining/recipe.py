@@ -10,8 +10,8 @@ from crossmae.errors import UserError
 from crossmae.model.attention import Backend
 from crossmae.model.config import MAEConfig
 from crossmae.model.presets import preset_config
-from crossmae.parsing import Count, CountOrZero, NotNegative, Positive, Share, Strict, parse
-from crossmae.recipe import Recipe
+from crossmae.parsing import Count, CountOrZero, NotNegative, Positive, Share, Strict
+from crossmae.recipe import Recipe, read_sections
 from crossmae.train.config import FitExecution, TrainPlan
 
 Momentum = Annotated[float, Ge(0), Lt(1)]
@@ -82,14 +82,14 @@ def read_recipe(recipe: Recipe, seed: int) -> PretrainRecipe:
     Raises:
         UserError: an unknown, missing or wrong value, named in one line.
     """
-    protocol = parse(PretrainProtocol, recipe.protocol, f"the protocol of recipe {recipe.name}")
-    options = dict(protocol.model)
+    values = read_sections(recipe, PretrainProtocol, PretrainExecution)
+    options = dict(values.protocol.model)
     model = preset_config(options.pop("preset", "vit_b16"), **options)
     return PretrainRecipe(
-        protocol=protocol,
+        protocol=values.protocol,
         model=model,
-        plan=_plan(protocol, model, seed),
-        execution=parse(PretrainExecution, recipe.execution, f"the execution of recipe {recipe.name}"),
+        plan=_plan(values.protocol, model, seed),
+        execution=values.execution,
     )
 
 

@@ -90,7 +90,7 @@ def test_a_recipe_for_another_depth_is_refused(
 def test_a_faulty_value_is_one_line_before_anything_starts(
     spec: TaskSpec, short_recipe: Callable[..., Recipe], override: str, says: str
 ) -> None:
-    with pytest.raises(UserError, match=f"^recipe coco_vitdet_demo:? .*{says}") as error:
+    with pytest.raises(UserError, match=f"^(the (protocol|execution) of )?recipe coco_vitdet_demo:? .*{says}") as error:
         ViTDetTask(spec).check_recipe(short_recipe(override))
     assert "\n" not in str(error.value)
 

@@ -50,7 +50,9 @@ def test_every_recipe_is_read(path: Path) -> None:
 )
 def test_a_wrong_value_is_one_line(section: str, changes: dict[str, Any], complaint: str, recipe: Recipe) -> None:
     changed: dict[str, Any] = {section: {**getattr(recipe, section), **changes}}
-    with pytest.raises(UserError, match=f"^recipe ade20k_upernet_demo.* ?{complaint}[^\n]*$"):
+    with pytest.raises(
+        UserError, match=f"^(the (protocol|execution) of )?recipe ade20k_upernet_demo.* ?{complaint}[^\n]*$"
+    ):
         TASK.check_recipe(replace(recipe, **changed))
 
 
@@ -58,5 +60,5 @@ def test_a_wrong_value_is_one_line(section: str, changes: dict[str, Any], compla
 def test_a_missing_value_is_one_line(section: str, key: str, recipe: Recipe) -> None:
     values = {name: value for name, value in getattr(recipe, section).items() if name != key}
     lacking: dict[str, Any] = {section: values}
-    with pytest.raises(UserError, match=f"^recipe ade20k_upernet_demo lacks {key}$"):
+    with pytest.raises(UserError, match=f"^the (protocol|execution) of recipe ade20k_upernet_demo lacks {key}$"):
         TASK.check_recipe(replace(recipe, **lacking))

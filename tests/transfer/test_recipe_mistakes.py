@@ -20,21 +20,21 @@ PRETRAINING = dict.fromkeys(("pretrain", "speed"), "demo_crossmae")
 
 
 def misspelt_protocol(recipe: Recipe) -> tuple[Recipe, str]:
-    return replace(recipe, protocol={**recipe.protocol, "stepz": 3}), "has unknown stepz"
+    return replace(recipe, protocol={**recipe.protocol, "stepz": 3}), " has unknown stepz"
 
 
 def misspelt_execution(recipe: Recipe) -> tuple[Recipe, str]:
-    return replace(recipe, execution={**recipe.execution, "workerz": 3}), "has unknown workerz"
+    return replace(recipe, execution={**recipe.execution, "workerz": 3}), " has unknown workerz"
 
 
 def missing(recipe: Recipe) -> tuple[Recipe, str]:
     protocol = {key: value for key, value in recipe.protocol.items() if key != "global_batch"}
-    return replace(recipe, protocol=protocol), "lacks global_batch"
+    return replace(recipe, protocol=protocol), " lacks global_batch"
 
 
 def wrong_type(recipe: Recipe) -> tuple[Recipe, str]:
     key = next(key for key in ("steps", "images", *recipe.protocol) if key in recipe.protocol)
-    return replace(recipe, protocol={**recipe.protocol, key: "many"}), f"{key} is 'many'"
+    return replace(recipe, protocol={**recipe.protocol, key: "many"}), f": {key} is 'many'"
 
 
 Mistake = Callable[[Recipe], tuple[Recipe, str]]
@@ -63,7 +63,7 @@ def test_every_task_refuses_it_in_one_line(task: str, mistake: Mistake) -> None:
     adapter = load_adapter(SPECS[task])
     adapter.check_recipe(recipe)
     wrong, message = mistake(recipe)
-    with pytest.raises(UserError, match=rf"^[^\n]*recipe {recipe.name} {message}[^\n]*$"):
+    with pytest.raises(UserError, match=rf"^[^\n]*recipe {recipe.name}{message}[^\n]*$"):
         adapter.check_recipe(wrong)
 
 
@@ -92,7 +92,7 @@ def test_the_command_names_one_mistake_per_engine_and_starts_nothing(bench: Benc
         written: dict[str, Any] = {key: value for key, value in asdict(recipe).items() if key != "name"}
         (bench.folder / f"{task}_wrong.yaml").write_text(json.dumps(written))
         tasks[task] = str(bench.folder / f"{task}_wrong.yaml")
-        messages[task] = f"recipe {task}_wrong {message}"
+        messages[task] = f"recipe {task}_wrong{message}"
     content = bench.suite_content({task: path for task, path in tasks.items() if task != "pretrain"})
     content["backbones"]["ours"] = {"pretrain": tasks["pretrain"], "tasks": []}
     bench.write_suite(content)

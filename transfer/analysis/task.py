@@ -11,8 +11,8 @@ import pandas as pd
 
 from crossmae.data.images import FileDigest, digest_of_bytes
 from crossmae.errors import UserError
-from crossmae.parsing import Count, Strict, parse
-from crossmae.recipe import Recipe
+from crossmae.parsing import Count, Strict
+from crossmae.recipe import Recipe, read_sections
 from transfer.datasets.demo import write_demo
 from transfer.datasets.layouts import reader_named
 from transfer.task import Context, Problem, Task
@@ -65,7 +65,7 @@ class AnalysisTask(Task):
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Reads both sections."""
-        _read(recipe)
+        read_sections(recipe, AnalysisProtocol, AnalysisExecution)
 
     def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
         """The metrics of ``measure`` over ``protocol.images`` validation images (all if null).
@@ -80,14 +80,14 @@ class AnalysisTask(Task):
         if backbone is None or context.data_root is None:
             raise UserError(f"task {self.spec.name} needs a backbone and its data set {self.spec.dataset}")
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        protocol, execution = _read(recipe)
-        model = autoencoder_of(backbone, protocol).to(device)
+        values = read_sections(recipe, AnalysisProtocol, AnalysisExecution)
+        model = autoencoder_of(backbone, values.protocol).to(device)
         images = open_validation(context.data_root)
-        indices = pick(images, protocol.images)
+        indices = pick(images, values.protocol.images)
         seen = partial(batches, images, config=model.config, seed=context.seed, device=device)
         drawn = next(seen(indices=pick(images, _DRAWN), batch=_DRAWN))
         self.draw(model, *drawn, context)
-        shown = _reported(seen(indices=indices, batch=execution.per_device_batch), context, len(indices))
+        shown = _reported(seen(indices=indices, batch=values.execution.per_device_batch), context, len(indices))
         return self.measure(model, shown, [images.name(index) for index in indices], context)
 
     @abstractmethod
@@ -162,13 +162,6 @@ def autoencoder_of(backbone: "Backbone", protocol: AnalysisProtocol) -> "MaskedA
     if source.startswith(("random:", "timm:")):
         raise UserError(f"{source} has no decoder to look into", "give a pretraining checkpoint or a released file")
     return load_pretrained(source, **protocol.model)
-
-
-def _read(recipe: Recipe) -> tuple[AnalysisProtocol, AnalysisExecution]:
-    return (
-        parse(AnalysisProtocol, recipe.protocol, f"the protocol of recipe {recipe.name}"),
-        parse(AnalysisExecution, recipe.execution, f"the execution of recipe {recipe.name}"),
-    )
 
 
 def _reported(batches: Batches, context: Context, count: int) -> Batches:

@@ -8,8 +8,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AfterValidator, StringConstraints
 
 from crossmae.errors import UserError
-from crossmae.parsing import Count, CountOrZero, NotNegative, Positive, Share, Strict, parse
-from crossmae.recipe import Recipe
+from crossmae.parsing import Count, CountOrZero, NotNegative, Positive, Share, Strict
+from crossmae.recipe import Recipe, TypedRecipe, read_sections
 from crossmae.train.config import FitExecution, TrainPlan
 
 Pooling = Literal["avg", "token"]
@@ -127,12 +127,7 @@ METHODS: Mapping[str, type[FinetuneProtocol] | type[LinearProbeProtocol]] = {
 }
 
 
-@dataclass(frozen=True)
-class ClassificationRecipe:
-    """A whole recipe in types."""
-
-    protocol: FinetuneProtocol | LinearProbeProtocol
-    execution: ClassificationExecution
+ClassificationRecipe = TypedRecipe[FinetuneProtocol | LinearProbeProtocol, ClassificationExecution]
 
 
 def read_recipe(recipe: Recipe) -> ClassificationRecipe:
@@ -141,15 +136,10 @@ def read_recipe(recipe: Recipe) -> ClassificationRecipe:
     Raises:
         UserError: an unknown method, or an unknown, missing or wrong value, named in one line.
     """
-    execution = parse(ClassificationExecution, recipe.execution, f"the execution of recipe {recipe.name}")
-    return ClassificationRecipe(_protocol(recipe), execution)
-
-
-def _protocol(recipe: Recipe) -> FinetuneProtocol | LinearProbeProtocol:
     method: Any = recipe.protocol.get("method")
     if not isinstance(method, str) or method not in METHODS:
         raise UserError(f"unknown method {method!r} in recipe {recipe.name}", f"choose {' or '.join(METHODS)}")
-    protocol = parse(METHODS[method], recipe.protocol, f"the protocol of recipe {recipe.name}")
-    if protocol.epochs is None and protocol.steps is None:
+    values: ClassificationRecipe = read_sections(recipe, METHODS[method], ClassificationExecution)
+    if values.protocol.epochs is None and values.protocol.steps is None:
         raise UserError(f"recipe {recipe.name} does not say how long training is", "give epochs or steps")
-    return protocol
+    return values

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, TypeVar
 from annotated_types import MinLen
 
 from crossmae.errors import UserError
-from crossmae.parsing import Count, CountOrZero, NotNegative, Positive, Strict, parse
-from crossmae.recipe import Recipe
+from crossmae.parsing import Count, CountOrZero, NotNegative, Positive, Strict
+from crossmae.recipe import Recipe, TypedRecipe, read_sections
 from crossmae.train.config import Device, Precision
 from transfer.classification.recipe import BelowOne, PositiveShare
 
@@ -94,13 +94,13 @@ class FrozenExecution(Strict):
 P = TypeVar("P", bound=FrozenProtocol)
 
 
-def read_recipe(kind: type[P], recipe: Recipe) -> tuple[P, FrozenExecution]:
+def read_recipe(kind: type[P], recipe: Recipe) -> TypedRecipe[P, FrozenExecution]:
     """Reads both sections, the protocol as a ``kind``.
 
     Raises:
         UserError: an unknown, missing or wrong value, named in one line.
     """
-    protocol = parse(kind, recipe.protocol, f"the protocol of recipe {recipe.name}")
-    if isinstance(protocol, LogisticProtocol) and list(protocol.c) != sorted(set(protocol.c)):
+    values = read_sections(recipe, kind, FrozenExecution)
+    if isinstance(values.protocol, LogisticProtocol) and list(values.protocol.c) != sorted(set(values.protocol.c)):
         raise UserError(f"c of recipe {recipe.name} does not rise", "sort it")
-    return protocol, parse(FrozenExecution, recipe.execution, f"the execution of recipe {recipe.name}")
+    return values

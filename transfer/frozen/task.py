@@ -83,7 +83,8 @@ class FrozenTask(Task, Generic[P]):
         """``top1`` and ``top5`` of each classifier, in percent of the validation images, which are scored once."""
         if backbone is None or context.data_root is None:
             raise UserError(f"task {self.spec.name} needs a backbone and its data set {self.spec.dataset}")
-        protocol, execution = read_recipe(self.protocol, recipe)
+        values = read_recipe(self.protocol, recipe)
+        protocol, execution = values.protocol, values.execution
         train, val = self.reader.read_both(context.data_root)
         self.refuse(backbone, train, protocol)
         with join_world(execution.device) as world:

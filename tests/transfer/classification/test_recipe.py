@@ -53,7 +53,7 @@ def test_every_recipe_is_read(name: str) -> None:
     ],
 )
 def test_values_out_of_range_are_named(name: str, value: Any) -> None:
-    with pytest.raises(UserError, match=f"^the protocol of recipe a_recipe {name}[ .]"):
+    with pytest.raises(UserError, match=f"^the protocol of recipe a_recipe: {name}[ .]"):
         task("imagenet").check_recipe(recipe({**FINETUNE, name: value}))
 
 
@@ -89,7 +89,7 @@ def test_impossible_augmentations_are_named(name: str, value: Any) -> None:
     ],
 )
 def test_impossible_ways_to_carry_a_run_out_are_named(name: str, value: Any) -> None:
-    with pytest.raises(UserError, match=f"^the execution of recipe a_recipe .*{name}"):
+    with pytest.raises(UserError, match=f"^the execution of recipe a_recipe:? .*{name}"):
         task("imagenet").check_recipe(recipe(LINEAR, **{name: value}))
 
 

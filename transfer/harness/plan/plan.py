@@ -1,7 +1,7 @@
 """The plan: every run that a suite asks for, each once, with its identity and what it waits for."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +68,10 @@ def make_plan(
     Raises:
         UserError: a task, recipe or file of weights that does not exist.
     """
+    planner = _Planner(suite, specs, out, note, known_data(out, suite.demo_data) if data is None else data)
     runs: dict[Path, Run] = {}
-    data = known_data(out, suite.demo_data) if data is None else data
     for seed, entry in _seeded(suite):
-        for run in _runs_of(suite, entry, seed, specs, out, note, data):
+        for run in planner.runs(entry, seed):
             runs.setdefault(run.folder, run)
     return sorted(runs.values(), key=lambda run: run.task.name != PRETRAIN)
 
@@ -96,124 +96,110 @@ def _seeded(suite: Suite) -> Iterator[tuple[int, BackboneEntry]]:
                 yield seed, entry
 
 
-def _runs_of(
-    suite: Suite,
-    entry: BackboneEntry,
-    seed: int,
-    specs: Mapping[str, TaskSpec],
-    out: Path,
-    note: Note,
-    data: Fingerprints,
-) -> Iterator[Run]:
-    pretraining = _pretraining(suite, entry, seed, specs, out, note, data)
-    if pretraining is not None:
-        yield pretraining
-    source, lineage = _origin(entry, pretraining, out, note)
-    asked = suite.tasks if entry.tasks is None else entry.tasks
-    suite = replace(suite, tasks={**suite.tasks, **entry.also})
-    for task in (*asked, *entry.also):
+@dataclass(frozen=True)
+class _Planner:
+    """What all runs of a plan have in common."""
+
+    suite: Suite
+    specs: Mapping[str, TaskSpec]
+    out: Path
+    note: Note
+    data: Fingerprints
+
+    def runs(self, entry: BackboneEntry, seed: int) -> Iterator[Run]:
+        """The runs of one backbone with one seed, its pretraining first."""
+        pretraining = self._pretraining(entry, seed)
+        if pretraining is not None:
+            yield pretraining
+        source, lineage = self._origin(entry, pretraining)
+        recipes = {**self.suite.tasks, **entry.also}
+        for task in (*(self.suite.tasks if entry.tasks is None else entry.tasks), *entry.also):
+            try:
+                spec = self._task(task, recipes)
+            except UserError as error:
+                self.note(error)
+                continue
+            recipe = self._recipe(spec, recipes[task], entry)
+            if spec.consumes_backbone:
+                yield self._run(spec, recipe, entry, seed, source, lineage, pretraining)
+            else:
+                yield self._run(spec, recipe, entry, seed)
+
+    def _pretraining(self, entry: BackboneEntry, seed: int) -> Run | None:
+        if entry.pretrain is None:
+            return None
+        spec = spec_of(self.specs, PRETRAIN)
+        return self._run(spec, self._recipe(spec, entry.pretrain, entry), entry, seed)
+
+    def _origin(self, entry: BackboneEntry, pretraining: Run | None) -> tuple[str | None, dict[str, Any]]:
+        if pretraining is not None:
+            lineage = lineage_of_pretraining(
+                pretraining.identity, pretraining.recipe.hash, pretraining.seed, pretraining.data
+            )
+            return str(pretraining.folder / "checkpoint"), lineage
         try:
-            spec = _task(suite, specs, task)
+            if entry.source is None:
+                raise UserError(f"backbone {entry.name!r} of the suite has neither source nor pretrain", "give one")
+            return entry.source, lineage_of_source(entry.source, self.out / "digests.json")
         except UserError as error:
-            note(error)
-            continue
-        recipe = _recipe(suite, spec, suite.tasks[task], entry, note)
-        if spec.consumes_backbone:
-            yield _run(suite, spec, recipe, entry, seed, out, data, source, lineage, pretraining)
-        else:
-            yield _run(suite, spec, recipe, entry, seed, out, data)
+            self.note(error)
+            return None, {}
 
+    def _task(self, task: str, recipes: Mapping[str, str]) -> TaskSpec:
+        if task not in recipes:
+            what = f"suite {self.suite.name} has no task {task!r} for its backbones"
+            raise UserError(what, f"it has {', '.join(recipes)}")
+        return spec_of(self.specs, task)
 
-def _pretraining(
-    suite: Suite,
-    entry: BackboneEntry,
-    seed: int,
-    specs: Mapping[str, TaskSpec],
-    out: Path,
-    note: Note,
-    data: Fingerprints,
-) -> Run | None:
-    if entry.pretrain is None:
-        return None
-    spec = spec_of(specs, PRETRAIN)
-    return _run(suite, spec, _recipe(suite, spec, entry.pretrain, entry, note), entry, seed, out, data)
+    def _recipe(self, spec: TaskSpec, name: str, entry: BackboneEntry) -> Recipe:
+        try:
+            return recipe_of(spec, _named(name, entry), tuple(self.suite.overrides.get(spec.name, ())))
+        except UserError as error:
+            self.note(error)
+            return unread_recipe(name)
 
-
-def _origin(entry: BackboneEntry, pretraining: Run | None, out: Path, note: Note) -> tuple[str | None, dict[str, Any]]:
-    if pretraining is not None:
-        lineage = lineage_of_pretraining(
-            pretraining.identity, pretraining.recipe.hash, pretraining.seed, pretraining.data
+    def _run(
+        self,
+        spec: TaskSpec,
+        recipe: Recipe,
+        entry: BackboneEntry,
+        seed: int,
+        source: str | None = None,
+        lineage: Mapping[str, Any] | None = None,
+        needs: Run | None = None,
+    ) -> Run:
+        fingerprint = self.data.get(spec.name)
+        identity = digest_of(
+            {
+                "task": spec.name,
+                "version": spec.version,
+                "protocol": recipe.protocol,
+                "backbone": {"name": entry.name, **(lineage or {})},
+                "seed": seed,
+                "data": fingerprint,
+                "demo_data": self.suite.demo_data,
+            }
         )
-        return str(pretraining.folder / "checkpoint"), lineage
-    try:
-        if entry.source is None:
-            raise UserError(f"backbone {entry.name!r} of the suite has neither source nor pretrain", "give one")
-        return entry.source, lineage_of_source(entry.source, out / "digests.json")
-    except UserError as error:
-        note(error)
-        return None, {}
-
-
-def _recipe(suite: Suite, spec: TaskSpec, name: str, entry: BackboneEntry, note: Note) -> Recipe:
-    try:
-        return recipe_of(spec, _named(name, entry), tuple(suite.overrides.get(spec.name, ())))
-    except UserError as error:
-        note(error)
-        return unread_recipe(name)
+        return Run(
+            task=spec,
+            recipe=recipe,
+            backbone=entry.name,
+            source=source,
+            lineage=lineage or {},
+            seed=seed,
+            identity=identity,
+            folder=self.out / spec.name / entry.name / f"{seed}-{identity}",
+            needs=needs,
+            data=fingerprint,
+            demo_data=self.suite.demo_data,
+            devices=self.suite.devices.get(spec.name, 1),
+            arch=entry.arch,
+        )
 
 
 def unread_recipe(name: str) -> Recipe:
     """Stands in a plan for a recipe that does not exist or cannot be read."""
     return Recipe(name, "", (), {}, {})
-
-
-def _run(
-    suite: Suite,
-    spec: TaskSpec,
-    recipe: Recipe,
-    entry: BackboneEntry,
-    seed: int,
-    out: Path,
-    data: Fingerprints,
-    source: str | None = None,
-    lineage: Mapping[str, Any] | None = None,
-    needs: Run | None = None,
-) -> Run:
-    fingerprint = data.get(spec.name)
-    identity = digest_of(
-        {
-            "task": spec.name,
-            "version": spec.version,
-            "protocol": recipe.protocol,
-            "backbone": {"name": entry.name, **(lineage or {})},
-            "seed": seed,
-            "data": fingerprint,
-            "demo_data": suite.demo_data,
-        }
-    )
-    return Run(
-        task=spec,
-        recipe=recipe,
-        backbone=entry.name,
-        source=source,
-        lineage=lineage or {},
-        seed=seed,
-        identity=identity,
-        folder=out / spec.name / entry.name / f"{seed}-{identity}",
-        needs=needs,
-        data=fingerprint,
-        demo_data=suite.demo_data,
-        devices=suite.devices.get(spec.name, 1),
-        arch=entry.arch,
-    )
-
-
-def _task(suite: Suite, specs: Mapping[str, TaskSpec], task: str) -> TaskSpec:
-    if task not in suite.tasks:
-        raise UserError(
-            f"suite {suite.name} has no task {task!r} for its backbones", f"it has {', '.join(suite.tasks)}"
-        )
-    return spec_of(specs, task)
 
 
 def _named(recipe: str, entry: BackboneEntry) -> str:
