@@ -9,7 +9,7 @@ from torch import Tensor
 
 from crossmae.backbone import Backbone, BackboneSpec, resize_patch_kernel
 from crossmae.errors import UserError
-from crossmae.weights.files import misfit
+from crossmae.weights.fit import misfit
 
 NOT_USED = ("cls_token", "reg_token", "norm.weight", "norm.bias")
 """Weights that ViTDet has no place for: it attends to patches only, and takes the features before the final norm."""

@@ -12,8 +12,9 @@ from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.model.config import MAEConfig
 from crossmae.model.presets import arch_of, preset_config
 from crossmae.parsing import parse, parse_json
-from crossmae.weights.files import OPTIONS, WeightFile, Weights, part_of, require_fit
-from crossmae.weights.released import from_arguments, from_official
+from crossmae.weights.files import OPTIONS, WeightFile, Weights, part_of
+from crossmae.weights.fit import require_fit
+from crossmae.weights.layouts.released import from_arguments, from_official
 from crossmae.weights.spec import count_blocks
 
 _DIMENSIONS = {

@@ -14,7 +14,7 @@ from crossmae.files import write_atomically
 from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.weights.checkpoint import save_backbone
 from crossmae.weights.files import OPTIONS, write_weights
-from crossmae.weights.released import to_official
+from crossmae.weights.layouts.released import to_official
 from crossmae.weights.sources import SPEC, load_pretrained, read_source
 from crossmae.weights.spec import BackboneSpec, with_final_norm
 

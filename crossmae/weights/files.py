@@ -1,11 +1,11 @@
-"""Named weights: read without executing anything, written atomically, loaded into models without dropping any."""
+"""Weight files: read without executing anything, written atomically."""
 
 import argparse
 import hashlib
 import pickle
 import warnings
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from crossmae.errors import UserError, one_line, printable
 from crossmae.files import open_regular, write_atomically
@@ -50,8 +50,6 @@ _STRANGERS = {
     b"\x08": "looks like an ONNX model, not named weights",
 }
 """What files begin with that often lie under a weight file's name."""
-
-_NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.float8_e4m3fn, torch.float8_e5m2)
 
 _SCALARS = [np.bool_, np.int32, np.int64, np.float16, np.float32, np.float64]
 
@@ -141,52 +139,6 @@ def prefixed(weights: Mapping[str, Tensor], prefix: str) -> Weights:
     return {prefix + name: tensor for name, tensor in weights.items()}
 
 
-def load_strictly(
-    model: nn.Module, weights: Mapping[str, Tensor], source: str, expected_missing: Collection[str] = ()
-) -> None:
-    """Copies ``weights`` into ``model``.
-
-    Args:
-        source: what the weights are called in the error.
-        expected_missing: names of the model's weights that ``weights`` may lack.
-
-    Raises:
-        UserError: one line that lists weights without a place, places without a weight, and other shapes.
-    """
-    require_fit(model, weights, source, expected_missing)
-    model.load_state_dict(weights, strict=False)
-
-
-def require_fit(
-    model: nn.Module, weights: Mapping[str, Tensor], source: str, expected_missing: Collection[str] = ()
-) -> None:
-    """Refuses weights that do not fit ``model``; arguments and error as those of ``load_strictly``."""
-    if complaint := misfit(model.state_dict(), weights, expected_missing):
-        raise UserError(f"{source} does not fit {type(model).__name__}: {complaint}")
-
-
-def misfit(places: Mapping[str, Tensor], weights: Mapping[str, Tensor], expected_missing: Collection[str] = ()) -> str:
-    """What does not fit, in one line; empty if all does. Values that are not finite fit nowhere."""
-    missing = sorted(set(places) - set(weights) - set(expected_missing))
-    unexpected = sorted(set(weights) - set(places))
-    shapes = [
-        f"{name} {tuple(weights[name].shape)} for {tuple(places[name].shape)}"
-        for name in sorted(set(places) & set(weights))
-        if weights[name].shape != places[name].shape
-    ]
-    common = [name for name in places if name in weights and places[name].is_floating_point()]
-    kinds = [f"{name} of {weights[name].dtype}" for name in common if weights[name].dtype not in _NUMBERS]
-    wild = [name for name in common if weights[name].dtype in _NUMBERS and not _is_finite(weights[name])]
-    parts = {
-        "weights missing": missing,
-        "weights without a place": unexpected,
-        "shapes": shapes,
-        "no floating-point numbers": kinds,
-        "infinite or not a number": wild,
-    }
-    return "; ".join(f"{what}: {_listed(names)}" for what, names in parts.items() if names)
-
-
 def _read_safetensors(path: Path) -> Content:
     try:
         with safe_open(path, framework="pt") as file:
@@ -271,11 +223,6 @@ def _is_plain(value: Any, budget: Iterator[int], depth: int = 0) -> bool:
     return value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
-def _is_finite(tensor: Tensor) -> bool:
-    # Numbers of 8 bits have no such question of their own.
-    return bool(torch.isfinite(tensor.float() if tensor.element_size() == 1 else tensor).all())
-
-
 def _harmless() -> list[Any]:
     """Classes of plain values: the Namespace of a run's options, and numpy's numbers, which meters leave behind."""
     names = ["numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"]
@@ -287,8 +234,3 @@ def _scalar(kind: "np.dtype[Any]", content: bytes) -> Any:
     if kind.type not in _SCALARS:
         raise pickle.UnpicklingError(f"no number of type {kind}")
     return np.frombuffer(content, kind, 1)[0]
-
-
-def _listed(names: list[str], most: int = 12) -> str:
-    shown = ", ".join(printable(name[:200]) for name in names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -15,7 +15,8 @@ from crossmae.model.positions import resize_pos_embed
 from crossmae.model.presets import PRESETS, arch_of
 from crossmae.parsing import Count, CountOrZero, Positive, Strict
 from crossmae.run.rank import is_main
-from crossmae.weights.files import Weights, misfit
+from crossmae.weights.files import Weights
+from crossmae.weights.fit import misfit
 from crossmae.weights.options import IMAGENET_MEAN, IMAGENET_STD, RGB, Activation, SourceOptions, with_option
 
 log = logging.getLogger("crossmae")

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from crossmae.errors import UserError
 from crossmae.model.positions import resize_pos_embed
-from crossmae.weights.files import Weights, load_strictly, read_content
+from crossmae.weights.files import Weights, read_content
+from crossmae.weights.fit import load_strictly
 from crossmae.weights.layouts.find import encoder_of, find_vit, log_left_out
 from crossmae.weights.options import Activation, SourceOptions
 from crossmae.weights.spec import BackboneSpec, describe

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from crossmae.errors import UserError
 from crossmae.model.presets import PRESETS
 from crossmae.recipe import Recipe
-from crossmae.weights.files import misfit
+from crossmae.weights.fit import misfit
 from detection.build.dims import Dims
 from detection.evaluation.metrics import score
 from detection.run import CocoData, build_model, start_run

@@ -14,7 +14,8 @@ from crossmae.parsing import parse_json
 from crossmae.recipe import Recipe
 from crossmae.train.config import Precision, TrainPlan
 from crossmae.train.runtime.distributed import join_world
-from crossmae.weights.files import WeightFile, load_strictly, read_weights, write_weights
+from crossmae.weights.files import WeightFile, read_weights, write_weights
+from crossmae.weights.fit import load_strictly
 from crossmae.weights.options import SourceOptions
 from crossmae.weights.spec import MAES, count_blocks, describe
 from transfer.classification.finetune import Finetune

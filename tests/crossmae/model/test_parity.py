@@ -15,7 +15,7 @@ from torch import Tensor
 
 import crossmae
 from crossmae.model.positions import sincos_positions
-from crossmae.weights.released import official_name
+from crossmae.weights.layouts.released import official_name
 
 DATA = Path(__file__).parent / "data"
 CROSS = {"decoder": "cross", "prediction_ratio": 0.25, "norm_pix_loss": True, "mask_ratio": 0.75}

@@ -26,7 +26,7 @@ from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.model.config import MAEConfig
 from crossmae.weights.checkpoint import save_checkpoint
 from crossmae.weights.export import export
-from crossmae.weights.released import to_official
+from crossmae.weights.layouts.released import to_official
 from crossmae.weights.sources import load_pretrained
 from crossmae.weights.spec import count_blocks
 

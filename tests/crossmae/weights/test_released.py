@@ -13,7 +13,7 @@ from crossmae import Backbone, MAEConfig, MaskedAutoencoder, UserError, load_pre
 from crossmae.model.presets import preset_config
 from crossmae.weights.checkpoint import save_checkpoint
 from crossmae.weights.export import export
-from crossmae.weights.released import official_name, our_name, to_official
+from crossmae.weights.layouts.released import official_name, our_name, to_official
 
 TINY = {"image_size": 32, "patch_size": 16, "embed_dim": 48, "depth": 2, "num_heads": 3}
 TINY |= {"decoder_embed_dim": 32, "decoder_depth": 2, "decoder_num_heads": 4}
