@@ -153,10 +153,17 @@ def test_places_small_easyformat(imagenet: Path, tmp_path: Path, below: str) -> 
     assert not train.missing()
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"classes": 2, "train": 3, "val": "3"}'])
-def test_torn_counts_of_demo_data_are_named(imagenet: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", " is not readable (Invalid JSON"),
+        ("{}", " lacks classes, train, val"),
+        ('{"classes": 2, "train": 3, "val": "3"}', ": val is '3'"),
+    ],
+)
+def test_torn_counts_of_demo_data_are_named(imagenet: Path, content: str, said: str) -> None:
     (imagenet / "demo.json").write_text(content)
-    assert f"{imagenet / 'demo.json'} " in problems("imagenet", imagenet)
+    assert f"{imagenet / 'demo.json'}{said}" in problems("imagenet", imagenet)
 
 
 @pytest.mark.parametrize("content", [{"categories": [1]}, {"images": [{"id": i} for i in range(3)]}])
