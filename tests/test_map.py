@@ -10,7 +10,7 @@ PACKAGES = ("crossmae", "results", "transfer", "detection", "segmentation")
 FILES = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
 
 MODULES_IN_A_ROOM = 10
-SINGLE_IMPORTERS = 43
+SHARE_OF_SINGLE_IMPORTERS = 0.2  # 43 of 219 when the rooms were made, 87 of 245 before
 
 
 def name_of(path: Path) -> str:
@@ -55,4 +55,4 @@ def test_few_modules_have_a_single_importer() -> None:
     importers_of = importers()
     modules = [name for name, path in NAMES.items() if path.name != "__init__.py"]
     single = [f"{name} <- {min(importers_of[name])}" for name in modules if len(importers_of[name]) == 1]
-    assert len(single) <= SINGLE_IMPORTERS, "\n".join([f"{len(single)}:", *sorted(single)])
+    assert len(single) <= SHARE_OF_SINGLE_IMPORTERS * len(modules), "\n".join([f"{len(single)}:", *sorted(single)])
