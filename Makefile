@@ -1,4 +1,3 @@
-PYTHON ?= python3.11
 SEED ?= 0
 BIN := .venv/bin
 BENCH := .venv-bench
@@ -7,10 +6,9 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8 --
 
 .PHONY: setup flash demo demo-seeds picture test test-all test-fast test-slow test-kills bench-step bench-loader bench-harness lint clean
 
+# PYTHON=python3.12 chooses another Python than the newest that will do, and makes .venv anew if it was of another one.
 setup:
-	@command -v $(PYTHON) >/dev/null || \
-	    { echo "setup: not found: Python 3.11; on Debian or Ubuntu: apt-get install python3.11 python3.11-venv"; exit 1; }
-	@$(PYTHON) -m scripts.bootstrap
+	@python=$$(PYTHON="$(PYTHON)" scripts/find_python.sh) && "$$python" -m scripts.bootstrap
 
 flash: setup
 	$(BIN)/pip install --quiet ninja packaging  # what its build imports and does not ask for

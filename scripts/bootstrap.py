@@ -1,4 +1,4 @@
-"""Makes ``.venv`` with all the project needs, from the package registry alone: ``python3.11 -m scripts.bootstrap``.
+"""Makes ``.venv`` with all the project needs, from the package registry alone: ``python3 -m scripts.bootstrap``.
 
 Every step can be repeated: an interrupted set-up is finished by the next one, and a finished one is known by its
 stamp. What pip says is in ``.venv/setup.log``.

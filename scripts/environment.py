@@ -2,9 +2,13 @@
 
 import hashlib
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+PYTHON = "python {}.{}".format(*sys.version_info)
+"""The version that the environment is made with, as pip names it."""
 
 
 class SetupError(Exception):
@@ -44,8 +48,8 @@ class Environment:
         return {line.partition("==")[0]: line for line in lines}
 
     def digest(self) -> str:
-        """Changes with whatever decides what is installed, and with the folder: an environment survives no move."""
-        digest = hashlib.sha256(str(self.root).encode())
+        """Changes with what decides what is installed: files, Python, and the folder, as no environment can move."""
+        digest = hashlib.sha256(f"{self.root} {PYTHON}".encode())
         scripts = sorted((self.root / "scripts").glob("*.py"))
         for path in [self.lock, self.root / "pyproject.toml", *scripts]:
             digest.update(path.read_bytes())
@@ -56,11 +60,12 @@ class Environment:
         return self.stamp.exists() and self.stamp.read_text() == self.digest()
 
     def is_usable(self) -> bool:
-        """Whether there is an environment with a working pip, made for this folder."""
+        """Whether there is an environment of this Python with a working pip, made for this folder."""
         pip = self.folder / "bin" / "pip"
         if not pip.exists() or f"{self.folder}/" not in pip.read_text():
             return False
-        return subprocess.run([self.python, "-m", "pip", "--version"], capture_output=True).returncode == 0
+        done = subprocess.run([self.python, "-m", "pip", "--version"], capture_output=True, text=True)
+        return f"({PYTHON})" in done.stdout
 
     def pip(self, *arguments: str, watch: Callable[[str], None] | None = None) -> str:
         return self.run("-m", "pip", "--disable-pip-version-check", *arguments, watch=watch)

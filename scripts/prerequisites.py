@@ -1,4 +1,8 @@
-"""What a machine must have before anything is installed; prints the missing Debian packages when run."""
+"""What a machine must have before anything is installed; prints the missing Debian packages when run.
+
+With ``--python`` it says only whether the running Python will do, by its exit code, and prints what to do if it is of a
+right version and lacks something.
+"""
 
 import ctypes
 import importlib.util
@@ -17,17 +21,20 @@ class Missing:
     """The Debian package that brings it."""
 
 
+PYTHONS = ((3, 11), (3, 12), (3, 13))
+"""The versions that will do; requires-python of pyproject.toml says the same."""
+
 TOOLS = {"git": "git", "make": "make"}
 COMPILER = {"cc": "gcc", "nm": "binutils"}
 OPENCV_LIBRARIES = {"libGL.so.1": "libgl1", "libglib-2.0.so.0": "libglib2.0-0"}
 
 
 def missing_python() -> list[Missing]:
-    """Python 3.11 with what ``python -m venv`` needs, which Debian packages apart."""
-    if sys.version_info[:2] != (3, 11):
-        return [Missing("Python 3.11", "python3.11")]
+    """A Python of a right version with what ``python -m venv`` needs, which Debian packages apart."""
+    if sys.version_info[:2] not in PYTHONS:
+        return [Missing("Python 3.11, 3.12 or 3.13", "python3")]
     if importlib.util.find_spec("ensurepip") is None:
-        return [Missing("Python's venv", "python3.11-venv")]
+        return [Missing("Python's venv", "python{}.{}-venv".format(*sys.version_info))]
     return []
 
 
@@ -59,6 +66,16 @@ def _loads(library: str) -> bool:
     return True
 
 
+def main() -> int:
+    """Command line."""
+    if sys.argv[1:] == ["--python"]:
+        missing = missing_python()
+        if missing and sys.version_info[:2] in PYTHONS:
+            print(remedy(missing))
+        return len(missing)
+    print(*(item.package for item in missing_python() + missing_tools(TOOLS | COMPILER) + missing_libraries()))
+    return 0
+
+
 if __name__ == "__main__":
-    everything = missing_python() + missing_tools(TOOLS | COMPILER) + missing_libraries()
-    print(*(item.package for item in everything))
+    sys.exit(main())

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from scripts.prerequisites import PYTHONS
+
 ROOT = Path(__file__).parents[2]
 PAGES = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "CODE_OF_CONDUCT.md", ".github/pull_request_template.md")
 FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
@@ -27,9 +29,18 @@ def test_the_citation_names_this_version_and_the_paper() -> None:
 
 
 def test_the_workflow_runs_the_checks() -> None:
-    steps = read(".github/workflows/ci.yml")["jobs"]["checks"]["steps"]
-    assert steps[-1] == {"run": "bash .ci/run"}
+    job = read(".github/workflows/ci.yml")["jobs"]["checks"]
+    assert job["steps"][-1] == {"run": "bash .ci/run"}
     assert (ROOT / ".ci" / "run").is_file()
+
+
+def test_the_workflow_runs_them_on_every_python() -> None:
+    job = read(".github/workflows/ci.yml")["jobs"]["checks"]
+    assert [entry["python"] for entry in job["strategy"]["matrix"]["include"]] == [
+        f"python{major}.{minor}" for major, minor in PYTHONS
+    ]
+    assert job["env"] == {"PYTHON": "${{ matrix.python }}"}
+    assert '"$PYTHON"' in (ROOT / ".ci" / "run").read_text()
 
 
 def test_the_hooks_are_programs_of_the_environment() -> None:

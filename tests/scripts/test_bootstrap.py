@@ -56,6 +56,18 @@ def test_moved_environment_is_not_used(environment: Environment, tmp_path: Path)
     assert not environment.is_usable()
 
 
+def test_environment_of_another_python_is_not_used(environment: Environment) -> None:
+    scripts = environment.folder / "bin"
+    scripts.mkdir(parents=True)
+    (scripts / "pip").write_text(f"#!{environment.folder}/bin/python\n")
+    python = scripts / "python"
+    python.write_text("#!/bin/sh\necho 'pip 26.3 from there (python 3.10)'\n")
+    python.chmod(0o755)
+    assert not environment.is_usable()
+    python.write_text(python.read_text().replace("3.10", "{}.{}".format(*sys.version_info)))
+    assert environment.is_usable()
+
+
 def test_everything_missing_is_named_at_once(environment: Environment, tmp_path: Path) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -67,7 +79,7 @@ def test_everything_missing_is_named_at_once(environment: Environment, tmp_path:
 
 
 def test_torn_packages_are_installed_again(environment: Environment) -> None:
-    site = environment.folder / "lib" / "python3.11" / "site-packages"
+    site = environment.folder / "lib" / "python3.12" / "site-packages"
     whole, torn = site / "whole-1.dist-info", site / "torn-1.dist-info"
     for info in (whole, torn):
         info.mkdir(parents=True)
