@@ -137,7 +137,7 @@ def _print_backbone(source: str, options: list[str] | None) -> None:
     backbone = Backbone.load(source, **values)
     count = sum(weight.numel() for weight in backbone.state_dict().values())
     print(f"backbone: {count:,} parameters, digest {backbone.digest}")
-    for name, value in asdict(backbone.spec).items():
+    for name, value in asdict(backbone.about).items():
         if value not in (None, (), {}, ""):
             print(f"{name}: {value}")
 

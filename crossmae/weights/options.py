@@ -8,8 +8,14 @@ from annotated_types import Ge, Le
 from crossmae.errors import UserError
 from crossmae.parsing import Count, Positive, Strict, parse
 
+WRAPPED = "crossmae.wrapped"
+"""``format`` in the ``config.json`` of a backbone that is no plain vision transformer."""
+
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu"]
 """Of the MLPs: exact, by the tanh formula, or x * sigmoid(1.702 x)."""
+
+Interpolation = Literal["bicubic", "bilinear"]
+"""By which images are resized before a model sees them."""
 
 RGB = tuple[float, float, float]
 

@@ -37,12 +37,12 @@ def read_source(source: str, seed: int, num_heads: int | None = None) -> tuple[W
     place, options = split_source(source)
     if num_heads is not None:
         options = SourceOptions(heads=num_heads).over(options)
-    with _naming(place):
+    with naming(place):
         return stated(*_read(place, source, options, seed), options)
 
 
 @contextmanager
-def _naming(place: str) -> Iterator[None]:
+def naming(place: str) -> Iterator[None]:
     """Every refusal names the source and says what to do."""
     try:
         yield
@@ -97,7 +97,7 @@ def load_pretrained(
         raise UserError(f"{source}: an autoencoder takes no {', '.join(sorted(unfit))}", "leave them out")
     if said.heads is not None:
         given = {"num_heads": said.heads, **given}
-    with _naming(place):
+    with naming(place):
         path = _local(place)
         if path.is_dir() and read_config(path).get("format"):
             model = load_checkpoint(path)

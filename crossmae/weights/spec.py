@@ -17,7 +17,15 @@ from crossmae.parsing import Count, CountOrZero, Positive, Strict
 from crossmae.run.rank import is_main
 from crossmae.weights.files import Weights
 from crossmae.weights.fit import misfit
-from crossmae.weights.options import IMAGENET_MEAN, IMAGENET_STD, RGB, Activation, SourceOptions, with_option
+from crossmae.weights.options import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    RGB,
+    Activation,
+    Interpolation,
+    SourceOptions,
+    with_option,
+)
 
 log = logging.getLogger("crossmae")
 
@@ -82,6 +90,16 @@ class BackboneSpec(Strict):
         """Patches along one side of ``image_size``."""
         return self.image_size // self.patch_size
 
+    @property
+    def interpolation(self) -> Interpolation:
+        """By which images are resized."""
+        return "bicubic"
+
+    @property
+    def function(self) -> list[Any]:
+        """What decides next to the weights what the model computes."""
+        return [self.num_heads, self.activation, self.norm_eps]
+
 
 def describe(
     weights: Mapping[str, Tensor],
@@ -112,6 +130,19 @@ def describe(
     spec = replace(spec, image_size=_side(complete["pos_embed"].shape[1] - spec.num_prefix, source) * spec.patch_size)
     require_described(complete, spec, source)
     return complete, spec
+
+
+def is_plain(weights: Mapping[str, Tensor]) -> bool:
+    """Whether ``weights``, with or without storage, have the names and shapes of a plain vision transformer's."""
+    try:
+        spec = _read(weights, "", SourceOptions(heads=1).over(MAES), {})
+        positions = _with_prefix(weights["pos_embed"], spec.num_prefix)
+        side = _side(positions.shape[1] - spec.num_prefix, "")
+    except (KeyError, ValueError, UserError):
+        return False
+    expected = _expected(replace(spec, image_size=side * spec.patch_size))
+    given = {**weights, "pos_embed": positions}
+    return {name: tensor.shape for name, tensor in given.items()} == {n: t.shape for n, t in expected.items()}
 
 
 def require_described(weights: Mapping[str, Tensor], spec: BackboneSpec, source: str) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from crossmae.model.positions import resize_pos_embed
 from crossmae.weights.files import Weights, read_content
 from crossmae.weights.fit import load_strictly
 from crossmae.weights.layouts.find import encoder_of, find_vit, log_left_out
+from crossmae.weights.layouts.names import LEFT_OUT
 from crossmae.weights.options import Activation, SourceOptions
-from crossmae.weights.spec import BackboneSpec, describe
+from crossmae.weights.spec import BackboneSpec, describe, is_plain
 
 _ACTIVATIONS: dict[type[nn.Module], Activation] = {
     nn.GELU: "gelu",
@@ -36,13 +37,14 @@ def build_timm(
     weights: Mapping[str, Tensor],
     spec: BackboneSpec,
     num_classes: int,
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
     drop_path: float = 0.0,
     global_pool: str = "avg",
     expected_missing: Collection[str] = (),
 ) -> VisionTransformer:
     """See ``Backbone.to_timm``."""
     size = image_size or spec.image_size
+    height, width = (size, size) if isinstance(size, int) else size
     model = VisionTransformer(
         **_dimensions(spec),
         img_size=size,
@@ -52,7 +54,9 @@ def build_timm(
         drop_path_rate=drop_path,
     )
     placed = {name: tensor for name, tensor in weights.items() if global_pool == "token" or name not in _NORM}
-    placed["pos_embed"] = resize_pos_embed(weights["pos_embed"], size // spec.patch_size, spec.num_prefix)
+    placed["pos_embed"] = resize_pos_embed(
+        weights["pos_embed"], (height // spec.patch_size, width // spec.patch_size), spec.num_prefix
+    )
     load_strictly(model, placed, spec.source, {*_HEAD, *_POOLED_NORM, *expected_missing})
     return model
 
@@ -72,6 +76,22 @@ def _dimensions(spec: BackboneSpec) -> dict[str, Any]:
     }
 
 
+@cache
+def has_plain_weights(name: str) -> bool:
+    """Whether timm's model ``name`` is a plain vision transformer, of which every task has a class of its own."""
+    plan = _plan(name)
+    try:
+        _said(plan, name)
+    except UserError:
+        return False
+    return is_plain({name: tensor for name, tensor in plan.state_dict().items() if not LEFT_OUT.match(name)})
+
+
+def _plan(name: str) -> Any:
+    with torch.device("meta"):
+        return timm.create_model(name, pretrained=False, num_classes=0)
+
+
 def read_timm(name: str, source: str, options: SourceOptions) -> tuple[Weights, BackboneSpec]:
     """The weights of timm's model ``NAME``, or those of a file with timm's names for that model (``NAME@FILE``).
 
@@ -81,19 +101,19 @@ def read_timm(name: str, source: str, options: SourceOptions) -> tuple[Weights, 
     name, _, file = name.partition("@")
     if not timm.is_model(name):
         raise UserError(f"timm knows no model {name!r}", "find one with timm.list_models('vit_*')")
-    with torch.device("meta"):
-        plan = timm.create_model(name, pretrained=False, num_classes=0)
-    if type(plan) is not VisionTransformer:
-        raise UserError(f"{source} is a {type(plan).__name__}, no plain vision transformer")
-    content = read_content(Path(file)) if file else {**_pretrained(name)}
+    plan = _plan(name)
+    said = _said(plan, source)
+    content = read_content(Path(file)) if file else {**pretrained_weights(name)}
     encoder = encoder_of(find_vit(content, source, options))
     log_left_out(source, encoder)
     pretraining = {"method": plan.pretrained_cfg["tag"], **({"file": encoder.origin} if file else {})}
-    return describe(encoder.weights, source, options.over(_said(plan, source)), pretraining)
+    return describe(encoder.weights, source, options.over(said), pretraining)
 
 
-def _said(plan: VisionTransformer, source: str) -> SourceOptions:
+def _said(plan: Any, source: str) -> SourceOptions:
     """What timm's configuration of a model says that its weights do not."""
+    if type(plan) is not VisionTransformer:
+        raise UserError(f"{source} is a {type(plan).__name__}, no plain vision transformer")
     block = plan.blocks[0]
     if type(block) is not Block or type(block.attn) is not Attention or type(block.mlp) is not Mlp:
         kinds = ", ".join(type(part).__name__ for part in (block, *block.children()))
@@ -108,13 +128,18 @@ def _said(plan: VisionTransformer, source: str) -> SourceOptions:
     )
 
 
-def _pretrained(name: str) -> Weights:
+def pretrained_weights(name: str, **built: Any) -> Weights:
+    """timm's pretrained weights of the model ``name``, for arguments ``built`` of its constructor.
+
+    Raises:
+        UserError: they are not here and cannot be downloaded.
+    """
     # Offline, the hub's client warns ten times before it gives up; the error below says it once.
     client = logging.getLogger("huggingface_hub")
     level = client.level
     client.setLevel(logging.ERROR)
     try:
-        return dict(timm.create_model(name, pretrained=True, num_classes=0).state_dict())
+        return dict(timm.create_model(name, pretrained=True, num_classes=0, **built).state_dict())
     except Exception as error:  # whatever the download library of the day raises
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(

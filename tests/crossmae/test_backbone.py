@@ -108,7 +108,6 @@ def test_patch_kernels_change_size() -> None:
         ("runs/nothing", "give a checkpoint folder"),
         ("random:vit_x", "vit_demo"),
         ("timm:vit_x", "timm knows no model"),
-        ("timm:resnet18", "no plain vision transformer"),
     ],
 )
 def test_an_impossible_source_is_one_line(source: str, says: str) -> None:

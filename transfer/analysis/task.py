@@ -158,7 +158,7 @@ def autoencoder_of(backbone: "Backbone", protocol: AnalysisProtocol) -> "MaskedA
     """
     from crossmae.weights.sources import load_pretrained
 
-    source = backbone.spec.source
+    source = backbone.about.source
     if source.startswith(("random:", "timm:")):
         raise UserError(f"{source} has no decoder to look into", "give a pretraining checkpoint or a released file")
     return load_pretrained(source, **protocol.model)

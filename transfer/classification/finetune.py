@@ -7,10 +7,14 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from crossmae.backbone import Backbone
+from crossmae.backbone import Backbone, BackboneSpec
+from crossmae.errors import UserError
+from crossmae.model.blocks import NORM_EPS
 from crossmae.train.optim import adamw
+from crossmae.wrapped.layers import decayed_groups
+from crossmae.wrapped.maps import Maps, normed
 from transfer.classification.attention import use_fastest_attention
-from transfer.classification.recipe import ClassificationExecution, FinetuneProtocol
+from transfer.classification.recipe import ClassificationExecution, FinetuneProtocol, Pooling
 from transfer.classification.workload import ClassificationWorkload
 from transfer.datasets.labelled import LabelledImages
 
@@ -38,8 +42,14 @@ class Finetune(ClassificationWorkload):
         self.protocol = protocol
         self.mix = mixer(protocol, len(train.classes))
 
-    def model(self) -> VisionTransformer:
-        """timm's ViT with the backbone's weights and a new head."""
+    def model(self) -> nn.Module:
+        """timm's ViT with the backbone's weights and a new head, or the maps of a wrapped backbone with one."""
+        model = self._plain() if isinstance(self.backbone.about, BackboneSpec) else self._wrapped()
+        nn.init.trunc_normal_(model.head.weight, std=HEAD_STD)
+        nn.init.zeros_(model.head.bias)
+        return model
+
+    def _plain(self) -> VisionTransformer:
         protocol = self.protocol
         model = self.backbone.to_timm(
             len(self.train.classes),
@@ -48,10 +58,16 @@ class Finetune(ClassificationWorkload):
             global_pool=protocol.pooling,
             expected_missing=self.backbone.spec.missing,
         )
-        nn.init.trunc_normal_(model.head.weight, std=HEAD_STD)
-        nn.init.zeros_(model.head.bias)
         use_fastest_attention(model, model.pos_embed.shape[1])
         return model
+
+    def _wrapped(self) -> "WrappedClassifier":
+        protocol, about = self.protocol, self.backbone.about
+        if protocol.pooling == "token" and not about.class_token:
+            raise UserError(f"{about.source} has no class token", "use pooling=avg")
+        maps = self.backbone.maps(protocol.image_size, [about.depth - 1], drop_path=protocol.drop_path)
+        use_fastest_attention(maps, (protocol.image_size // about.patch_size) ** 2)
+        return WrappedClassifier(maps, len(self.train.classes), protocol.pooling)
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         """Cross-entropy with the (mixed, smoothed) targets."""
@@ -61,11 +77,34 @@ class Finetune(ClassificationWorkload):
     def optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
         """AdamW with a learning rate that shrinks from the head to the patch embedding."""
         protocol = self.protocol
-        return adamw(
-            layer_decay_groups(cast(VisionTransformer, model), protocol.weight_decay, protocol.layer_decay),
-            lr,
-            protocol.betas,
-        )
+        if isinstance(model, WrappedClassifier):
+            groups = decayed_groups(model, model.maps.trunk, protocol.weight_decay, protocol.layer_decay)
+        else:
+            groups = layer_decay_groups(cast(VisionTransformer, model), protocol.weight_decay, protocol.layer_decay)
+        return adamw(groups, lr, protocol.betas)
+
+
+class WrappedClassifier(nn.Module):
+    """A linear head over the last map of any backbone, pooled as MAE's fine-tuning does.
+
+    ``avg``: patch tokens are averaged and then normalised by a new norm, and the backbone's own final norm is left out.
+    ``token``: the class token, through the backbone's own final norm if it has one.
+    """
+
+    def __init__(self, maps: Maps, classes: int, pooling: Pooling) -> None:
+        super().__init__()
+        width = maps.channels[-1]
+        self.maps, self.pooling = maps, pooling
+        self.fc_norm = nn.LayerNorm(width, eps=NORM_EPS) if pooling == "avg" else maps.final_norm
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.pooling == "avg":
+            pooled = self.maps(images)[-1].mean(dim=(2, 3))
+        else:
+            pooled = self.maps.with_prefix(images)[0][:, 0]
+        scores: Tensor = self.head(normed(self.fc_norm, pooled))
+        return scores
 
 
 def layer_decay_groups(model: VisionTransformer, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:

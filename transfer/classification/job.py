@@ -1,13 +1,13 @@
 """From a recipe to what the training engine runs; finished classifiers, kept and evaluated again."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from torch import nn
 
-from crossmae.backbone import Backbone, BackboneSpec
+from crossmae.backbone import Backbone, BackboneSpec, WrappedSpec
 from crossmae.errors import UserError
 from crossmae.model.presets import PRESETS, arch_of
 from crossmae.parsing import parse_json
@@ -18,6 +18,7 @@ from crossmae.weights.files import WeightFile, read_weights, write_weights
 from crossmae.weights.fit import load_strictly
 from crossmae.weights.options import SourceOptions
 from crossmae.weights.spec import MAES, count_blocks, describe
+from crossmae.wrapped.build import require_no_larger
 from transfer.classification.finetune import Finetune
 from transfer.classification.linear import LinearProbe
 from transfer.classification.recipe import ClassificationExecution, LinearProbeProtocol, read_recipe
@@ -32,6 +33,9 @@ _HEAD = ("head.", "fc_norm.")
 
 _OPTIONS = "crossmae_classifier"
 """Under this key a classifier carries what its weights do not say of its backbone."""
+
+_WRAPPED = "crossmae_wrapped"
+"""Under this key it carries the specification of a wrapped backbone."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +64,17 @@ def make_job(
     return ClassificationJob(Finetune(backbone, read.protocol, train, val, context.seed, execution), plan, execution)
 
 
-def save(model: nn.Module, spec: BackboneSpec, path: Path) -> None:
+def save(model: nn.Module, about: BackboneSpec | WrappedSpec, path: Path) -> None:
     """Writes a classifier as ``evaluate`` reads it."""
+    if isinstance(about, WrappedSpec):
+        write_weights(model.state_dict(), path, {_WRAPPED: json.dumps(asdict(about))})
+        return
     options = {
-        "heads": spec.num_heads,
-        "act": spec.activation,
-        "eps": spec.norm_eps,
-        "mean": spec.mean,
-        "std": spec.std,
+        "heads": about.num_heads,
+        "act": about.activation,
+        "eps": about.norm_eps,
+        "mean": about.mean,
+        "std": about.std,
     }
     write_weights(model.state_dict(), path, {_OPTIONS: json.dumps(options)})
 
@@ -96,6 +103,11 @@ def _backbone(file: WeightFile, path: Path) -> Backbone:
     body = {name: value for name, value in body.items() if not name.startswith("heads.")}
     if len(body) == len(file.weights):
         raise UserError(f"{path} holds no classifier: it has no head", "give a fine-tuned or probed model")
+    wrapped = file.arguments.get(_WRAPPED)
+    if wrapped is not None:
+        about = parse_json(WrappedSpec, wrapped, f"{_WRAPPED} in {path}")
+        require_no_larger(about, body, str(path))
+        return Backbone({}, about)
     written = file.arguments.get(_OPTIONS)
     if written is not None:
         return Backbone(*describe(body, str(path), parse_json(SourceOptions, written, f"{_OPTIONS} in {path}")))

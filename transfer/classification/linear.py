@@ -37,16 +37,16 @@ class LinearProbe(ClassificationWorkload):
     ) -> None:
         super().__init__(backbone, protocol, train, val, seed, execution)
         self.protocol = protocol
-        self.poolings = ("token", "avg") if backbone.spec.class_token else ("avg",)
+        self.poolings = ("token", "avg") if backbone.about.class_token else ("avg",)
         if protocol.pooling not in self.poolings:
-            raise UserError(f"{backbone.spec.source} has no class token", "use pooling=avg")
+            raise UserError(f"{backbone.about.source} has no class token", "use pooling=avg")
 
     def model(self) -> nn.Module:
         """The frozen backbone with its heads."""
-        spec = self.backbone.spec
-        vit = self.backbone.features(self.protocol.image_size).vit
-        use_fastest_attention(vit, vit.pos_embed.shape[1])
-        return ProbedBackbone(vit, spec.num_prefix, spec.embed_dim, len(self.train.classes), self.poolings)
+        about, side = self.backbone.about, self.protocol.image_size
+        vit = self.backbone.features(side).body
+        use_fastest_attention(vit, (side // about.patch_size) ** 2 + about.num_prefix)
+        return ProbedBackbone(vit, about.num_prefix, about.embed_dim, len(self.train.classes), self.poolings)
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
         """Sum of the heads' cross-entropies."""

@@ -68,7 +68,7 @@ class ClassificationTask(Task):
             context.deviation(text)
         if fitted.is_main and job.workload.outcomes is not None:
             context.per_sample(sample_table(val, job.workload.outcomes))
-            save(fitted.model, backbone.spec, context.folder / CLASSIFIER)
+            save(fitted.model, backbone.about, context.folder / CLASSIFIER)
             context.artifact("classifier", context.folder / CLASSIFIER)
         return {**fitted.metrics, "top1_best": max(evaluated["top1"] for evaluated in fitted.history)}
 

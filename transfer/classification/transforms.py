@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from crossmae.weights.options import IMAGENET_MEAN, IMAGENET_STD, RGB
+from crossmae.weights.options import IMAGENET_MEAN, IMAGENET_STD, RGB, Interpolation
 from transfer.classification.recipe import Augmentation
 
 Transform = Callable[[Image.Image], Tensor]
@@ -18,12 +18,17 @@ _LOG_ASPECT = math.log(4 / 3)
 
 
 def training_transform(
-    augmentation: Augmentation, image_size: int, mean: RGB = IMAGENET_MEAN, std: RGB = IMAGENET_STD
+    augmentation: Augmentation,
+    image_size: int,
+    mean: RGB = IMAGENET_MEAN,
+    std: RGB = IMAGENET_STD,
+    interpolation: Interpolation = "bicubic",
 ) -> Transform:
     """The transform to normalised (3, image_size, image_size) tensors; draws from the global generators.
 
     Args:
         mean, std: of the backbone's normalisation, for pixels in the unit range.
+        interpolation: by which crops are resized.
     """
     from timm.data import create_transform
 
@@ -34,7 +39,7 @@ def training_transform(
         hflip=augmentation.flip,
         color_jitter=None,
         auto_augment=augmentation.rand_augment,
-        interpolation="bicubic",
+        interpolation=interpolation,
         re_prob=augmentation.random_erasing,
         re_mode="pixel",
         re_count=1,
@@ -71,13 +76,19 @@ class SingleTryCrop:
 
 
 def evaluation_transform(
-    image_size: int, crop_pct: float, mean: RGB = IMAGENET_MEAN, std: RGB = IMAGENET_STD
+    image_size: int,
+    crop_pct: float,
+    mean: RGB = IMAGENET_MEAN,
+    std: RGB = IMAGENET_STD,
+    interpolation: Interpolation = "bicubic",
 ) -> Transform:
     """Resizes the shorter side to ``image_size / crop_pct`` and takes the central crop."""
     from timm.data import create_transform
 
     return _checked(
-        create_transform(image_size, is_training=False, interpolation="bicubic", crop_pct=crop_pct, mean=mean, std=std)
+        create_transform(
+            image_size, is_training=False, interpolation=interpolation, crop_pct=crop_pct, mean=mean, std=std
+        )
     )
 
 

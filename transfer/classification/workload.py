@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from crossmae.backbone import Backbone
-from crossmae.errors import UserError
 from crossmae.train.workload import KeyedDataset, Workload
+from crossmae.wrapped.build import require_whole_patches
 from transfer.classification.accuracy import Outcomes, predict, top_k
 from transfer.classification.images import EvaluationImages, TrainImages
 from transfer.classification.recipe import ClassificationExecution, ClassificationProtocol
@@ -28,7 +28,7 @@ class ClassificationWorkload(Workload):
         execution: ClassificationExecution,
     ) -> None:
         """Raises UserError if the backbone's patches do not cover the recipe's images."""
-        _refuse_cut_patches(backbone, protocol.image_size)
+        require_whole_patches(protocol.image_size, backbone.about)
         self.backbone = backbone
         self.train = train
         self.val = val
@@ -47,8 +47,10 @@ class ClassificationWorkload(Workload):
 
     def dataset(self) -> KeyedDataset:
         """Augmented training images."""
-        spec, common = self.backbone.spec, self._common
-        transform = training_transform(common.augmentation, common.image_size, spec.mean, spec.std)
+        about, common = self.backbone.about, self._common
+        transform = training_transform(
+            common.augmentation, common.image_size, about.mean, about.std, about.interpolation
+        )
         return TrainImages(self.train, transform, self.seed, self.execution.keep_decoded)
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
@@ -66,16 +68,6 @@ class ClassificationWorkload(Workload):
         rank, world = 0, 1
         if torch.distributed.is_initialized():
             rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        spec, common = self.backbone.spec, self._common
-        transform = evaluation_transform(common.image_size, common.crop_pct, spec.mean, spec.std)
+        about, common = self.backbone.about, self._common
+        transform = evaluation_transform(common.image_size, common.crop_pct, about.mean, about.std, about.interpolation)
         return EvaluationImages(self.val, transform, rank, world, self.execution.keep_decoded)
-
-
-def _refuse_cut_patches(backbone: Backbone, image_size: int) -> None:
-    patch, source = backbone.spec.patch_size, backbone.spec.source
-    if image_size % patch:
-        near = sorted({max(1, image_size // patch) * patch, (image_size // patch + 1) * patch})
-        raise UserError(
-            f"image_size {image_size} is no multiple of {source}'s patches of {patch} pixels",
-            f"set image_size to {' or '.join(map(str, near))}",
-        )

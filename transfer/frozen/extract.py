@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from crossmae.backbone import Backbone
-from crossmae.features import ViTFeatures
+from crossmae.features import Features
 from crossmae.train.runtime.distributed import World
 from transfer.classification.attention import use_fastest_attention
 from transfer.classification.images import DecodedImages
@@ -26,8 +26,8 @@ _STAT_THREADS = 16
 
 def view_names(backbone: Backbone) -> tuple[str, ...]:
     """All views of a backbone: those after a final norm only if it has one."""
-    tokens = ("token", "avg") if backbone.spec.class_token else ("avg",)
-    points = ("raw", "norm") if backbone.spec.final_norm else ("raw",)
+    tokens = ("token", "avg") if backbone.about.class_token else ("avg",)
+    points = ("raw", "norm") if backbone.about.final_norm else ("raw",)
     return tuple(f"{point} {kind}" for point in points for kind in tokens)
 
 
@@ -47,24 +47,24 @@ class Extractor:
         self.backbone, self.protocol, self.execution = backbone, protocol, execution
         self.bf16, self.folder, self.world = precision == "bf16", folder, world
         self.names = view_names(backbone)
-        self.features: ViTFeatures = backbone.features(protocol.image_size).requires_grad_(False).eval()
+        self.features: Features = backbone.features(protocol.image_size).requires_grad_(False).eval()
         use_fastest_attention(self.features, (protocol.image_size // self.features.patch_size) ** 2)
         self.images_per_second: float | None = None
         self._computed, self._seconds = 0, 0.0
 
     def cache_of(self, images: LabelledImages) -> FeatureCache:
         """Where the features of ``images`` are kept: other weights, images or values are another cache."""
-        spec, protocol = self.backbone.spec, self.protocol
+        about, protocol = self.backbone.about, self.protocol
         key = {
-            "backbone": [self.backbone.digest, spec.num_heads, spec.activation, spec.norm_eps],
+            "backbone": [self.backbone.digest, *about.function],
             "images": content_of(images),
-            "transform": [protocol.image_size, protocol.crop_pct, *spec.mean, *spec.std],
+            "transform": [protocol.image_size, protocol.crop_pct, *about.mean, *about.std],
             "views": list(self.names),
             "arithmetic": ["bf16" if self.bf16 else "fp32", self.world.device.type],
             "dtype": protocol.dtype,
         }
         dtype = "float16" if protocol.dtype == "fp16" else "float32"
-        return FeatureCache(self.folder, key, len(images), (len(self.names), spec.embed_dim), dtype)
+        return FeatureCache(self.folder, key, len(images), (len(self.names), about.embed_dim), dtype)
 
     def extract(self, images: LabelledImages, report: Callable[[int], None]) -> Views:
         """The features of ``images`` in their order; to be called by all processes together.
@@ -78,7 +78,11 @@ class Extractor:
             cache.require_space()
             self.features.to(self.world.device)
             transform = evaluation_transform(
-                self.protocol.image_size, self.protocol.crop_pct, self.features.mean, self.features.std
+                self.protocol.image_size,
+                self.protocol.crop_pct,
+                self.features.mean,
+                self.features.std,
+                self.features.interpolation,
             )
             pixels = Pixels(images, transform)
             compute = lambda start, stop: self._compute(pixels, range(start, stop))  # noqa: E731
@@ -108,7 +112,7 @@ class Extractor:
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
             prefix, patches = self.features.tokens(images)
         raw = {"raw token": prefix, "raw avg": patches}
-        norm = {f"norm{name[3:]}": self.features.vit.norm(tokens.float()) for name, tokens in raw.items()}
+        norm = {f"norm{name[3:]}": self.features.final_norm(tokens.float()) for name, tokens in raw.items()}
         tokens = {**raw, **norm}
         return torch.stack([_pooled(name, tokens[name].float()) for name in self.names], dim=1)
 

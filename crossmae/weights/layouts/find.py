@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,20 +43,25 @@ class Encoder:
     """For the record: ``layout``, ``key``, ``prefix``, and what was ``left_out``."""
 
 
-def find_vit(content: Mapping[str, Any], source: str, options: SourceOptions) -> FoundViT:
+def find_vit(
+    content: Mapping[str, Any], source: str, options: SourceOptions, layouts: Sequence[Layout] = LAYOUTS
+) -> FoundViT:
     """The one vision transformer in ``content``, nested dictionaries of weights, that the options leave.
+
+    Args:
+        layouts: how its weights may be named.
 
     Raises:
         UserError: none, with what the file holds; or several, with what to write for each.
     """
-    everything = list(_vits(content))
+    everything = list(_vits(content, layouts))
     exact = [vit for vit in everything if options.key is not None and vit.key == options.key]
     chosen = [vit for vit in exact or everything if _is_chosen(vit, options)]
     if len(chosen) == 1:
         return chosen[0]
     if not everything:
         keys = ", ".join(sorted({_shown(key) for key in content})[:8]) or "nothing"
-        tried = ", ".join(layout.name for layout in LAYOUTS)
+        tried = ", ".join(layout.name for layout in layouts)
         raise UserError(
             f"{source} holds no vision transformer with names of {tried} under any key or prefix; at its top: {keys}",
             f"see {PAGE}",
@@ -73,9 +78,13 @@ def encoder_of(vit: FoundViT) -> Encoder:
     Raises:
         UserError: two of its weights have one name.
     """
-    weights, decoder_and_heads = to_timm(part_of(vit.weights, vit.prefix), vit.layout)
+    return taken_from(vit, *to_timm(part_of(vit.weights, vit.prefix), vit.layout))
+
+
+def taken_from(vit: FoundViT, weights: Weights, not_needed: Iterable[str]) -> Encoder:
+    """``weights`` as an encoder out of ``vit``, of whose other weights ``not_needed`` are no encoder's."""
     outside = [name for name in vit.weights if not name.startswith(vit.prefix)]
-    left_out = {name.split(".")[0] for name in (*decoder_and_heads, *outside)}
+    left_out = {name.split(".")[0] for name in (*not_needed, *outside)}
     origin = {"layout": vit.layout.name, "key": vit.key, "prefix": vit.prefix, "left_out": sorted(left_out)}
     return Encoder(weights, {name: value for name, value in origin.items() if value})
 
@@ -86,10 +95,17 @@ def log_left_out(source: str, encoder: Encoder) -> None:
         log.info("%s: left out, as no encoder needs it: %s", source, ", ".join(encoder.origin["left_out"]))
 
 
-def _vits(content: Mapping[str, Any]) -> Iterator[FoundViT]:
-    for key, weights in _weight_sets(content, (), DEEPEST):
+def weight_sets(content: Mapping[str, Any], key: str | None = None) -> Iterator[tuple[str, Weights]]:
+    """All sets of named weights in ``content`` with the key that each lies under; only those under ``key`` if given."""
+    for path, weights in _weight_sets(content, (), DEEPEST):
+        if key is None or path == key or path.startswith(f"{key}."):
+            yield path, weights
+
+
+def _vits(content: Mapping[str, Any], layouts: Sequence[Layout]) -> Iterator[FoundViT]:
+    for key, weights in weight_sets(content):
         names = list(weights)
-        for layout in LAYOUTS:
+        for layout in layouts:
             for name in names:
                 if name.endswith(layout.patches):
                     prefix = name.removesuffix(layout.patches)

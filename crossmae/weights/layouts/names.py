@@ -96,11 +96,12 @@ LAYOUTS = (
     ),
 )
 
-_LEFT_OUT = re.compile(
+LEFT_OUT = re.compile(
     # MAE's and CrossMAE's decoders; heads of classifiers and of self-distillation; what only masked inputs need.
     r"(decoder|dec_norms|wfm|mask_token|head|dino_head|ibot_head|fc_norm|fc\.|pre_logits|pooler|classifier|projector)"
     r"|(cls|distillation)_classifier"
 )
+"""What names begin with that no encoder needs."""
 
 
 def to_timm(weights: Mapping[str, Tensor], layout: Layout) -> tuple[Weights, tuple[str, ...]]:
@@ -117,7 +118,7 @@ def to_timm(weights: Mapping[str, Tensor], layout: Layout) -> tuple[Weights, tup
         if new in renamed:
             raise UserError(f"two weights are called {new} in timm's names, one of them {name}")
         renamed[new] = tensor
-    left_out = tuple(name for name in renamed if _LEFT_OUT.match(name))
+    left_out = tuple(name for name in renamed if LEFT_OUT.match(name))
     encoder = with_joined_qkv({name: tensor for name, tensor in renamed.items() if name not in left_out})
     return _with_register_positions(encoder), left_out
 

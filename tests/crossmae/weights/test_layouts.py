@@ -137,11 +137,6 @@ def test_timms_configuration_decides_for_its_models(name: str, tmp_path: Path) -
     assert "assumed" not in spec.pretraining
 
 
-def test_parallel_blocks_of_timm_are_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="other blocks than a plain"):
-        Backbone.load(f"timm:vit_small_patch16_18x2_224@{saved(timm_vit().state_dict(), tmp_path)}")
-
-
 def test_a_file_without_a_vit_says_what_it_holds(tmp_path: Path) -> None:
     path = saved({"generator": {"conv.weight": torch.ones(3)}, "epoch": 3}, tmp_path)
     with pytest.raises(UserError, match=r"at its top: 'epoch', 'generator'; see docs/your_checkpoint\.md") as refused:

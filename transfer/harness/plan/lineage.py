@@ -7,12 +7,12 @@ from typing import Any
 from crossmae.errors import UserError
 from crossmae.files import read_regular, write_json
 from crossmae.parsing import parse, parse_json
-from crossmae.weights.options import split_source
+from crossmae.weights.options import WRAPPED, split_source
 
 _NAMED = ("random:", "timm:", "hf:")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _CONFIGS = ("config.json", "preprocessor_config.json")
-"""What decides next to the weights what the model of a Hugging Face folder computes."""
+"""What decides next to the weights what the model of a folder computes."""
 
 
 def lineage_of_source(source: str, cache: Path) -> dict[str, Any]:
@@ -33,11 +33,17 @@ def lineage_of_source(source: str, cache: Path) -> dict[str, Any]:
         raise UserError(
             f"no weights at {source}", "give a folder, a .pth or .safetensors file, timm:NAME or random:ARCH"
         )
-    if place.startswith("hf:"):
+    if place.startswith("hf:") or _is_wrapped(path):
         files += [path / name for name in _CONFIGS if (path / name).is_file()]
     digests = [digest_of_file(file, cache) for file in files]
     digest = digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
     return {"file": digest, **({"source": name} if name else {}), **said}
+
+
+def _is_wrapped(path: Path) -> bool:
+    """Whether the folder is a backbone of ours that another library's code builds, as its configuration says."""
+    config = path / _CONFIGS[0]
+    return config.is_file() and parse_json(dict, config.read_bytes(), str(config)).get("format") == WRAPPED
 
 
 def _weight_files(path: Path) -> list[Path]:

@@ -115,11 +115,13 @@ def _of_recipe(spec: TaskSpec, recipe: Recipe) -> list[str]:
 
 
 def _of_weights(request: ProbeRequest) -> list[str]:
-    from crossmae.backbone import Backbone
+    from crossmae.backbone import Backbone, WrappedSpec
     from crossmae.model.presets import PRESETS
 
     def problems() -> list[str]:
-        spec = Backbone.load(str(request.source)).spec
+        spec = Backbone.load(str(request.source)).about
+        if isinstance(spec, WrappedSpec):
+            return []  # the size is the user's choice of recipes, not the name of a preset
         actual = spec.arch or f"a ViT of {spec.depth} blocks, {spec.embed_dim} wide, with patches of {spec.patch_size}"
         wrong = [arch for arch in request.archs if arch in PRESETS and arch != spec.arch]
         return [f"{request.source} is {actual}, not {arch}; name it --backbone NAME:ARCH=SOURCE" for arch in wrong]

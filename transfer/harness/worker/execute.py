@@ -147,7 +147,7 @@ def _recipe_ref(recipe: Recipe, context: Context) -> RecipeRef:
 def _backbone_ref(request: Request, backbone: "Backbone | None") -> BackboneRef:
     if backbone is None:
         return BackboneRef(request.backbone, dict(request.lineage))
-    return BackboneRef(request.backbone, dict(request.lineage), backbone.digest, dict(backbone.spec.pretraining))
+    return BackboneRef(request.backbone, dict(request.lineage), backbone.digest, dict(backbone.about.pretraining))
 
 
 def provenance(command: str, started: str) -> Provenance:

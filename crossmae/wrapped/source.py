@@ -1,0 +1,184 @@
+"""The door for backbones: plain vision transformers by their weights, every other model of timm as it is."""
+
+import math
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass, replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import timm
+from torch import Tensor
+
+from crossmae.errors import UserError, one_line
+from crossmae.files import write_json
+from crossmae.parsing import Strict, parse
+from crossmae.weights.checkpoint import CONFIG, WEIGHTS, read_config
+from crossmae.weights.files import Weights, part_of, read_content, read_weights, write_weights
+from crossmae.weights.fit import misfit
+from crossmae.weights.layouts.find import PAGE, FoundViT, find_vit, log_left_out, taken_from, weight_sets
+from crossmae.weights.layouts.names import LEFT_OUT, Layout
+from crossmae.weights.options import WRAPPED, SourceOptions, split_source, with_option
+from crossmae.weights.sources import naming, read_source
+from crossmae.weights.spec import BackboneSpec
+from crossmae.weights.timm import has_plain_weights, pretrained_weights
+from crossmae.wrapped.build import sketch
+from crossmae.wrapped.maps import prefix_tokens, strides_and_channels, trained_norm
+from crossmae.wrapped.spec import WrappedSpec
+
+
+@dataclass(frozen=True)
+class _Config(Strict):
+    """The ``config.json`` next to a wrapped backbone's weights."""
+
+    format: str
+    backbone: WrappedSpec
+
+
+_PLAIN_ONLY = ("heads", "act", "eps")
+"""What timm's name of a model says, and nothing else."""
+
+
+def open_source(source: str, seed: int, num_heads: int | None = None) -> tuple[Weights, BackboneSpec | WrappedSpec]:
+    """Weights and what they are; see ``Backbone.load``."""
+    place, options = split_source(source)
+    name, _, file = place.removeprefix("timm:").partition("@")
+    if place.startswith("timm:") and timm.is_model(name) and not has_plain_weights(name):
+        with naming(place):
+            if unfit := [option for option in options.given() if option in _PLAIN_ONLY]:
+                raise UserError(f"{source}: timm's name says {', '.join(unfit)} of this model", "leave it out")
+            return _read_timm(name, file, source, options)
+    folder = Path(place)
+    if (folder / CONFIG).is_file() and read_config(folder).get("format") == WRAPPED:
+        with naming(place):
+            spec = parse(_Config, read_config(folder), str(folder / CONFIG)).backbone
+            return read_weights(folder / WEIGHTS).weights, replace(
+                spec, mean=options.mean or spec.mean, std=options.std or spec.std
+            )
+    return read_source(source, seed, num_heads)
+
+
+def save_wrapped(weights: Mapping[str, Tensor], spec: WrappedSpec, folder: Path) -> None:
+    """Writes weights and then the specification; each file is complete or not there."""
+    write_weights(weights, folder / WEIGHTS)
+    write_json({"format": WRAPPED, "backbone": asdict(spec)}, folder / CONFIG)
+
+
+def describe_model(model: str, options: Mapping[str, Any], source: str, said: SourceOptions) -> WrappedSpec:
+    """What a task must know of timm's ``model`` with these arguments of its constructor.
+
+    Raises:
+        UserError: a model without feature maps, or with neither one stride nor those of stages.
+    """
+    trunk = sketch(model, options)
+    if not hasattr(trunk, "forward_intermediates") or not getattr(trunk, "feature_info", None):
+        raise UserError(
+            f"{source} is a {type(trunk).__name__}, which gives no feature maps", "take another model of timm"
+        )
+    strides, channels = strides_and_channels(trunk)
+    staged = len(set(strides)) > 1
+    config = trunk.pretrained_cfg
+    return WrappedSpec(
+        model=model,
+        options=dict(options),
+        source=source,
+        staged=staged,
+        depth=len(strides),
+        embed_dim=channels[-1],
+        patch_size=max(strides),
+        image_size=_image_size(trunk, options, max(strides)),
+        class_token=getattr(trunk, "cls_token", None) is not None,
+        num_prefix=prefix_tokens(trunk),
+        final_norm=any(True for _ in trained_norm(trunk).parameters()),
+        mean=said.mean or tuple(config["mean"]),
+        std=said.std or tuple(config["std"]),
+        interpolation="bilinear" if config.get("interpolation") == "bilinear" else "bicubic",
+        pretraining={"method": config.get("tag") or "none", "wrapped": {"model": model, **options}},
+    )
+
+
+def _read_timm(name: str, file: str, source: str, options: SourceOptions) -> tuple[Weights, WrappedSpec]:
+    built = {"img_size": options.image_size} if options.image_size else {}
+    spec = describe_model(name, built, source, options)
+    if not file:
+        return pretrained_weights(name, **built), spec
+    weights, origin = _weights_of(read_content(Path(file)), sketch(name, built), name, source, options)
+    return weights, replace(spec, pretraining={**spec.pretraining, "file": origin})
+
+
+def _image_size(trunk: Any, options: Mapping[str, Any], multiple: int) -> int:
+    embedding = getattr(trunk, "patch_embed", None)
+    size = options.get("img_size") or getattr(embedding, "img_size", None) or trunk.pretrained_cfg["input_size"][1:]
+    side = size if isinstance(size, int) else size[0]
+    return max(multiple, side // multiple * multiple)
+
+
+def _weights_of(
+    content: Mapping[str, Any], trunk: Any, name: str, source: str, options: SourceOptions
+) -> tuple[Weights, dict[str, Any]]:
+    """The weights of ``trunk`` in a file, under timm's names or others that timm converts, and where they lay."""
+    places = trunk.state_dict()
+    found = _find(content, _layout(name, places), source, options)
+    weights = part_of(found.weights, found.prefix)
+    _refuse_other_sizes(weights, places, source)
+    if places.keys() - weights.keys():
+        weights = _converted(weights, trunk, name, source)
+    left_out = [name for name in weights if name not in places and LEFT_OUT.match(name)]
+    encoder = taken_from(found, {name: t for name, t in weights.items() if name not in left_out}, left_out)
+    if complaint := misfit(places, encoder.weights):
+        raise UserError(f"{source} does not fit timm's {name}: {complaint}", f"see {PAGE}")
+    log_left_out(source, encoder)
+    return encoder.weights, encoder.origin
+
+
+def _layout(name: str, places: Mapping[str, Tensor]) -> Layout:
+    """timm's own names, known by the kernel of the embedding and the first weight of the last block."""
+    kernel = next(place for place, tensor in places.items() if tensor.ndim > 1 and place.endswith(".weight"))
+    last = [
+        place for place, tensor in places.items() if tensor.ndim > 1 and re.match(r"(blocks|stages|layers)\.", place)
+    ]
+    return Layout(f"timm's {name}", kernel, re.escape(last[-1] if last else kernel), ())
+
+
+def _find(content: Mapping[str, Any], layout: Layout, source: str, options: SourceOptions) -> FoundViT:
+    try:
+        return find_vit(content, source, options, (layout,))
+    except UserError:
+        # Names of the model's first code, which timm converts: they must be the only ones.
+        sets = list(weight_sets(content, options.key))
+        if len(sets) != 1:
+            raise
+        return FoundViT(sets[0][0], options.prefix or "", replace(layout, name=f"{layout.name}, converted"), sets[0][1])
+
+
+def _refuse_other_sizes(weights: Mapping[str, Tensor], places: Mapping[str, Tensor], source: str) -> None:
+    """timm would resize positions without a word."""
+    given, place = weights.get("pos_embed"), places.get("pos_embed")
+    if given is not None and place is not None and given.shape[1:-1] != place.shape[1:-1]:
+        counts = " for ".join(str(math.prod(tensor.shape[1:-1])) for tensor in (given, place))
+        raise UserError(
+            f"{source} has positions for images of another size ({counts})",
+            f"write {with_option(source, 'image_size=SIDE')} with the side in pixels that they were made for",
+        )
+
+
+def _converted(weights: Weights, trunk: Any, name: str, source: str) -> Weights:
+    """timm's names for those of the code that first had the model, by timm's own conversion."""
+    convert = getattr(sys.modules[type(trunk).__module__], "checkpoint_filter_fn", None)
+    if convert is None:
+        return weights
+    try:
+        with redirect_stdout(StringIO()):
+            converted: Weights = dict(convert(dict(weights), trunk))
+    except Exception as error:  # other names than it expects fail in several ways
+        raise UserError(
+            f"{source}: timm cannot read these names as {name}'s ({type(error).__name__}: {one_line(error, 80)})",
+            f"see {PAGE}",
+        ) from error
+    biases = [n for n, tensor in weights.items() if n.endswith("qkv.bias") and bool(tensor.any())]
+    if biases and not any(n.endswith(("qkv.bias", "q_bias")) for n in converted):
+        raise UserError(f"{source} has biases of queries, keys and values, {name} has none", "take the model with them")
+    return converted
