@@ -113,7 +113,7 @@ class Benchmark:
             raise UserError("\n".join(problems))
         checked = check_runs(open_runs, self.roots, self.task_folders, self._say)
         bad = _refuse({**self._unlisted(open_runs), **checked})
-        with watching(self.console, self.launcher.place) as view:
+        with watching(self.console, self.launcher.place, read_expected(self.out)) as view:
             for reason in sorted({*bad.values()}):
                 view.note(f"not started: {reason}")
             return drive(self.runs, self._requests(open_runs), bad, self.launcher, view, keep)

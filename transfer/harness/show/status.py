@@ -21,6 +21,7 @@ from transfer.harness.folder.request import read_request
 from transfer.harness.folder.state import RunState, RunStatus
 from transfer.harness.launch.controller import Campaign, View
 from transfer.harness.plan.plan import Run
+from transfer.harness.show.time_left import TimeLeft, clock
 
 _PLAIN_EVERY = 30.0
 Place = Callable[[Run], str]
@@ -109,31 +110,34 @@ def _note(status: RunStatus) -> str:
 
 
 @contextmanager
-def watching(console: Console, place: Place) -> Iterator[View]:
-    """The view that fits ``console``."""
+def watching(console: Console, place: Place, expected: Mapping[str, Expected]) -> Iterator[View]:
+    """The view that fits ``console``; ``expected`` is what runs of an identity are to take, as far as it is known."""
+    time_left = TimeLeft(expected)
     if not console.is_terminal:
-        yield PlainView(console, place)
+        yield PlainView(console, place, time_left)
         return
     with Live(console=console, refresh_per_second=2, transient=True) as live:
-        yield LiveView(live, place)
+        yield LiveView(live, place, time_left)
 
 
 class PlainView:
-    """A line for each thing that happens, and now and then one for each run that continues."""
+    """A line for each thing that happens, and now and then one for each run that continues and one for all."""
 
-    def __init__(self, console: Console, place: Place) -> None:
+    def __init__(self, console: Console, place: Place, time_left: TimeLeft) -> None:
         self._console = console
         self._place = place
+        self._time_left = time_left
         self._shown = time.monotonic()
 
     def show(self, state: Campaign) -> None:
-        """A line for each running run, every half minute."""
+        """A line for each running run and one for the benchmark, every half minute."""
         if time.monotonic() - self._shown < _PLAIN_EVERY:
             return
         self._shown = time.monotonic()
         for run in state.running:
             pace = pace_of(run.folder)
             self.note(f"{run.title} [{self._place(run)}] {_sentence(pace)}")
+        self.note(f"{_counts(state)}; {self._time_left.sentence(state)}")
 
     def note(self, line: str) -> None:
         """The line, with the time."""
@@ -145,23 +149,23 @@ class PlainView:
 class LiveView:
     """A table of the running runs that renews itself, under the lines of what happened."""
 
-    def __init__(self, live: Live, place: Place) -> None:
+    def __init__(self, live: Live, place: Place, time_left: TimeLeft) -> None:
         self._live = live
         self._place = place
+        self._time_left = time_left
 
     def show(self, state: Campaign) -> None:
         """Renews the table."""
-        self._live.update(running_table(state, self._place))
+        self._live.update(running_table(state, self._place, self._time_left.sentence(state)))
 
     def note(self, line: str) -> None:
         """The line, above the table."""
         self._live.console.print(f"{time.strftime('%H:%M:%S')} {printable(line)}", markup=False, highlight=False)
 
 
-def running_table(state: Campaign, place: Place) -> Table:
-    """One row for each running run."""
-    counts = f"{len(state.done)} done, {len(state.running)} running, {len(state.waiting)} waiting"
-    table = Table(title=f"{counts}, {len(state.failed)} failed", title_justify="left")
+def running_table(state: Campaign, place: Place, time_left: str) -> Table:
+    """One row for each running run, under the counts of all and the time that is left."""
+    table = Table(title=f"{_counts(state)}; {time_left}", title_justify="left")
     for column in ("task", "backbone", "seed", "device", "progress", "steps/s", "left", "last metric"):
         table.add_column(column)
     for run in state.running:
@@ -169,23 +173,21 @@ def running_table(state: Campaign, place: Place) -> Table:
     return table
 
 
+def _counts(state: Campaign) -> str:
+    counts = f"{len(state.done)} done, {len(state.running)} running, {len(state.waiting)} waiting"
+    return f"{counts}, {len(state.failed)} failed"
+
+
 def _cells(run: Run) -> tuple[str, str, str, str]:
     pace = pace_of(run.folder)
     if pace is None:
         return "starting", "", "", ""
-    return f"{pace.share:.0%} {pace.step}/{pace.total}", f"{pace.rate:.1f}", _clock(pace.seconds_left), pace.metric
+    left = "" if pace.seconds_left is None else clock(pace.seconds_left)
+    return f"{pace.share:.0%} {pace.step}/{pace.total}", f"{pace.rate:.1f}", left, pace.metric
 
 
 def _sentence(pace: Pace | None) -> str:
     if pace is None:
         return "is starting"
-    left = f", {_clock(pace.seconds_left)} left" if pace.seconds_left is not None else ""
+    left = f", {clock(pace.seconds_left)} left" if pace.seconds_left is not None else ""
     return f"{pace.share:.0%} (step {pace.step} of {pace.total}{left}) {pace.metric}"
-
-
-def _clock(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
