@@ -18,15 +18,15 @@ def identities(suite: Suite, out: Path = Path("out")) -> dict[tuple[str, str, in
     return {(run.task.name, run.backbone, run.seed): run.identity for run in make_plan(suite, SPECS, out)}
 
 
-def test_demo_has_fifteen_cells_two_pretrainings_and_a_look_into_each() -> None:
+def test_demo_has_twenty_cells_three_pretrainings_and_a_look_into_two() -> None:
     runs = make_plan(load_suite("demo"), SPECS, Path("out"))
     pretraining = [run for run in runs if run.task.name == "pretrain"]
-    assert [run.backbone for run in pretraining] == ["mae", "crossmae"]
-    assert runs[:2] == pretraining
-    assert len(runs) == 21
+    assert [run.backbone for run in pretraining] == ["mae", "crossmae", "crossmae_equal_time"]
+    assert runs[:3] == pretraining
+    assert len(runs) == 27
     assert {run.backbone for run in runs if run.task.name in ("attention", "psnr")} == {"mae", "crossmae"}
     needed = {run.backbone: run.needs for run in runs if run.task.name == "coco_vitdet"}
-    assert needed == {"random": None, "mae": pretraining[0], "crossmae": pretraining[1]}
+    assert needed == {"random": None, **{run.backbone: run for run in pretraining}}
 
 
 def test_every_seed_pretrains_anew() -> None:
@@ -47,7 +47,7 @@ def test_only_the_protocol_is_part_of_the_identity() -> None:
     assert identities(suite.override("inat19", "per_device_batch=8").override("inat19", "devices=4")) == before
     after = identities(suite.override("inat19", "steps=7"))
     assert {key for key in before if before[key] != after[key]} == {
-        ("inat19", backbone, 0) for backbone in ("random", "mae", "crossmae")
+        ("inat19", backbone, 0) for backbone in ("random", "mae", "crossmae", "crossmae_equal_time")
     }
 
 
