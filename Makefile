@@ -4,7 +4,7 @@ BENCH := .venv-bench
 # One thread in each of pytest's processes: they share the cores among themselves. By file: what a file sets up, once.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
-.PHONY: setup flash demo demo-seeds picture test test-all test-fast test-slow test-kills bench-step bench-loader bench-harness lint clean
+.PHONY: setup flash demo demo-seeds paper-mini picture test test-all test-fast test-slow test-kills bench-step bench-loader bench-harness lint clean
 
 # PYTHON=python3.12 chooses another Python than the newest that will do, and makes .venv anew if it was of another one.
 setup:
@@ -19,6 +19,10 @@ demo: setup
 
 demo-seeds: setup
 	$(BIN)/run_all --suite demo --out runs/demo --seed 0 --seed 1 --seed 2
+
+# Every table of the paper on small models and generated pictures.
+paper-mini: setup
+	$(BIN)/run_all --suite mini --out runs/mini --seed $(SEED)
 
 # The README's picture: the first screen of the demo's report in a browser (Debian's chromium-driver).
 picture: setup

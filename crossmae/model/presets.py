@@ -1,4 +1,4 @@
-"""The vision transformers of the paper, and the small one of the demo."""
+"""The vision transformers of the paper, and the small ones of the demo and of suite mini."""
 
 from types import MappingProxyType
 from typing import Any
@@ -29,6 +29,16 @@ PRESETS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
             "decoder_embed_dim": 96,
             "decoder_depth": 2,
             "decoder_num_heads": 3,
+        },
+        # Deep enough for the paper's ablations: several maps to mix, decoders of 1 to 12 blocks.
+        "vit_mini": {
+            "image_size": 64,
+            "patch_size": 8,
+            "embed_dim": 96,
+            "depth": 8,
+            "num_heads": 3,
+            "decoder_embed_dim": 64,
+            "decoder_num_heads": 2,
         },
     }
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crossmae.errors import UserError
-from results.claims.spec import Claim, ClaimCell, Relation, Scale, load_claims, load_noise, load_scales
+from results.claims.spec import Claim, ClaimCell, Relation, load_claims, load_noise
 from results.claims.verdict import (
     NOISE_FACTOR,
     Judgement,
@@ -18,6 +18,7 @@ from results.claims.verdict import (
 from results.compare import CONFIDENCE, Interval
 from results.runs import Runs
 from results.tables.fill import RunIndex
+from results.tables.scales import Scale, load_scales
 
 HEADER = ("Table", "Claim", "Verdict", "Our runs", "The paper's own numbers")
 _COUNTED = {

@@ -10,7 +10,8 @@
         a: {row: CrossMAE, method: crossmae75}
         b: {row: CrossMAE + self-attention, method: crossmae75_selfattention}
 
-``scales.yaml`` says under which names a method was trained at which scale, ``noise.yaml`` how much a number varies.
+``results/data/scales.yaml`` says under which names a method was trained at which scale, ``noise.yaml`` how much a
+number varies.
 """
 
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from typing import Any
 from crossmae.errors import UserError
 from crossmae.parsing import Count, CountOrZero, NotEmpty, Positive, Strict, parse, read_yaml
 from results.tables.published import PublishedNumber, find_number, load_published
+from results.tables.scales import Scale
 from results.tables.spec import TableLine
 
 FOLDER = Path(__file__).parents[1] / "data" / "claims"
@@ -76,6 +78,11 @@ class Claim(Strict):
     """The numbers depend on the machine, which must be the same, and on the recipe, which is what is compared."""
     decimals: CountOrZero = 2
 
+    def line(self, scale: Scale, cell: ClaimCell) -> TableLine | None:
+        """What chooses the records of ``cell`` at ``scale``; None where the scale has no such backbone."""
+        backbone = scale.backbone_of(cell.method, self.arch)
+        return TableLine(task=self.task, metric=self.metric_of(cell), backbone=backbone) if backbone else None
+
     @property
     def table(self) -> str:
         """The table as the paper calls it, such as ``Table 3a``."""
@@ -96,30 +103,6 @@ class Claim(Strict):
         if number is None:
             raise UserError(f"{table} gives no number for row {cell.row!r}, which claim {self.name} compares")
         return number
-
-
-@dataclass(frozen=True)
-class Scale(Strict):
-    """A suite whose backbones stand for those of the paper."""
-
-    title: str
-    archs: tuple[str, ...]
-    """The paper's architectures that this scale has, or has a smaller model for."""
-    backbone: str | None = None
-    """A backbone's name, with ``{method}`` and ``{arch}`` in it."""
-    methods: dict[str, str] = field(default_factory=dict)
-    """Names of backbones that do not follow ``backbone``, by method."""
-    remark: str = ""
-    name: str = ""
-
-    def line(self, claim: Claim, cell: ClaimCell) -> TableLine | None:
-        """What chooses the records of ``cell`` at this scale; None where the scale has no such backbone."""
-        if claim.arch not in self.archs:
-            return None
-        pattern = (self.backbone or "").format(method=cell.method, arch=claim.arch)
-        if not (backbone := self.methods.get(cell.method, pattern)):
-            return None
-        return TableLine(task=claim.task, metric=claim.metric_of(cell), backbone=backbone)
 
 
 @dataclass(frozen=True)
@@ -160,19 +143,9 @@ def load_claims() -> tuple[Claim, ...]:
 
 
 @cache
-def load_scales() -> dict[str, Scale]:
-    """Every scale by name, the paper's own first."""
-    return {name: parse(Scale, {**values, "name": name}, name) for name, values in _mapping("scales.yaml")}
-
-
-@cache
 def load_noise() -> dict[str, Noise]:
     """Every known noise by name."""
-    return {name: parse(Noise, values, name) for name, values in _mapping("noise.yaml")}
-
-
-def _mapping(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield from read_yaml(FOLDER / name).items()
+    return {name: parse(Noise, values, name) for name, values in read_yaml(FOLDER / "noise.yaml").items()}
 
 
 def _claims_in(path: Path) -> Iterator[Claim]:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from results.claims.spec import Claim, Noise, Relation, Scale, load_noise
+from results.claims.spec import Claim, Noise, Relation, load_noise
 from results.compare import CONFIDENCE, Interval, paired_seeds, same_recipe, t_interval
 from results.runs import measured_on
 from results.tables.fill import Cell, RunIndex, fill
+from results.tables.scales import Scale
 
 NOISE_FACTOR = 2.0
 """A published difference must clear its margin by so many standard deviations of itself."""
@@ -51,7 +52,7 @@ def judge(claim: Claim, scale: Scale, index: RunIndex) -> Judgement:
     It holds if the whole 95 % interval agrees with it, does not hold if none of it does; between the two, with one
     seed, or if the runs may not be compared, nobody can tell.
     """
-    lines = [scale.line(claim, cell) for cell in (claim.a, claim.b) if cell]
+    lines = [claim.line(scale, cell) for cell in (claim.a, claim.b) if cell]
     if None in lines or lines[1:] == lines[:1]:
         return Judgement(Verdict.NOT_RUN, note="this scale has no such backbone")
     cells = [fill(line, index) for line in lines if line]

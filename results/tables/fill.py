@@ -76,6 +76,14 @@ class RunIndex:
         """Every task that was run or tried."""
         return {task for task, _ in (*self.done, *self.unfinished)}
 
+    @cached_property
+    def _names(self) -> set[str]:
+        return {backbone for _, backbone in (*self.done, *self.unfinished)}
+
+    def knows(self, backbone: str) -> bool:
+        """Whether any task was run, tried or planned on ``backbone``."""
+        return backbone in self._names
+
     def first_metrics(self) -> dict[str, str]:
         """The first metric of each task that has a record."""
         newest = {task: runs[-1].record.metrics for (task, _), runs in sorted(self.done.items())}

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from crossmae.errors import UserError
 from results.tables.fill import Cell, CellState, RunIndex, fill
 from results.tables.published import PublishedNumber, find_number, load_published
+from results.tables.scales import Scale, load_scales
 from results.tables.spec import (
     LOWER_IS_BETTER,
     Reference,
@@ -24,10 +25,12 @@ class TableEntry(NamedTuple):
 
     ours: Cell
     published: PublishedNumber | None
+    scale: Scale | None = None
+    """Whose backbone stands in for the paper's; None where it is the one that the row names."""
 
     def difference(self, column: TableLine) -> float | None:
-        """Ours minus published; None where either is missing or the numbers depend on the machine."""
-        if self.ours.mean is None or self.published is None or column.machine:
+        """Ours minus published; None where either is missing, the machine matters, or another scale stands in."""
+        if self.ours.mean is None or self.published is None or column.machine or self.scale:
             return None
         return self.ours.mean - self.published.value
 
@@ -90,7 +93,10 @@ def fill_table(spec: TableSpec, index: RunIndex) -> Table:
     rows = tuple(_row(spec, row, index) for row in _expanded(spec, index))
     reference = _reference(spec.reference, spec.columns) if spec.reference else ()
     title = spec.reference.title if spec.reference else ""
-    return Table(spec.name, spec.title, spec.caption, spec.columns, rows, title, reference)
+    scales = {entry.scale.name: entry.scale for row in rows for entry in row.entries if entry.scale}
+    stand_ins = [f"Our numbers: {scale.title}. {scale.remark}".rstrip() for scale in scales.values()]
+    caption = " ".join(filter(None, [spec.caption, *stand_ins]))
+    return Table(spec.name, spec.title, caption, spec.columns, rows, title, reference)
 
 
 def _adapted(spec: TableSpec, index: RunIndex) -> TableSpec:
@@ -112,11 +118,17 @@ def _built_in_tasks() -> frozenset[str]:
 
 
 def _row(spec: TableSpec, row: TableLine, index: RunIndex) -> TableRow:
-    lines = [crossing(row, column) for column in spec.columns]
-    published = [_published(spec.published, row, column) for column in spec.columns]
-    return TableRow(
-        row.name, tuple(TableEntry(fill(line, index), number) for line, number in zip(lines, published, strict=True))
-    )
+    return TableRow(row.name, tuple(_entry(spec, row, column, index) for column in spec.columns))
+
+
+def _entry(spec: TableSpec, row: TableLine, column: TableLine, index: RunIndex) -> TableEntry:
+    line, published = crossing(row, column), _published(spec.published, row, column)
+    if line.backbone is not None and not index.knows(line.backbone):
+        for scale in load_scales().values():
+            stand_in = scale.stand_in(line.backbone)
+            if stand_in and index.knows(stand_in):
+                return TableEntry(fill(replace(line, backbone=stand_in), index), published, scale)
+    return TableEntry(fill(line, index), published)
 
 
 def _published(table: str | None, row: TableLine, column: TableLine) -> PublishedNumber | None:

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from results.claims.spec import Claim, Scale, load_claims, load_scales
+from results.claims.spec import Claim, load_claims
 from results.claims.verdict import Judgement, judge
 from results.runs import Runs, StoredRecord
 from results.tables.fill import RunIndex
+from results.tables.scales import Scale, load_scales
 from tests.support.runs import make_record
 
 _BASE = 50.0
@@ -18,7 +19,7 @@ def claim_named(name: str) -> Claim:
 
 def home_of(claim: Claim) -> Scale:
     """The first scale that has both cells."""
-    return next(scale for scale in load_scales().values() if scale.line(claim, claim.a))
+    return next(scale for scale in load_scales().values() if claim.line(scale, claim.a))
 
 
 def planted(claim: Claim, values: list[float]) -> Runs:
@@ -28,7 +29,7 @@ def planted(claim: Claim, values: list[float]) -> Runs:
     for seed, value in enumerate(values):
         metrics: dict[tuple[str, str], dict[str, float]] = {}
         for cell, number in ((claim.a, _BASE + 3 * seed + value), (claim.b, _BASE + 3 * seed)):
-            line = scale.line(claim, cell) if cell else None
+            line = claim.line(scale, cell) if cell else None
             if line is not None:
                 assert line.task
                 assert line.backbone

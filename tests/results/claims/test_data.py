@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 import results
-from results.claims.spec import FOLDER, Claim, Relation, load_claims, load_noise, load_scales
+from results.claims.spec import FOLDER, Claim, Relation, load_claims, load_noise
 from results.claims.verdict import Verdict, judge_published, published_difference
+from results.tables.scales import load_scales
 from tests.results.claims.planted import claim_named
 
 SUITES = Path(results.__file__).parents[1] / "transfer" / "suites"
@@ -41,7 +42,7 @@ def test_both_cells_were_published_and_are_filled_by_one_of_the_papers_suites(cl
     assert all(claim.number(cell).value > 0 for cell in cells)
     filled = []
     for name in ("paper", "ablations"):
-        lines = [load_scales()[name].line(claim, cell) for cell in cells]
+        lines = [claim.line(load_scales()[name], cell) for cell in cells]
         filled.append(all(line and (line.task, line.backbone) in cells_of(name) for line in lines))
     assert any(filled)
 

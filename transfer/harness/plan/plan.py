@@ -153,7 +153,8 @@ class _Planner:
 
     def _recipe(self, spec: TaskSpec, name: str, entry: BackboneEntry) -> Recipe:
         try:
-            return recipe_of(spec, _named(name, entry), tuple(self.suite.overrides.get(spec.name, ())))
+            changes = (*self.suite.overrides.get(spec.name, ()), *entry.overrides.get(spec.name, ()))
+            return recipe_of(spec, _named(name, entry), changes)
         except UserError as error:
             self.note(error)
             return unread_recipe(name)

@@ -24,6 +24,8 @@ class _BackboneValues(Strict):
     """Tasks for this backbone alone, in addition to the suite's: task name to recipe name."""
     seeds: tuple[CountOrZero, ...] | None = None
     """Instead of the suite's."""
+    overrides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Task name to ``key=value`` changes of its recipe for this backbone alone, after the suite's."""
 
 
 @dataclass(frozen=True)
