@@ -68,6 +68,8 @@ class TaskSpec(Strict):
     """Whether ``run`` is given a backbone."""
     options: Mapping[str, str] = field(default_factory=dict)
     """What one class needs to serve several tasks (the reader of a data set, with or without relative positions)."""
+    extends: str | None = None
+    """The built-in task that this one is, on other data; their recipes are the same."""
 
     def check_metrics(self, returned: Iterable[str], evaluated: bool = False) -> None:
         """Compares the names of what a run returned with those of the task's file.
@@ -150,6 +152,11 @@ class Task(ABC):
     @abstractmethod
     def check(self, data_root: Path) -> Iterable[Problem]:
         """Everything wrong with the data at ``data_root`` that would make a run fail or mislead, all at once."""
+
+    def describe(self, data_root: Path) -> Iterable[str]:
+        """Lines that say what was recognised at ``data_root``, for data that is not simply what was published."""
+        del data_root
+        return ()
 
     def fingerprint(self, data_root: Path, digest: FileDigest = digest_of_bytes) -> str:
         """What tells the data at ``data_root`` from any other, and is the same on every machine for the same data.

@@ -17,6 +17,8 @@ from transfer.harness.worker.adapter import load_adapter
 SPECS = load_specs()
 PRETRAINING = dict.fromkeys(("pretrain", "speed"), "demo_crossmae")
 """Recipes of the tasks that have none called demo."""
+OWN_DATA = "imagefolder"
+"""Begins the names of tasks for any data, whose smallest recipe is called small."""
 
 
 def misspelt_protocol(recipe: Recipe) -> tuple[Recipe, str]:
@@ -33,7 +35,7 @@ def missing(recipe: Recipe) -> tuple[Recipe, str]:
 
 
 def wrong_type(recipe: Recipe) -> tuple[Recipe, str]:
-    key = next(key for key in ("steps", "images", *recipe.protocol) if key in recipe.protocol)
+    key = next(key for key in ("steps", "epochs", "images", *recipe.protocol) if key in recipe.protocol)
     return replace(recipe, protocol={**recipe.protocol, key: "many"}), f": {key} is 'many'"
 
 
@@ -42,7 +44,7 @@ MISTAKES: tuple[Mistake, ...] = (misspelt_protocol, misspelt_execution, missing,
 
 
 def recipe_for(task: str) -> Recipe:
-    return recipe_of(SPECS[task], PRETRAINING.get(task, "demo"))
+    return recipe_of(SPECS[task], PRETRAINING.get(task, "small" if task.startswith(OWN_DATA) else "demo"))
 
 
 def cases() -> Iterator[tuple[str, Mistake]]:

@@ -14,7 +14,7 @@ from crossmae.errors import UserError
 from crossmae.parsing import Count, Strict
 from crossmae.recipe import Recipe, read_sections
 from transfer.datasets.demo import write_demo
-from transfer.datasets.layouts import reader_named
+from transfer.datasets.layouts import reader_of
 from transfer.task import Context, Problem, Task
 
 if TYPE_CHECKING:
@@ -53,11 +53,11 @@ class AnalysisTask(Task):
 
     def check(self, data_root: Path) -> Iterable[Problem]:
         """Everything wrong with the layout, the lists and the files at ``data_root``."""
-        return reader_named(self.spec.options.get("reader")).check(data_root)
+        return reader_of(self.spec.options).check(data_root)
 
     def fingerprint(self, data_root: Path, digest: FileDigest = digest_of_bytes) -> str:
         """Classes, and names, sizes and labels of all images."""
-        return reader_named(self.spec.options.get("reader")).fingerprint(data_root)
+        return reader_of(self.spec.options).fingerprint(data_root)
 
     def demo(self, data_root: Path, scenes: "SceneSource") -> None:
         """Writes a small data set in the real one's format."""

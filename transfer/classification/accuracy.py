@@ -6,8 +6,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from crossmae.files import write_atomically
 from transfer.classification.images import EvaluationImages
 from transfer.datasets.labelled import LabelledImages
+from transfer.task import Context
+
+MACRO = "top1_macro"
+"""The mean of the classes' accuracies: a metric of data whose classes may be uneven."""
 
 Outcomes = dict[str, Tensor]
 """``prediction`` (N,) of all N images of a split, and ``rank`` (N,): how many classes score above the right one."""
@@ -50,6 +55,17 @@ def label_rank(scores: Tensor, labels: Tensor) -> Tensor:
 def top_k(outcomes: Outcomes, k: int) -> float:
     """Percent of images whose right class is among the ``k`` best."""
     return 100.0 * float((outcomes["rank"] < k).double().mean())
+
+
+def score_classes(images: LabelledImages, outcomes: Outcomes, context: Context) -> float:
+    """Mean over the classes of their accuracy in percent, which ``classes.csv`` of the run's folder lists."""
+    right = pd.Series((outcomes["rank"] < 1).numpy()).groupby(images.labels)
+    table = pd.DataFrame({"images": right.size(), "top1": (100 * right.mean()).round(2)})
+    table.insert(0, "class", [images.classes[label] for label in table.index])
+    path = context.folder / "classes.csv"
+    write_atomically(path, lambda part: table.to_csv(part, index=False))
+    context.artifact("classes", path)
+    return float(100 * right.mean().mean())
 
 
 def sample_table(images: LabelledImages, outcomes: Outcomes) -> pd.DataFrame:

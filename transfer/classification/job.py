@@ -57,7 +57,7 @@ def make_job(
     """
     read = read_recipe(recipe)
     execution = replace(read.execution, precision=cast(Precision, context.precision))
-    plan = read.protocol.plan(context.seed)
+    plan = read.protocol.plan(context.seed, len(train))
     if isinstance(read.protocol, LinearProbeProtocol):
         probe = LinearProbe(backbone, read.protocol, train, val, context.seed, execution)
         return ClassificationJob(probe, plan, execution)

@@ -52,6 +52,8 @@ class ClassificationProtocol(Strict):
     epochs: Positive | None = None
     steps: Count | None = None
     """Number of updates; if given, it counts instead of ``epochs``."""
+    least_steps: CountOrZero = 0
+    """Updates that ``epochs`` of a small data set are raised to; the warm-up keeps its share of the training."""
     warmup_epochs: NotNegative = 0.0
     warmup_steps: CountOrZero | None = None
     """Length of the warm-up in updates; if given, it counts instead of ``warmup_epochs``."""
@@ -65,15 +67,19 @@ class ClassificationProtocol(Strict):
     the one sets the other, too."""
     augmentation: Augmentation = field(default_factory=Augmentation)
 
-    def plan(self, seed: int) -> TrainPlan:
-        """The engine's share of the values."""
+    def plan(self, seed: int, samples: int) -> TrainPlan:
+        """The engine's share of the values, for so many training images."""
+        epochs, warmup = self.epochs, self.warmup_epochs
+        if epochs is not None and epochs * samples < self.least_steps * self.global_batch:
+            longer = self.least_steps * self.global_batch / samples
+            epochs, warmup = longer, warmup * longer / epochs
         return TrainPlan(
             global_batch=self.global_batch,
             lr=self.base_lr * self.global_batch / 256,
             steps=self.steps,
-            epochs=self.epochs if self.steps is None else None,
+            epochs=epochs if self.steps is None else None,
             warmup_steps=self.warmup_steps,
-            warmup_epochs=self.warmup_epochs if self.warmup_steps is None else None,
+            warmup_epochs=warmup if self.warmup_steps is None else None,
             min_lr=self.min_lr,
             clip_grad=self.clip_grad,
             seed=seed,

@@ -10,7 +10,7 @@ from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from transfer.classification.recipe import read_recipe
 from transfer.datasets.demo import write_demo
-from transfer.datasets.layouts import reader_named
+from transfer.datasets.layouts import reader_of
 from transfer.datasets.reader import Reader
 from transfer.task import Context, Problem, Task
 
@@ -28,11 +28,15 @@ class ClassificationTask(Task):
     @property
     def reader(self) -> Reader:
         """The reader of the task's data set."""
-        return reader_named(self.spec.options.get("reader"))
+        return reader_of(self.spec.options)
 
     def check(self, data_root: Path) -> Iterable[Problem]:
         """Everything wrong with the layout, the lists and the files at ``data_root``."""
         return self.reader.check(data_root)
+
+    def describe(self, data_root: Path) -> Iterable[str]:
+        """What was recognised of data that is not simply the published set."""
+        return self.reader.describe(data_root)
 
     def fingerprint(self, data_root: Path, digest: FileDigest = digest_of_bytes) -> str:
         """Classes, and names, sizes and labels of all images."""
@@ -54,7 +58,7 @@ class ClassificationTask(Task):
         """Trains and returns ``top1`` and ``top5`` of the last epoch, and ``top1_best`` of the best evaluated one."""
         from crossmae.train.fit import fit
         from crossmae.train.runtime.precision import precision_deviation
-        from transfer.classification.accuracy import sample_table
+        from transfer.classification.accuracy import MACRO, sample_table, score_classes
         from transfer.classification.job import make_job, save
 
         if backbone is None or context.data_root is None:
@@ -64,13 +68,15 @@ class ClassificationTask(Task):
         job = make_job(backbone, recipe, train, val, context)
         fitted = fit(job.workload, job.plan, context.folder, context.progress, job.execution)
         context.throughput = fitted.images_per_second
-        for text in train.images.deviations:
-            context.deviation(text)
+        self.reader.note(context, train, val)
+        metrics = {**fitted.metrics, "top1_best": max(evaluated["top1"] for evaluated in fitted.history)}
         if fitted.is_main and job.workload.outcomes is not None:
             context.per_sample(sample_table(val, job.workload.outcomes))
             save(fitted.model, backbone.about, context.folder / CLASSIFIER)
             context.artifact("classifier", context.folder / CLASSIFIER)
-        return {**fitted.metrics, "top1_best": max(evaluated["top1"] for evaluated in fitted.history)}
+            if MACRO in self.spec.metrics:
+                metrics[MACRO] = score_classes(val, job.workload.outcomes, context)
+        return metrics
 
     def evaluate(self, weights: Path, recipe: Recipe, context: Context) -> dict[str, float]:
         """``top1`` and ``top5`` of a finished classifier: a run's ``classifier.safetensors`` or a released ``.pth``.

@@ -37,7 +37,8 @@ class ClassificationWorkload(Workload):
         self.outcomes: Outcomes | None = None
         """Those of the newest evaluation."""
         self.identity = {
-            "values": asdict(protocol),
+            # Left out where it does nothing, so that runs begun before there was such a value resume.
+            "values": {name: value for name, value in asdict(protocol).items() if name != "least_steps" or value},
             "backbone": backbone.digest,
             "train": train.fingerprint,
             "val": val.fingerprint,

@@ -32,7 +32,6 @@ from transfer.harness.launch.choose import choose_launcher
 from transfer.harness.launch.devices import find_pool
 from transfer.harness.plan.options import BenchmarkOptions
 from transfer.harness.plan.plan import make_plan
-from transfer.harness.plan.tasks import load_specs
 from transfer.harness.show.estimates import Estimate, distinct, extrapolate, trial_suite, wall_seconds
 from transfer.harness.show.status import shown
 
@@ -73,7 +72,7 @@ def _measure(options: BenchmarkOptions, scratch: Path, devices: str | None, cons
     benchmark = Benchmark.of(options, launcher, "transfer estimate", console)
     runs, trials_plan = benchmark.runs, trial_suite(benchmark.suite, benchmark.runs)
     data = {run.task.name: run.data for run in runs if run.data is not None}
-    trials = make_plan(trials_plan, load_specs(options.task_folders), scratch, data=data)
+    trials = make_plan(trials_plan, {run.task.name: run.task for run in runs}, scratch, data=data)
     benchmark = replace(benchmark, suite=replace(trials_plan, tables=()), runs=distinct(trials), out=scratch)
     if benchmark.run():
         raise UserError("not everything could be timed", "mend what is named above and start again")

@@ -14,7 +14,10 @@ BackboneOption = Annotated[
     list[str] | None,
     typer.Option("--backbone", help="NAME=SOURCE instead of the suite's; NAME:ARCH=SOURCE where recipes ask for it."),
 ]
-DataOption = Annotated[list[str] | None, typer.Option("--data", help="NAME=PATH of a data set; repeat it.")]
+DataOption = Annotated[
+    list[str] | None,
+    typer.Option("--data", help="NAME=PATH of a data set, or NAME=PATH:LAYOUT of one of yours; repeat it."),
+]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="TASK.KEY=VALUE of a recipe, or TASK.devices=N; repeat it.")
 ]

@@ -60,6 +60,7 @@ def plan(
     out: OutOption,
     seed: SeedOption = None,
     backbone: BackboneOption = None,
+    data: DataOption = None,
     change: SetOption = None,
     folders: TasksOption = None,
 ) -> None:
@@ -67,7 +68,7 @@ def plan(
 
     Example: transfer plan --suite demo --out runs/demo
     """
-    _, runs, _ = BenchmarkOptions.of(suite, out, seed, backbone, None, change, folders).load()
+    _, runs, _ = BenchmarkOptions.of(suite, out, seed, backbone, data, change, folders).load()
     _console().print(_picture(_look(runs), out))
 
 
@@ -109,6 +110,7 @@ def status(
     out: OutOption,
     seed: SeedOption = None,
     backbone: BackboneOption = None,
+    data: DataOption = None,
     change: SetOption = None,
     folders: TasksOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Renew the picture until nothing runs any more.")] = False,
@@ -117,7 +119,7 @@ def status(
 
     Example: transfer status --suite demo --out runs/demo --watch
     """
-    _, runs, _ = BenchmarkOptions.of(suite, out, seed, backbone, None, change, folders).load()
+    _, runs, _ = BenchmarkOptions.of(suite, out, seed, backbone, data, change, folders).load()
     console, statuses = Console(), _look(runs)
     if not watch:
         console.print(_picture(statuses, out, _SHOWN))

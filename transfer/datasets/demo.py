@@ -111,6 +111,7 @@ _WRITERS: Mapping[str, Callable[[Path, SceneSource], None]] = {
     "imagenet": write_imagenet,
     "inat19": write_inat,
     "places365": write_places,
+    "own": write_imagenet,
 }
 """By the name of the reader."""
 

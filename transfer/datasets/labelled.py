@@ -2,9 +2,10 @@
 
 import hashlib
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +41,19 @@ class LabelledImages:
             digest.update(self.images.fingerprint.encode())
         return digest.hexdigest()[:10]
 
+    def subset(self, places: NDArray[np.int64]) -> Self:
+        """The images at ``places``, of the same classes."""
+        files = tuple(self.files[place] for place in places)
+        return replace(self, files=files, labels=self.labels[places])
+
     def empty_classes(self) -> list[str]:
         """Classes that have no image."""
         counts = np.bincount(self.labels, minlength=len(self.classes))
         return [name for name, count in zip(self.classes, counts, strict=True) if count == 0]
+
+    def spread(self, most: int) -> list[int]:
+        """Places of at most ``most`` images, evenly over all."""
+        return [int(place) for place in np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).astype(int))]
 
     def missing(self) -> list[str]:
         """Files that are not on disk; one listing per folder, so that millions are checked in seconds."""

@@ -22,6 +22,7 @@ from crossmae.data.names import is_image
 from crossmae.data.open import entries, is_folder
 from crossmae.errors import UserError
 from transfer.datasets.labelled import LabelledImages
+from transfer.datasets.own import OwnImages
 from transfer.datasets.reader import Reader, Size
 
 _SORTING = (
@@ -167,17 +168,23 @@ def _pairs(path: Path) -> list[tuple[str, int]]:
     return pairs
 
 
-READERS: Mapping[str, type[Reader]] = {"imagenet": ImageFolder, "inat19": INaturalist2019, "places365": Places365}
+READERS: Mapping[str, type[Reader]] = {
+    "imagenet": ImageFolder,
+    "inat19": INaturalist2019,
+    "places365": Places365,
+    "own": OwnImages,
+}
 """By the name that a task's ``options: {reader: ...}`` gives."""
 
 
-def reader_named(name: str | None) -> Reader:
-    """The reader that a task's ``options: {reader: ...}`` names.
+def reader_of(options: Mapping[str, str]) -> Reader:
+    """The reader that the ``options`` of a task name.
 
     Raises:
         UserError: there is none of that name.
     """
+    name = options.get("reader")
     if name is None or name not in READERS:
         remedy = f"the task's options: {{reader: ...}} takes {', '.join(READERS)}"
         raise UserError(f"no reader {name!r} of labelled images", remedy)
-    return READERS[name]()
+    return READERS[name](options)

@@ -2,18 +2,17 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import numpy as np
+from types import MappingProxyType
 
 from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.data.images import DEMO_FILE, described, fingerprint_of
 from crossmae.errors import UserError
 from crossmae.parsing import CountOrZero, Strict, parse_json
 from transfer.datasets.labelled import LabelledImages
-from transfer.task import Problem
+from transfer.task import Context, Problem
 
 SPLITS = ("train", "val")
 _OPENED = 200
@@ -39,8 +38,12 @@ class Size(Strict):
 class Reader(ABC):
     """Reads one kind of layout."""
 
-    published: Size
-    """Counts of the real data set."""
+    published: Size | None
+    """Counts of the real data set; None where there is no such thing."""
+
+    def __init__(self, options: Mapping[str, str] = MappingProxyType({})) -> None:
+        """``options`` are those of a task; most readers have no use for them."""
+        self.options = options
 
     @abstractmethod
     def read(self, root: Path, split: str) -> LabelledImages:
@@ -50,14 +53,28 @@ class Reader(ABC):
             UserError: the layout or a list is not what it should be; always with its remedy.
         """
 
-    def size(self, root: Path) -> Size:
-        """The counts to expect at ``root``: those of the real data set, or of the demo data that lies there.
+    def generated(self, root: Path) -> Size | None:
+        """The counts of the demo data at ``root``; None if other data lies there.
 
         Raises:
             UserError: the demo data's counts cannot be read.
         """
         path = root / DEMO_FILE
-        return parse_json(Size, path.read_bytes(), str(path)) if path.is_file() else self.published
+        return parse_json(Size, path.read_bytes(), str(path)) if path.is_file() else None
+
+    def describe(self, root: Path) -> Iterator[str]:
+        """Lines that say what was found at ``root``, as far as it is not simply the published data set."""
+        if self.published is None or self.generated(root) is not None:
+            return
+        yield from (f"{root}: {text}" for text in departures(self.published, *self.read_both(root)))
+
+    def note(self, context: Context, train: LabelledImages, val: LabelledImages) -> None:
+        """Leaves with a run how its data differ from the published ones."""
+        for text in train.images.deviations:
+            context.deviation(text)
+        if self.published is not None and self.generated(train.root) is None:
+            for text in departures(self.published, train, val):
+                context.deviation(text)
 
     def read_both(self, root: Path) -> tuple[LabelledImages, LabelledImages]:
         """Training and validation images, over the same classes.
@@ -80,19 +97,19 @@ class Reader(ABC):
         return fingerprint_of(text for images in splits for text in _described(images))
 
     def check(self, root: Path) -> Iterator[Problem]:
-        """Everything wrong with the data at ``root``."""
+        """Everything wrong with the data at ``root``; another number of images or classes than published is not."""
         if not root.is_dir():
             yield Problem(f"{root} does not exist", "put the data set there or name another folder")
             return
         splits = []
         for split in SPLITS:
             try:
-                images, expected = self.read(root, split), self.size(root)
+                images, expected = self.read(root, split), self.generated(root)
             except UserError as error:
                 yield Problem(error.what, error.remedy or "mend the data set")
             else:
                 splits.append(images)
-                yield from _check_split(images, split, expected)
+                yield from check_split(images, split, expected)
         if len(splits) == len(SPLITS) and (problem := _different_classes(root, *splits)):
             yield problem
 
@@ -109,16 +126,36 @@ def _different_classes(root: Path, train: LabelledImages, val: LabelledImages) -
     return Problem(f"{root}: train and val have different classes ({names})", "make them the same")
 
 
-def _check_split(images: LabelledImages, split: str, expected: Size) -> Iterator[Problem]:
+def departures(published: Size, train: LabelledImages, val: LabelledImages) -> Iterator[str]:
+    """How the counts of a data set differ from the published ones: part of it, or data of another kind."""
+    counts = (len(train.classes), len(train), len(val))
+    names = ("classes", "training images", "validation images")
+    for count, real, name in zip(counts, (published.classes, published.train, published.val), names, strict=True):
+        if count != real:
+            yield f"{count:,} {name} (published: {real:,})"
+
+
+def check_split(
+    images: LabelledImages, split: str, generated: Size | None = None, every_class: bool = True
+) -> Iterator[Problem]:
+    """What is wrong with the files and classes of one split.
+
+    Args:
+        generated: the counts that it must have, if we wrote it.
+        every_class: whether a class without images is wrong.
+    """
     where = f"{images.root} ({split})"
-    if len(images.classes) != expected.classes:
-        yield Problem(f"{where}: {len(images.classes):,} classes instead of {expected.classes:,}", "check the data set")
-    if len(images) != expected.of(split):
-        yield Problem(f"{where}: {len(images):,} images instead of {expected.of(split):,}", "complete the data set")
-    if empty := images.empty_classes():
+    if generated is not None and len(images.classes) != generated.classes:
+        what = f"{where}: {len(images.classes):,} classes instead of {generated.classes:,}"
+        yield Problem(what, "remove the folder, and it is written again")
+    if generated is not None and len(images) != generated.of(split):
+        what = f"{where}: {len(images):,} images instead of {generated.of(split):,}"
+        yield Problem(what, "remove the folder, and it is written again")
+    if not len(images):
+        yield Problem(f"{where} has no images", "complete the data set")
+    if every_class and (empty := images.empty_classes()):
         yield Problem(f"{where}: {_some(empty, 'classes')} without images", "complete the data set")
-    missing = images.missing()
-    if missing:
+    if missing := images.missing():
         yield Problem(f"{where}: {_some(missing, 'files')} missing", "unpack the archive again")
     if broken := _unreadable(images, set(missing)):
         yield Problem(f"{where}: {_some(broken, 'images')} cannot be read", "copy them again")
@@ -126,9 +163,8 @@ def _check_split(images: LabelledImages, split: str, expected: Size) -> Iterator
 
 def _unreadable(images: LabelledImages, missing: set[str]) -> list[str]:
     """Returns the files that cannot be decoded to the end, of a few hundred spread over the split."""
-    indices = np.unique(np.linspace(0, len(images) - 1, min(_OPENED, len(images))).astype(int))
     broken = []
-    for index in indices:
+    for index in images.spread(_OPENED):
         try:
             if images.files[index] not in missing:
                 read_rgb(images.images.read(index))

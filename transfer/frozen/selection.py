@@ -1,6 +1,5 @@
 """What is chosen without the validation images: a part of the training images, and the best of a grid on it."""
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from torch import Tensor
 from crossmae.errors import UserError
 from crossmae.files import write_json
 from transfer.datasets.labelled import LabelledImages
+from transfer.datasets.split import digest_of_names, held_out
 from transfer.task import Context
 
 _EPS = 1e-6
@@ -39,20 +39,13 @@ def hold_out(images: LabelledImages, per_class: int) -> Split:
     Raises:
         UserError: no class has two images.
     """
-    ranks = [hashlib.sha256(file.encode()).digest() for file in images.files]
-    held: list[int] = []
-    for label in range(len(images.classes)):
-        of_class = sorted(np.flatnonzero(images.labels == label).tolist(), key=ranks.__getitem__)
-        held += of_class[: min(per_class, len(of_class) // 2)]
-    if not held:
-        raise UserError(f"{images.root}: no class has two training images, so none can be held out", "add images")
+    held = held_out(images, lambda count: min(per_class, count // 2))
     left = np.setdiff1d(np.arange(len(images)), held)
-    paths = "\n".join(sorted(images.files[index] for index in held))
     return Split(
         torch.from_numpy(left),
-        torch.tensor(sorted(held)),
+        torch.from_numpy(held),
         f"of each class the {per_class} training images (at most half) whose paths have the smallest SHA-256",
-        hashlib.sha256(paths.encode()).hexdigest(),
+        digest_of_names(images.subset(held)),
     )
 
 

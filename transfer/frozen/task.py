@@ -11,13 +11,14 @@ from torch import Tensor
 
 from crossmae.backbone import Backbone
 from crossmae.data.demo.scenes import SceneSource
+from crossmae.data.images import FileDigest, digest_of_bytes
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from crossmae.train.runtime.distributed import join_world
-from transfer.classification.accuracy import Outcomes, label_rank, sample_table, top_k
+from transfer.classification.accuracy import MACRO, Outcomes, label_rank, sample_table, score_classes, top_k
 from transfer.datasets.demo import write_demo
 from transfer.datasets.labelled import LabelledImages
-from transfer.datasets.layouts import reader_named
+from transfer.datasets.layouts import reader_of
 from transfer.datasets.reader import Reader
 from transfer.frozen.cache import Views
 from transfer.frozen.extract import Extractor
@@ -57,11 +58,21 @@ class FrozenTask(Task, Generic[P]):
     @property
     def reader(self) -> Reader:
         """The reader of the task's data set."""
-        return reader_named(self.spec.options.get("reader"))
+        return reader_of(self.spec.options)
 
     def check(self, data_root: Path) -> Iterable[Problem]:
         """Everything wrong with the layout, the lists and the files at ``data_root``."""
         return self.reader.check(data_root)
+
+    def describe(self, data_root: Path) -> Iterable[str]:
+        """What was recognised of data that is not simply the published set."""
+        return self.reader.describe(data_root)
+
+    def fingerprint(self, data_root: Path, digest: FileDigest = digest_of_bytes) -> str:
+        """Names and sizes of all files of a published set; of other data, what its reader finds."""
+        if self.reader.published is None:
+            return self.reader.fingerprint(data_root)
+        return super().fingerprint(data_root, digest)
 
     def demo(self, data_root: Path, scenes: SceneSource) -> None:
         """Writes a small data set in the real one's format."""
@@ -94,10 +105,9 @@ class FrozenTask(Task, Generic[P]):
             report = _Report(context, extractor, len(train) + len(val), world.size)
             of_train, of_val = extractor.extract(train, report), extractor.extract(val, report)
         context.throughput = extractor.images_per_second
-        for text in train.images.deviations:
-            context.deviation(text)
         if not world.is_main:
             return {}  # The rest takes one process, and only the first one's numbers are kept.
+        self.reader.note(context, train, val)
         labels = torch.from_numpy(train.labels).to(world.device)
         classifiers, metrics = self.fit(TrainingSet(of_train, train, labels), protocol, context)
         for ending, classify in classifiers.items():
@@ -105,6 +115,8 @@ class FrozenTask(Task, Generic[P]):
             metrics |= {f"top1{ending}": top_k(outcomes, 1), f"top5{ending}": top_k(outcomes, 5)}
             if not ending:
                 context.per_sample(sample_table(val, outcomes))
+            if MACRO in self.spec.metrics and ending == next(iter(classifiers)):
+                metrics[MACRO] = score_classes(val, outcomes, context)
         return metrics
 
     def refuse(self, backbone: Backbone, train: LabelledImages, protocol: P) -> None:

@@ -94,9 +94,11 @@ def test_impossible_ways_to_carry_a_run_out_are_named(name: str, value: Any) -> 
 
 
 def test_steps_count_instead_of_epochs() -> None:
-    plan = read_recipe(recipe({**FINETUNE, "steps": 7, "warmup_epochs": 1, "warmup_steps": 3})).protocol.plan(seed=0)
+    plan = read_recipe(recipe({**FINETUNE, "steps": 7, "warmup_epochs": 1, "warmup_steps": 3})).protocol.plan(
+        seed=0, samples=1000
+    )
     assert (plan.total_steps(1000), plan.total_warmup(1000)) == (7, 3)
-    plan = read_recipe(recipe({**FINETUNE, "warmup_epochs": 1})).protocol.plan(seed=0)
+    plan = read_recipe(recipe({**FINETUNE, "warmup_epochs": 1})).protocol.plan(seed=0, samples=1000)
     assert (plan.total_steps(1000), plan.total_warmup(1000)) == (125, 62.5)
 
 

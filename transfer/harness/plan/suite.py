@@ -41,8 +41,9 @@ class BackboneEntry(_BackboneValues):
 @dataclass(frozen=True)
 class _SuiteFile(Strict):
     title: str
-    backbones: dict[str, _BackboneValues]
-    tasks: dict[str, str]
+    backbones: dict[str, _BackboneValues] = field(default_factory=dict)
+    tasks: dict[str, str] = field(default_factory=dict)
+    own: dict[str, dict[str, str]] = field(default_factory=dict)
     data: Literal["real", "demo"] = "real"
     seeds: tuple[CountOrZero, ...] = (0,)
     tables: tuple[str, ...] = ()
@@ -64,6 +65,8 @@ class Suite:
     demo_data: bool = False
     devices: Mapping[str, int] = field(default_factory=dict)
     """Task name to the number of devices of one of its runs; 1 for those that are not named."""
+    own: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """For data that an option names: layout to the tasks, with their recipes, that are run on data of that layout."""
     overrides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Task name to ``key=value`` changes of its recipe."""
 
@@ -103,5 +106,6 @@ def load_suite(name: str) -> Suite:
         tables=content.tables,
         demo_data=content.data == "demo",
         devices=content.devices,
+        own=content.own,
         overrides=content.overrides,
     )

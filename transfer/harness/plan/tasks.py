@@ -1,22 +1,24 @@
-"""Task files: ``transfer/tasks/*.yaml``, and a user's own by ``--tasks DIR``."""
+"""Task files: ``transfer/tasks/*.yaml``, and a user's own by ``--tasks DIR``, which may extend a built-in one."""
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import MinLen
 from pydantic import Field
 
 from crossmae.errors import UserError
-from crossmae.parsing import Strict, parse, read_yaml
+from crossmae.parsing import NotEmpty, Strict, parse, read_yaml
 from crossmae.recipe import Recipe, load_recipe
 from transfer.task import TaskSpec, check_name
 
 BUILT_IN = Path(__file__).parents[2] / "tasks"
+OWN_DATA = ("imagefolder", "coco_format", "masks")
+"""Data sets of the built-in tasks that take any data of a layout."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,27 @@ class _TaskFile(Strict):
     optional_metrics: tuple[str, ...] = ()
     consumes_backbone: bool = True
     options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _ExtendingFile(Strict):
+    """A built-in task on other data. ``train`` and ``val`` are paths below the data, of which kind says the task."""
+
+    extends: str
+    title: str
+    dataset: str
+    train: NotEmpty | None = None
+    val: NotEmpty | None = None
+    classes: NotEmpty | Annotated[tuple[NotEmpty, ...], MinLen(2)] | None = None
+    """Names in the order of the labels, or a file below the data with one on each line."""
+    background: Literal["keep", "ignore"] | None = None
+    options: dict[str, str] = field(default_factory=dict)
+
+    def all_options(self) -> dict[str, str]:
+        """All that the task's class is told, as text."""
+        classes = "\n".join(self.classes) if isinstance(self.classes, tuple) else self.classes
+        given = {"train": self.train, "val": self.val, "classes": classes, "background": self.background}
+        return {**{name: value for name, value in given.items() if value is not None}, **self.options}
 
 
 def load_specs(folders: Iterable[Path] = ()) -> dict[str, TaskSpec]:
@@ -48,8 +71,21 @@ def load_specs(folders: Iterable[Path] = ()) -> dict[str, TaskSpec]:
         for path in sorted(folder.glob("*.yaml")):
             if path.stem in specs:
                 raise UserError(f"{path}: there is a task {path.stem!r} already", "give the file another name")
-            specs[path.stem] = _read(path)
+            specs[path.stem] = _read(path, specs)
     return specs
+
+
+def extended(base: TaskSpec, name: str, title: str, dataset: str, options: Mapping[str, str]) -> TaskSpec:
+    """The task ``base`` on the data set ``dataset``, under another name."""
+    check_name("data set", dataset)
+    return replace(
+        base,
+        name=check_name("task", name),
+        title=title,
+        dataset=dataset,
+        options={**base.options, **options},
+        extends=base.name,
+    )
 
 
 def spec_of(specs: Mapping[str, TaskSpec], name: str) -> TaskSpec:
@@ -73,11 +109,13 @@ def make_importable(folders: Iterable[Path]) -> None:
 def recipe_of(spec: TaskSpec, name: str, overrides: tuple[str, ...] = ()) -> Recipe:
     """The task's recipe ``name``: ``<task>_<name>.yaml``, or ``<name>.yaml`` where tasks share it.
 
+    A task that extends another one has that one's recipes.
+
     Raises:
         UserError: unknown recipe or override.
     """
     folder = _recipe_folder(spec)
-    own = f"{spec.name}_{name}"
+    own = f"{spec.extends or spec.name}_{name}"
     return _cached(folder, own if (folder / f"{own}.yaml").is_file() else name, overrides)
 
 
@@ -103,10 +141,20 @@ def _package_folder(package: str) -> Path:
     raise UserError(f"no package {package!r} for recipes", "is it installed?")
 
 
-def _read(path: Path) -> TaskSpec:
-    name = check_name("task", path.stem)
-    content = parse(_TaskFile, read_yaml(path), f"task {path}")
+def _read(path: Path, known: Mapping[str, TaskSpec]) -> TaskSpec:
+    name, values = check_name("task", path.stem), read_yaml(path)
+    if isinstance(values, dict) and "extends" in values:
+        return _extending(path, parse(_ExtendingFile, values, f"task {path}"), known)
+    content = parse(_TaskFile, values, f"task {path}")
     if content.dataset is not None:
         check_name("data set", content.dataset)
     recipes = content.recipes or str(path.resolve().parent / "recipes")
     return TaskSpec(name=name, **{**vars(content), "recipes": recipes})
+
+
+def _extending(path: Path, content: _ExtendingFile, known: Mapping[str, TaskSpec]) -> TaskSpec:
+    base = known.get(content.extends)
+    if base is None or base.extends is not None or not (BUILT_IN / f"{base.name}.yaml").is_file():
+        names = ", ".join(name for name in known if known[name].dataset in OWN_DATA)
+        raise UserError(f"task {path} extends {content.extends!r}, which is no built-in task", f"there are {names}")
+    return extended(base, path.stem, content.title, content.dataset, content.all_options())

@@ -17,7 +17,7 @@ from transfer.harness.folder.expected import read_expected
 from transfer.harness.folder.state import RunState, states_of
 from transfer.harness.plan.data_roots import DataRoots
 from transfer.harness.plan.plan import Run, unread_recipe
-from transfer.harness.preflight.probe import ProbeRequest, recipe_key
+from transfer.harness.preflight.probe import SEEN, ProbeRequest, recipe_key
 from transfer.harness.worker.process_tree import PARENT_VARIABLE
 from transfer.task import TaskSpec
 
@@ -88,7 +88,10 @@ def answers_of(waiting: list[Probe], report: Report) -> dict[str, list[str]]:
         over = [probe for probe in running if probe.process.poll() is not None]
         running = [probe for probe in running if probe not in over]
         for probe in over:
-            answers.update(_answer(probe))
+            said = _answer(probe)
+            for line in said.pop(SEEN, []):
+                report(line)
+            answers.update(said)
         time.sleep(0.05)
     return answers
 

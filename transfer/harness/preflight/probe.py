@@ -61,6 +61,18 @@ def _answers(request: ProbeRequest) -> dict[str, list[str]]:
     return _of_tasks(request) if request.digests is None else _fingerprints(request)
 
 
+SEEN = ":seen"
+"""Under which lines are answered that say what was recognised of the data."""
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """Problems of a data set, and what was recognised of it."""
+
+    problems: list[str]
+    seen: list[str]
+
+
 def fingerprint_key(task: str) -> str:
     """Under which the fingerprint of a task's data is answered, if there is one."""
     return f"{task}:data"
@@ -91,8 +103,9 @@ def _list_data(spec: TaskSpec, request: ProbeRequest, known: dict[str, str]) -> 
 
 
 def _of_tasks(request: ProbeRequest) -> dict[str, list[str]]:
-    known: dict[str, list[str]] = {}
+    known: dict[str, _Looked] = {}
     answers = {spec.name: _guarded(spec.name, partial(_of_task, spec, request, known)) for spec in request.tasks}
+    answers[SEEN] = list(dict.fromkeys(line for looked in known.values() for line in looked.seen))
     specs = {spec.name: spec for spec in request.tasks}
     for name, recipe in request.recipes:
         # A task that cannot be loaded has said so already.
@@ -141,22 +154,23 @@ def _guarded(name: str, problems: Callable[[], list[str]]) -> list[str]:
         return [f"the check of {name} failed: {type(error).__name__}: {one_line(error)}"]
 
 
-def _of_task(spec: TaskSpec, request: ProbeRequest, known: dict[str, list[str]]) -> list[str]:
+def _of_task(spec: TaskSpec, request: ProbeRequest, known: dict[str, _Looked]) -> list[str]:
     """Tasks with one way to check and the same options ask the same of the data: it is looked at once."""
     engine = [f"{spec.name} needs {name}, {fault}; run `make setup`" for name in spec.engine if (fault := _fault(name))]
     task = load_adapter(spec)
     kind = f"{type(task).check.__module__} {type(task).check.__qualname__} {dict(spec.options)}"
     if request.data_root is not None and kind not in known:
         known[kind] = _of_data(task, Path(request.data_root), request.demo)
-    return [*engine, *known.get(kind, [])]
+    return [*engine, *(known[kind].problems if kind in known else [])]
 
 
-def _of_data(task: Task, root: Path, demo: bool) -> list[str]:
+def _of_data(task: Task, root: Path, demo: bool) -> _Looked:
     if demo:
         _write_demo(task, root)
-    if not root.is_dir():
-        return [str(_absent(task.spec, root))]
-    return [str(problem) for problem in task.check(root)]
+    if not root.exists():
+        return _Looked([str(_absent(task.spec, root))], [])
+    problems = [str(problem) for problem in task.check(root)]
+    return _Looked(problems, [] if problems else [*task.describe(root)])
 
 
 def _fault(module: str) -> str | None:

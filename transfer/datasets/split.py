@@ -1,0 +1,62 @@
+"""Images that are held out by their names alone, the same on every machine; images that are in both of two splits."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossmae.data.decode import UnreadableImage, read_file
+from crossmae.errors import UserError
+from transfer.datasets.labelled import LabelledImages
+
+
+def held_out(images: LabelledImages, count: Callable[[int], int]) -> NDArray[np.int64]:
+    """Rising places of the images of each class whose paths have the smallest SHA-256.
+
+    Most images stay where they are if others come or go.
+
+    Args:
+        count: from the number of a class's images to how many of them are held out.
+
+    Raises:
+        UserError: not one image is held out.
+    """
+    ranks = [hashlib.sha256(file.encode("utf-8", "surrogateescape")).digest() for file in images.files]
+    held: list[int] = []
+    for label in range(len(images.classes)):
+        of_class = sorted(np.flatnonzero(images.labels == label).tolist(), key=ranks.__getitem__)
+        held += of_class[: count(len(of_class))]
+    if not held:
+        raise UserError(f"{images.root}: no class has two training images, so none can be held out", "add images")
+    return np.array(sorted(held))
+
+
+def digest_of_names(images: LabelledImages) -> str:
+    """SHA-256 of the paths, sorted, one a line."""
+    return hashlib.sha256("\n".join(sorted(images.files)).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def twins(train: LabelledImages, val: LabelledImages, most: int = 1000) -> list[str]:
+    """Images of ``val`` that are, byte for byte, images of ``train``; of files alone, at most ``most`` are read."""
+    same_size: dict[int, list[int]] = defaultdict(list)
+    for place, size in enumerate(train.images.sizes()):
+        same_size[size].append(place)
+    found = []
+    for place, size in enumerate(val.images.sizes()):
+        if candidates := same_size.get(size, [])[:most]:
+            most -= len(candidates)
+            digest = _digest(val, place)
+            if digest and digest in {_digest(train, candidate) for candidate in candidates}:
+                found.append(val.files[place])
+    return found
+
+
+def _digest(images: LabelledImages, place: int) -> bytes | None:
+    source = images.images.read(place)
+    try:
+        return hashlib.sha256(read_file(source)).digest() if isinstance(source, (Path, bytes)) else None
+    except UnreadableImage:
+        return None
