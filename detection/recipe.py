@@ -1,7 +1,7 @@
 """A ViTDet recipe as types: what decides the numbers of a run (VitDetProtocol) and what does not (VitDetExecution)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +17,8 @@ RECIPES = Path(__file__).parent / "recipes"
 BUILT_SCALES = (4.0, 2.0, 1.0, 0.5)
 """The scales that detectron2's simple feature pyramid can build."""
 
+Masks = Literal["polygon", "bitmask"] | None
+"""How masks are kept while they are augmented (``bitmask`` also takes RLE); None for boxes alone."""
 BelowOne = Annotated[float, Ge(0), Lt(1)]
 Decay = Annotated[float, Gt(0), Le(1)]
 
@@ -64,7 +66,8 @@ class MaskHead(Strict):
 class VitDetProtocol(Strict):
     """One field per value of upstream's configuration, in updates, pixels and images."""
 
-    classes: Count
+    classes: Count | None
+    """None: as many as the data has, which only tasks on any data know."""
     image_size: Count
     patch_size: Count
     """Patch side inside the detector; other patch kernels are resized to it."""
@@ -87,6 +90,7 @@ class VitDetProtocol(Strict):
     global_batch: Count
     """Images per update, over all processes and accumulation together."""
     steps: Count
+    """On data of one's own with ``epochs``, the length that ``milestones`` and ``warmup_steps`` are for."""
     milestones: tuple[Count, ...]
     """Updates after which the learning rate is multiplied by .1; those that ``steps`` does not reach do not count."""
     warmup_steps: NotNegative
@@ -105,6 +109,10 @@ class VitDetProtocol(Strict):
     """Factor on the learning rate from one block to the one before it."""
     clip_grad: Positive | None
     """Greatest norm of the whole gradient; None for no clipping."""
+    epochs: Positive | None = None
+    """On data of one's own, the schedule is stretched to so many epochs."""
+    least_steps: CountOrZero = 0
+    """Updates that ``epochs`` of a small data set are raised to."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +144,25 @@ def read_recipe(recipe: Recipe) -> VitDetRecipe:
     for what, remedy in _contradictions(values.protocol):
         raise UserError(f"recipe {recipe.name}: {what}", remedy)
     return values
+
+
+def fit_to_data(recipe: Recipe, classes: int, images: int) -> Recipe:
+    """``recipe`` for data of ``classes`` categories and ``images`` training images.
+
+    Raises:
+        UserError: as ``read_recipe``.
+    """
+    protocol = read_recipe(recipe).protocol
+    values = {**recipe.protocol, "classes": classes, "epochs": None}
+    if protocol.epochs is not None:
+        steps = max(protocol.least_steps, round(protocol.epochs * images / protocol.global_batch), 1)
+        factor = steps / protocol.steps
+        values |= {
+            "steps": steps,
+            "milestones": sorted({max(1, round(factor * step)) for step in protocol.milestones}),
+            "warmup_steps": factor * protocol.warmup_steps,
+        }
+    return replace(recipe, protocol=values)
 
 
 def _contradictions(protocol: VitDetProtocol) -> Iterator[tuple[str, str]]:

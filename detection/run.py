@@ -18,7 +18,7 @@ from detection.build.loader import loader_config
 from detection.build.model import model_config
 from detection.data.register import read_dicts, register
 from detection.data.samples import KeyedSamples
-from detection.recipe import VitDetExecution, VitDetProtocol, read_recipe
+from detection.recipe import Masks, VitDetExecution, VitDetProtocol, read_recipe
 from transfer.task import Context
 
 
@@ -31,10 +31,11 @@ class VitDetRun:
     dims: Dims
     world: World
     context: Context
+    masks: Masks = "polygon"
 
 
 @contextmanager
-def start_run(recipe: Recipe, context: Context, dims: Dims) -> Iterator[VitDetRun]:
+def start_run(recipe: Recipe, context: Context, dims: Dims, masks: Masks = "polygon") -> Iterator[VitDetRun]:
     """Joins the run's processes for as long as the block lasts.
 
     Raises:
@@ -44,7 +45,7 @@ def start_run(recipe: Recipe, context: Context, dims: Dims) -> Iterator[VitDetRu
     check_dims(values.protocol, dims)
     precision = values.execution.matmul_precision
     with join_world("auto") as world, forgetting_groups(), matmul_precision(precision):
-        yield VitDetRun(values.protocol, values.execution, dims, world, context)
+        yield VitDetRun(values.protocol, values.execution, dims, world, context, masks)
 
 
 @contextmanager
@@ -59,6 +60,10 @@ def forgetting_groups() -> Iterator[None]:
         comm._get_global_gloo_group.cache_clear()
 
 
+USABLE = (117_266, 5_000)
+"""Images of COCO 2017 to train on (those with an object that is no crowd) and to evaluate."""
+
+
 @dataclass(frozen=True)
 class CocoData:
     """Both splits in detectron2's format, and the configuration of their loaders."""
@@ -66,6 +71,8 @@ class CocoData:
     loaders: Any
     train: list[dict[str, Any]]
     val: list[dict[str, Any]]
+    kinds: tuple[str, ...]
+    """What is evaluated: ``bbox``, and ``segm`` where there are masks."""
 
     @classmethod
     def read(cls, run: VitDetRun) -> Self:
@@ -76,9 +83,18 @@ class CocoData:
         """
         root = run.context.data_root
         assert root is not None
-        train, val = (read_dicts(root, split, run.protocol.classes) for split in ("train", "val"))
+        train, val = (
+            read_dicts(root, split, run.protocol.classes, run.masks is not None) for split in ("train", "val")
+        )
         names = register(root, "train"), register(root, "val")
-        return cls(loader_config(run.protocol, names, run.execution.workers, run.execution.test_batch), train, val)
+        loaders = loader_config(run.protocol, names, run.execution.workers, run.execution.test_batch, run.masks)
+        return cls(loaders, train, val, ("bbox", "segm") if run.masks else ("bbox",))
+
+    def departures(self) -> Iterator[str]:
+        """How the numbers of images differ from COCO 2017's."""
+        for images, usable, split in zip((self.train, self.val), USABLE, ("training", "validation"), strict=True):
+            if len(images) != usable:
+                yield f"{len(images):,} {split} images (COCO 2017: {usable:,})"
 
     def samples(self, seed: int) -> KeyedSamples:
         """The training images as augmented samples, which follow from ``seed``, epoch and index alone."""
@@ -90,5 +106,7 @@ def build_model(run: VitDetRun, relative_positions: bool) -> Any:
     execution, device = run.execution, run.world.device
     fused = execution.attention == "fused" or (execution.attention == "auto" and device.type == "cuda")
     torch.manual_seed(run.context.seed)
-    config = model_config(run.protocol, run.dims, relative_positions, fused, execution.activation_checkpointing)
+    config = model_config(
+        run.protocol, run.dims, relative_positions, fused, execution.activation_checkpointing, run.masks is not None
+    )
     return instantiate(config).to(device)

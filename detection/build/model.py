@@ -19,8 +19,13 @@ def model_config(
     relative_positions: bool,
     fused_attention: bool = False,
     activation_checkpointing: bool = False,
+    masks: bool = True,
 ) -> Any:
-    """``common/models/mask_rcnn_vitdet.py`` with the protocol's values and the classes of ``detection.model``."""
+    """``common/models/mask_rcnn_vitdet.py`` with the protocol's values and the classes of ``detection.model``.
+
+    Args:
+        masks: without them, the head of masks is left out: Faster R-CNN.
+    """
     model = model_zoo.get_config("common/models/mask_rcnn_vitdet.py").model
     model._target_ = KeyedRCNN
     net = model.backbone.net
@@ -32,6 +37,9 @@ def model_config(
     _set_pyramid(model, protocol)
     _set_proposals(model.proposal_generator, protocol)
     _set_heads(model.roi_heads, protocol)
+    if not masks:
+        heads = model.roi_heads
+        heads.mask_in_features = heads.mask_pooler = heads.mask_head = None
     return model
 
 

@@ -6,17 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
+from crossmae.data.decode import UnreadableImage, opened
 from crossmae.errors import one_line
 from detection.data.layout import MASKS_NEEDED, NO_MASKS, SPLITS, annotation_file, image_folder
 from transfer.task import Problem
 
 LISTS = ("images", "annotations", "categories")
 FETCH = "unpack COCO 2017 (train2017.zip, val2017.zip, annotations_trainval2017.zip) there"
-PUBLISHED = {"train": (118_287, 860_001), "val": (5_000, 36_781)}
-"""Images and annotations of COCO 2017."""
-COCO_CATEGORIES = 80
 OPENED = 200
 """Images per split that are decoded, spread evenly; names are all compared."""
 
@@ -39,10 +35,9 @@ def _check_split(data_root: Path, split: str) -> Iterator[Problem]:
         yield content
         return
     if folder.is_dir():
-        yield from _missing_images(content, folder)
-        yield from _pictures(content["images"], folder)
+        yield from missing_images(content, folder)
+        yield from pictures(content["images"], folder)
     yield from _annotations(content, path)
-    yield from _counts(content, path, split)
 
 
 def _read(path: Path) -> dict[str, Any] | Problem:
@@ -54,19 +49,21 @@ def _read(path: Path) -> dict[str, Any] | Problem:
         return Problem(
             f"{path} is not valid JSON ({one_line(error, 160)})", "it is cut short or damaged: fetch it again"
         )
-    wrong = _not_instances(content)
+    wrong = not_instances(content)
     return Problem(f"{path} {wrong}", "put COCO's instances_*.json there") if wrong else content
 
 
-def _not_instances(content: Any) -> str | None:
-    """What is not as in COCO's instance annotations, as far as the other checks rely on it."""
+def not_instances(content: Any, masks: bool = True) -> str | None:
+    """What is not as in COCO's instance annotations, with or without masks, as far as the other checks rely on it."""
     if not isinstance(content, dict) or set(LISTS) - set(content):
         return "has no images, annotations and categories, so it is not COCO instance annotations"
     if any(not isinstance(entry, dict) for name in LISTS for entry in _entries(content[name])):
         return "has images, annotations or categories that are no lists of mappings"
     annotations = content["annotations"]
-    if any({"id", "bbox", "segmentation", "category_id", "image_id"} - set(annotation) for annotation in annotations):
-        return "has annotations without box, mask or category, so it is the file of another data set or task"
+    needed = {"id", "bbox", "category_id", "image_id", *(("segmentation",) if masks else ())}
+    if any(needed - set(annotation) for annotation in annotations):
+        lacking = "box, mask or category" if masks else "box or category"
+        return f"has annotations without {lacking}, so it is the file of another data set or task"
     if any({"id", "file_name", "height", "width"} - set(image) for image in content["images"]):
         return "has images without file name and size, so it is the file of another data set"
     if any("id" not in category for category in content["categories"]):
@@ -85,31 +82,35 @@ def _is_box(box: Any) -> bool:
     return isinstance(box, list) and len(box) == 4 and all(isinstance(number, int | float) for number in box)
 
 
-def _missing_images(content: dict[str, Any], folder: Path) -> Iterator[Problem]:
+def missing_images(content: dict[str, Any], folder: Path) -> Iterator[Problem]:
+    """Images that are annotated and not there."""
     present = {path.name for path in folder.iterdir()}
     names = [str(image["file_name"]) for image in content["images"]]
     # One listing answers for nearly all; a name may also have a folder of its own.
     missing = sorted(name for name in names if name not in present and not ("/" in name and (folder / name).is_file()))
     if missing:
-        yield Problem(f"{folder} lacks {_some(missing)} of the annotated images", "unpack its archive again")
+        yield Problem(f"{folder} lacks {some(missing)} of the annotated images", "unpack its archive again")
 
 
-def _pictures(images: list[dict[str, Any]], folder: Path) -> Iterator[Problem]:
+def pictures(images: list[dict[str, Any]], folder: Path) -> Iterator[Problem]:
+    """Images of a few hundred that cannot be decoded, or have another size than is written."""
     broken, resized = [], []
     for image in images[:: max(1, len(images) // OPENED)]:
+        path = folder / str(image["file_name"])
+        if not path.exists():
+            continue  # named with the missing ones
         try:
-            with Image.open(folder / str(image["file_name"])) as picture:
+            with opened(path) as picture:
                 picture.load()
                 if picture.size != (image["width"], image["height"]):
                     resized.append(image["file_name"])
-        except FileNotFoundError:
-            continue  # named with the missing ones
-        except OSError:
+        except UnreadableImage:
             broken.append(image["file_name"])
     if broken:
-        yield Problem(f"{folder}: {_some(broken)} images cannot be read", "unpack its archive again")
+        yield Problem(f"{folder}: {some(broken)} images cannot be read", "copy them again")
     if resized:
-        yield Problem(f"{folder}: {_some(resized)} images have another size than their annotations say", FETCH)
+        what = f"{folder}: {some(resized)} images have another size than their annotations say"
+        yield Problem(what, "copy them again, or correct width and height")
 
 
 def _annotations(content: dict[str, Any], path: Path) -> Iterator[Problem]:
@@ -120,37 +121,24 @@ def _annotations(content: dict[str, Any], path: Path) -> Iterator[Problem]:
         yield Problem(f"{path} has no annotations", "an AP needs objects: fetch it again")
     homeless = [thing["id"] for thing in annotations if thing["image_id"] not in images]
     if homeless:
-        yield Problem(f"{path}: {_some(homeless)} annotations name images that it does not list", "fetch it again")
+        yield Problem(f"{path}: {some(homeless)} annotations name images that it does not list", "fetch it again")
     unknown = [thing["id"] for thing in annotations if thing["category_id"] not in categories]
     if unknown:
-        yield Problem(f"{path}: {_some(unknown)} annotations have an unknown category", "fetch it again")
+        yield Problem(f"{path}: {some(unknown)} annotations have an unknown category", "fetch it again")
     flat = [thing["id"] for thing in annotations if min(thing["bbox"][2:]) <= 0]
     if flat:
-        yield Problem(f"{path}: {_some(flat)} boxes have no area", "training leaves them out; mend or remove them")
+        yield Problem(f"{path}: {some(flat)} boxes have no area", "training leaves them out; mend or remove them")
     maskless = [thing["id"] for thing in annotations if not thing["segmentation"]]
     if maskless:
-        yield Problem(f"{path} {NO_MASKS}: {_some(maskless)} of {len(annotations)}", MASKS_NEEDED)
+        yield Problem(f"{path} {NO_MASKS}: {some(maskless)} of {len(annotations)}", MASKS_NEEDED)
     twice = [key for key, times in Counter(thing["id"] for thing in annotations).items() if times > 1]
     if twice:
         yield Problem(
-            f"{path}: annotation ids {_some(twice)} are used twice", "detectron2 refuses such a file: fetch it again"
+            f"{path}: annotation ids {some(twice)} are used twice", "detectron2 refuses such a file: fetch it again"
         )
 
 
-def _counts(content: dict[str, Any], path: Path, split: str) -> Iterator[Problem]:
-    """COCO's numbers, where the file has COCO's 80 categories; other data sets in its format have their own."""
-    if len(content["categories"]) != COCO_CATEGORIES:
-        return
-    counts = (len(content["images"]), len(content["annotations"]))
-    if counts != PUBLISHED[split]:
-        yield Problem(
-            f"{path} has {counts[0]:,} images and {counts[1]:,} annotations, "
-            f"COCO 2017 has {PUBLISHED[split][0]:,} and {PUBLISHED[split][1]:,}",
-            "numbers from it are not comparable: fetch it again",
-        )
-
-
-def _some(items: list[Any]) -> str:
+def some(items: list[Any]) -> str:
     """``3 (a, b, c)``, with at most three examples."""
     shown = ", ".join(str(item) for item in items[:3])
     return f"{len(items)} ({shown}{', ...' if len(items) > 3 else ''})"

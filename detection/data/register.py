@@ -19,10 +19,13 @@ def register(data_root: Path, split: str) -> str:
     return name
 
 
-def read_dicts(data_root: Path, split: str, classes: int) -> list[dict[str, Any]]:
+def read_dicts(data_root: Path, split: str, classes: int | None, masks: bool = True) -> list[dict[str, Any]]:
     """Reads the images of ``split`` in detectron2's format; of the training images, only those with an object.
 
     Reading also fills in detectron2's map of category ids, which the evaluator needs.
+
+    Args:
+        masks: whether every object must have one.
 
     Raises:
         UserError: no usable annotation file, one without masks, or one of another data set; the line names the file.
@@ -42,6 +45,6 @@ def read_dicts(data_root: Path, split: str, classes: int) -> list[dict[str, Any]
         raise UserError(
             f"{path} has {categories} categories, the recipe {classes}", "is it the file of another data set?"
         )
-    if any("segmentation" not in thing for image in dicts for thing in image["annotations"]):
+    if masks and any("segmentation" not in thing for image in dicts for thing in image["annotations"]):
         raise UserError(f"{path} {NO_MASKS}", MASKS_NEEDED)
     return dicts

@@ -17,6 +17,7 @@ from crossmae.recipe import Recipe
 from crossmae.weights.fit import misfit
 from detection.build.dims import Dims
 from detection.evaluation.metrics import score
+from detection.recipe import Masks
 from detection.run import CocoData, build_model, start_run
 from transfer.task import Context
 
@@ -37,7 +38,7 @@ _HARMLESS = {
 }
 
 
-def evaluate_vitdet(path: Path, recipe: Recipe, context: Context) -> dict[str, float]:
+def evaluate_vitdet(path: Path, recipe: Recipe, context: Context, masks: Masks = "polygon") -> dict[str, float]:
     """Evaluates the finished detector in ``path``.
 
     Returns:
@@ -47,7 +48,7 @@ def evaluate_vitdet(path: Path, recipe: Recipe, context: Context) -> dict[str, f
         UserError: the file is unreadable or does not fit the recipe, or the data is unusable.
     """
     weights = read_detector(path)
-    with start_run(recipe, context, dims_of(weights)) as run:
+    with start_run(recipe, context, dims_of(weights), masks) as run:
         data = CocoData.read(run)
         model = build_model(run, has_relative_positions(weights))
         load_detector(model, weights, path)

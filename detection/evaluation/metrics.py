@@ -6,7 +6,7 @@ AP comes from hotcoco, which equals pycocotools and takes a small part of its ti
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def score(model: nn.Module, data: CocoData, run: VitDetRun) -> dict[str, float]:
     folder, name = run.context.folder / "artifacts", data.loaders.test.dataset.names
     folder.mkdir(exist_ok=True)
     loader = instantiate(data.loaders.test)
-    results = evaluate(model, loader, name, folder)
+    results = evaluate(model, loader, name, folder, data.kinds)
     if not run.world.is_main:
         return {}
     write_classes(results, folder / "class_ap.json")
@@ -62,17 +62,17 @@ def score(model: nn.Module, data: CocoData, run: VitDetRun) -> dict[str, float]:
         draw_predictions(model, samples, truths, name, folder / "detections.png")
         run.context.artifact("detections", folder / "detections.png")
     run.context.artifact("class_ap", folder / "class_ap.json")
-    return metrics_of(results)
+    return metrics_of(results, data.kinds)
 
 
-def evaluate(model: nn.Module, loader: Any, dataset: str, folder: Path) -> Results:
+def evaluate(model: nn.Module, loader: Any, dataset: str, folder: Path, kinds: Sequence[str] = tuple(KINDS)) -> Results:
     """AP of ``model`` over ``loader``, every image once over all processes; detections go to ``folder``.
 
     Returns:
         On the main process the results by kind, nothing on the others.
     """
     model.eval()
-    return dict(inference_on_dataset(model, loader, CocoEvaluator(dataset, folder)))
+    return dict(inference_on_dataset(model, loader, CocoEvaluator(dataset, folder, kinds)))
 
 
 class CocoEvaluator(DatasetEvaluator):
@@ -81,11 +81,13 @@ class CocoEvaluator(DatasetEvaluator):
     Args:
         dataset: registered name of a data set in COCO's format.
         folder: gets ``RESULTS``.
+        kinds: of ``KINDS``, those that are judged.
     """
 
-    def __init__(self, dataset: str, folder: Path) -> None:
+    def __init__(self, dataset: str, folder: Path, kinds: Sequence[str] = tuple(KINDS)) -> None:
         self.metadata = MetadataCatalog.get(dataset)
         self.folder = folder
+        self.kinds = kinds
         self.detections: list[dict[str, Any]] = []
 
     def reset(self) -> None:
@@ -108,7 +110,7 @@ class CocoEvaluator(DatasetEvaluator):
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / RESULTS).write_text(json.dumps(detections))
         truth = COCO(self.metadata.json_file)
-        return {kind: judge(truth, detections, kind, self.metadata.thing_classes) for kind in GEOMETRY}
+        return {kind: judge(truth, detections, kind, self.metadata.thing_classes) for kind in self.kinds}
 
 
 def judge(truth: COCO, detections: list[dict[str, Any]], kind: str, classes: list[str]) -> dict[str, float]:
@@ -127,13 +129,14 @@ def judge(truth: COCO, detections: list[dict[str, Any]], kind: str, classes: lis
     return results | by_class
 
 
-def metrics_of(results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def metrics_of(results: Mapping[str, Mapping[str, float]], kinds: Sequence[str] = tuple(KINDS)) -> dict[str, float]:
     """``box_ap``, ``box_ap50``, ..., ``mask_ap_large`` in percent.
 
     A size that the data set has no object of has no AP and is left out; a model that found nothing has an AP of 0.
     """
     metrics = {}
-    for kind, prefix in KINDS.items():
+    for kind in kinds:
+        prefix = KINDS[kind]
         values = results.get(kind, {"AP": 0.0, "AP50": 0.0, "AP75": 0.0})
         nothing_found = math.isnan(values["AP"])
         for name, short in NAMES.items():

@@ -23,6 +23,7 @@ from detection.build.dims import Dims
 from detection.build.optimizer import optimizer_config, schedule_config
 from detection.data.samples import KeyedSamples, train_loader
 from detection.evaluation.metrics import score
+from detection.recipe import Masks
 from detection.run import CocoData, VitDetRun, build_model, start_run
 from detection.training.checkpoint import DetectorStates, identity_of
 from detection.training.loop import MicroBatchTrainer, Report, SaveAndStop
@@ -35,8 +36,19 @@ FINAL_WEIGHTS = "model_final.pth"
 log = logging.getLogger("detection")
 
 
-def train_vitdet(backbone: Backbone, recipe: Recipe, context: Context, relative_positions: bool) -> dict[str, float]:
+def train_vitdet(
+    backbone: Backbone,
+    recipe: Recipe,
+    context: Context,
+    relative_positions: bool,
+    masks: Masks = "polygon",
+    published: bool = False,
+) -> dict[str, float]:
     """Trains a detector on ``backbone`` and evaluates it.
+
+    Args:
+        masks: how the masks of the data are kept; None for boxes alone, without a head of masks.
+        published: whether the data is to be COCO 2017; other numbers of images are a deviation then.
 
     Returns:
         Box and mask AP in percent, on every process.
@@ -47,8 +59,11 @@ def train_vitdet(backbone: Backbone, recipe: Recipe, context: Context, relative_
             loss that became infinite or NaN, or a batch that does not divide by the processes.
     """
     context.deviation(precision_deviation(context.precision))
-    with start_run(recipe, context, Dims.of(backbone.spec)) as run:
+    with start_run(recipe, context, Dims.of(backbone.spec), masks) as run:
         data = CocoData.read(run)
+        if published:
+            for text in data.departures():
+                context.deviation(text)
         model = build_model(run, relative_positions)
         _load(model, backbone, run)
         manager = CheckpointManager(context.folder, run.world)

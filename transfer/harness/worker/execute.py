@@ -123,7 +123,10 @@ def _record(
         task=TaskRef(request.task.name, request.task.version),
         backbone=_backbone_ref(request, backbone),
         seed=request.seed,
-        metrics={name: float(value) for name, value in metrics.items()},
+        # Those of the task's file first, in its order: the first one stands for the task where there is room for one.
+        metrics={
+            name: float(metrics[name]) for name in dict.fromkeys((*request.task.metrics, *metrics)) if name in metrics
+        },
         recipe=_recipe_ref(recipe, context),
         deviations=tuple(dict.fromkeys([*recipe.deviations, *context.deviations])),
         artifacts=context.artifacts,
