@@ -1,6 +1,6 @@
 """An UperNet recipe as types: what decides the numbers of a run (UperNetProtocol) and what does not (the rest)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +18,8 @@ RECIPES = Path(__file__).parent / "recipes"
 class UperNetProtocol(Strict):
     """The values of mmsegmentation's MAE configurations that recipes choose, in pixels, images and updates."""
 
-    classes: Count
+    classes: Count | None
+    """None: as many as the data has, which only tasks on any data know."""
     image_scale: tuple[Count, Count]
     """Width and height that the resized image must fit into, either way round."""
     ratio_range: tuple[Positive, Positive]
@@ -29,8 +30,9 @@ class UperNetProtocol(Strict):
     """Stride of the sliding window at inference."""
     patch_size: Count
     """Patch side inside the network; other patch kernels are resized to it."""
-    out_indices: Annotated[tuple[CountOrZero, ...], Len(4, 4)]
-    """Blocks that the four levels of the pyramid are made of, counted from 0."""
+    out_indices: Annotated[tuple[CountOrZero, ...], Len(4, 4)] | None
+    """Blocks that the four levels of the pyramid are made of, counted from 0; None: the last of each quarter, which
+    only tasks on any data know."""
     layer_scale: Positive
     """Start value of LayerScale; 1 is the identity."""
     drop_path: Annotated[float, Ge(0), Lt(1)]
@@ -48,6 +50,11 @@ class UperNetProtocol(Strict):
     warmup_steps: CountOrZero
     """Length of the linear warm-up."""
     steps: Count
+    """On data of one's own with ``epochs``, the length that ``warmup_steps`` is for."""
+    epochs: Positive | None = None
+    """On data of one's own, the schedule is stretched to so many epochs."""
+    least_steps: CountOrZero = 0
+    """Updates that ``epochs`` of a small data set are raised to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,5 +85,24 @@ def _check(protocol: UperNetProtocol, where: str) -> None:
         raise UserError(f"{where}: ratio_range goes down from {least} to {greatest}", "give the least factor first")
     if protocol.steps <= protocol.warmup_steps:
         raise UserError(f"{where}: steps ({protocol.steps}) must be larger than warmup_steps ({protocol.warmup_steps})")
-    if list(protocol.out_indices) != sorted(set(protocol.out_indices)):
+    if protocol.out_indices and list(protocol.out_indices) != sorted(set(protocol.out_indices)):
         raise UserError(f"{where}: out_indices {list(protocol.out_indices)} do not rise", "give four blocks in order")
+
+
+def fit_to_data(recipe: Recipe, classes: int, images: int, depth: int) -> Recipe:
+    """``recipe`` for data of ``classes`` classes and ``images`` training images, and a backbone of ``depth`` blocks.
+
+    Raises:
+        UserError: as ``read_recipe``, or a backbone of fewer than four blocks.
+    """
+    protocol = read_recipe(recipe).protocol
+    values = {**recipe.protocol, "classes": classes, "epochs": None}
+    if protocol.out_indices is None:
+        if depth < 4:
+            raise UserError(f"UperNet taps four blocks, the backbone has {depth}", "take a deeper one")
+        values["out_indices"] = [round(depth * quarter / 4) - 1 for quarter in range(1, 5)]
+    if protocol.epochs is not None:
+        steps = max(protocol.least_steps, round(protocol.epochs * images / protocol.global_batch), 2)
+        warmup = max(1, min(steps - 1, round(protocol.warmup_steps * steps / protocol.steps)))
+        values |= {"steps": steps, "warmup_steps": warmup}
+    return replace(recipe, protocol=values)

@@ -32,8 +32,11 @@ CHECKPOINT = "upernet.pth"
 """The finished model in the run folder, an mmengine checkpoint."""
 
 
-def train(backbone: Backbone, recipe: Recipe, context: Context) -> dict[str, float]:
+def train(backbone: Backbone, recipe: Recipe, context: Context, keep_zero: bool = False) -> dict[str, float]:
     """Fine-tunes ``backbone`` under UperNet and returns its validation metrics in percent.
+
+    Args:
+        keep_zero: label 0 is the first class, and not ignored.
 
     Raises:
         Stopped: a signal came; the state is saved.
@@ -41,7 +44,7 @@ def train(backbone: Backbone, recipe: Recipe, context: Context) -> dict[str, flo
     """
     values = read_recipe(recipe)
     with join_world("auto") as world, matmul_precision(values.execution.matmul_precision):
-        runner = Runner.from_cfg(configure(backbone.spec, values, context))
+        runner = Runner.from_cfg(configure(backbone.spec, values, context, keep_zero))
         world.adopt(runner.model)
         _initialize(runner, backbone)
         states = CheckpointManager(context.folder, world)
@@ -54,7 +57,7 @@ def train(backbone: Backbone, recipe: Recipe, context: Context) -> dict[str, flo
         return metrics
 
 
-def evaluate(weights: Path, recipe: Recipe, context: Context) -> dict[str, float]:
+def evaluate(weights: Path, recipe: Recipe, context: Context, keep_zero: bool = False) -> dict[str, float]:
     """Validation metrics in percent of the UperNet in ``weights``, in as many processes as torchrun started.
 
     Raises:
@@ -62,7 +65,7 @@ def evaluate(weights: Path, recipe: Recipe, context: Context) -> dict[str, float
     """
     values, state = read_recipe(recipe), read_finished(weights)
     with join_world("auto") as world, matmul_precision(values.execution.matmul_precision):
-        runner = Runner.from_cfg(configure(spec_of(state), values, context))
+        runner = Runner.from_cfg(configure(spec_of(state), values, context, keep_zero))
         world.adopt(runner.model)
         model = _unwrapped(runner)
         require_fit(state, model.state_dict(), weights)

@@ -10,7 +10,9 @@ from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from segmentation.data import check, demo
 from segmentation.data.layout import fingerprint_of_ade20k
-from segmentation.recipe import read_recipe
+from segmentation.data.own import fingerprint_of_own, read_own, tidy
+from segmentation.data.own_check import check_own, describe_own
+from segmentation.recipe import fit_to_data, read_recipe
 from transfer.task import Context, Problem, Task
 
 if TYPE_CHECKING:
@@ -19,14 +21,27 @@ if TYPE_CHECKING:
 
 
 class UperNetTask(Task):
-    """UperNet on ADE20K with mmsegmentation; ``miou``, ``aacc`` and ``macc`` at a single scale."""
+    """UperNet on ADE20K with mmsegmentation; ``miou``, ``aacc`` and ``macc`` at a single scale.
+
+    With the option ``data: own``, ``masks_upernet``: any images with masks.
+    """
+
+    @property
+    def _own(self) -> bool:
+        return self.spec.options.get("data") == "own"
 
     def check(self, data_root: Path) -> Iterable[Problem]:
         """Finds missing or unreadable files, annotations that are not ADE20K's, other counts than the real data's."""
-        return check.problems(data_root)
+        return check_own(data_root, self.spec.options) if self._own else check.problems(data_root)
+
+    def describe(self, data_root: Path) -> Iterable[str]:
+        """What was recognised of data of one's own."""
+        return describe_own(data_root, self.spec.options) if self._own else check.departures(data_root)
 
     def fingerprint(self, data_root: Path, digest: FileDigest = digest_of_bytes) -> str:
         """The classes, and names and sizes of images and annotations."""
+        if self._own:
+            return fingerprint_of_own(data_root, self.spec.options)
         return fingerprint_of_ade20k(data_root)
 
     def demo(self, data_root: Path, scenes: "SceneSource") -> None:
@@ -52,6 +67,12 @@ class UperNetTask(Task):
         self._require_mmsegmentation()
         from segmentation.run import train
 
+        if self._own:
+            fitted, keep_zero = self._own_data(recipe, context, backbone.spec.depth)
+            return train(backbone, fitted, context, keep_zero)
+        if context.data_root is not None:
+            for text in check.departures(context.data_root):
+                context.deviation(text)
         return train(backbone, recipe, context)
 
     def evaluate(self, weights: Path, recipe: Recipe, context: Context) -> dict[str, float]:
@@ -61,9 +82,21 @@ class UperNetTask(Task):
             UserError: mmsegmentation is not installed, or weights or data are unusable.
         """
         self._require_mmsegmentation()
+        from segmentation.evaluation.finished import read_finished, spec_of
         from segmentation.run import evaluate
 
+        if self._own:
+            fitted, keep_zero = self._own_data(recipe, context, spec_of(read_finished(weights)).depth)
+            return evaluate(weights, fitted, context, keep_zero)
         return evaluate(weights, recipe, context)
+
+    def _own_data(self, recipe: Recipe, context: Context, depth: int) -> tuple[Recipe, bool]:
+        """Lays the data out in the run's folder; the recipe for it, and whether label 0 is a class."""
+        assert context.data_root is not None
+        data = read_own(context.data_root, self.spec.options)
+        context.data_root = tidy(data, context.folder / "data")
+        images = len(data.splits["training"].names)
+        return fit_to_data(recipe, len(data.classes), images, depth), data.keep_zero
 
     def _require_mmsegmentation(self) -> None:
         missing = [name for name in ("mmengine", "mmcv", "mmseg") if find_spec(name) is None]

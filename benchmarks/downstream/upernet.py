@@ -70,7 +70,7 @@ def _recipe(size: Size) -> UperNetRecipe:
 
 
 def _config(size: Size, recipe: UperNetRecipe) -> Config:
-    names = tuple(str(label) for label in range(recipe.protocol.classes))
+    names = tuple(str(label) for label in range(recipe.protocol.classes or 150))
     return upernet(recipe.protocol, Backbone.load(BACKBONES[size.recipe]).spec, Path("none"), names)
 
 

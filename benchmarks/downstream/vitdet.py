@@ -100,7 +100,7 @@ def _stepping(trainer: SimpleTrainer) -> Step:
 
 def _images(size: Size, protocol: VitDetProtocol) -> list[dict[str, Any]]:
     random = np.random.default_rng(0)
-    return [_image(size.image_size, protocol.classes, random) for _ in range(size.batch)]
+    return [_image(size.image_size, protocol.classes or 80, random) for _ in range(size.batch)]
 
 
 def _image(side: int, classes: int, random: np.random.Generator) -> dict[str, Any]:

@@ -97,9 +97,8 @@ def _what_to_keep_in_mind(runs: Runs) -> str:
     kinds = {text for texts in deviating for text in texts}
     if not deviating:
         return "No run deviates from the published protocols, as far as the recipes know them."
-    # A record does not say which data it was measured on; its recipe says which data it was made for.
     demo = sum(any("demo data" in text for text in texts) for texts in deviating)
-    start = f"{_count(demo, 'run')} used recipes of generated demo data, whose numbers compare with no published one; "
+    start = f"{_count(demo, 'run')} used generated demo data, whose numbers compare with no published one; "
     start = start if demo else ""
     text = f"{start}{len(deviating)} of {len(runs.records)} runs deviate from the published protocols "
     text += f"in {_count(len(kinds), 'way')}, all listed below."

@@ -27,7 +27,9 @@ _ACTIVATIONS: dict[str, Values] = {
 NATIVE = Path(__file__).parents[1] / "configs" / "upernet_vit_b16.py"
 
 
-def upernet(values: UperNetProtocol, spec: "BackboneSpec", data_root: Path, classes: Sequence[str] = ()) -> Config:
+def upernet(
+    values: UperNetProtocol, spec: "BackboneSpec", data_root: Path, classes: Sequence[str] = (), keep_zero: bool = False
+) -> Config:
     """Builds the config of a run on one process, as a user of mmengine would write it.
 
     Args:
@@ -35,6 +37,7 @@ def upernet(values: UperNetProtocol, spec: "BackboneSpec", data_root: Path, clas
         spec: the backbone's dimensions.
         data_root: folder with ``images`` and ``annotations``.
         classes: names of the data set's classes; needed where they are not ADE20K's 150.
+        keep_zero: label 0 is the first class, and not ignored.
 
     Raises:
         UserError: the recipe is for a deeper backbone, or mmsegmentation cannot build this one.
@@ -48,12 +51,17 @@ def upernet(values: UperNetProtocol, spec: "BackboneSpec", data_root: Path, clas
     config.train_dataloader.dataset.pipeline = _training_pipeline(config.train_pipeline, values)
     config.val_dataloader.dataset.pipeline[1].scale = values.image_scale
     for loader in (config.train_dataloader, config.val_dataloader):
-        loader.dataset.update(_dataset(data_root, values, classes))
+        loader.dataset.update(_dataset(data_root, values, classes, keep_zero))
+        if keep_zero:
+            for step in loader.dataset.pipeline:
+                if step["type"] == "LoadAnnotations":
+                    step["reduce_zero_label"] = False
     config.test_dataloader = config.val_dataloader
     return config
 
 
 def _check_blocks(values: UperNetProtocol, spec: "BackboneSpec") -> None:
+    assert values.out_indices is not None
     if max(values.out_indices) >= spec.depth:
         fitting = f"ade20k_upernet_{spec.arch}" if spec.arch else "one with other out_indices"
         raise UserError(
@@ -62,6 +70,7 @@ def _check_blocks(values: UperNetProtocol, spec: "BackboneSpec") -> None:
 
 
 def _model(values: UperNetProtocol, spec: "BackboneSpec") -> Values:
+    assert values.classes is not None
     crop = (values.crop, values.crop)
     head = {"num_classes": values.classes}
     return {
@@ -86,7 +95,7 @@ def _backbone(values: UperNetProtocol, spec: "BackboneSpec") -> Values:
         "num_layers": spec.depth,
         "num_heads": spec.num_heads,
         "mlp_ratio": _whole(spec.mlp_ratio),
-        "out_indices": list(values.out_indices),
+        "out_indices": list(values.out_indices or ()),
         "drop_path_rate": values.drop_path,
         "init_values": values.layer_scale,
         "norm_cfg": {"eps": spec.norm_eps},
@@ -132,14 +141,14 @@ def _training_pipeline(published: list[Values], values: UperNetProtocol) -> list
     return [{**step, **changes.get(step["type"], {})} for step in published]
 
 
-def _dataset(data_root: Path, values: UperNetProtocol, classes: Sequence[str]) -> Values:
-    if values.classes == ADE20K_CLASSES:
+def _dataset(data_root: Path, values: UperNetProtocol, classes: Sequence[str], keep_zero: bool) -> Values:
+    if values.classes == ADE20K_CLASSES and not keep_zero:
         return {"data_root": str(data_root)}
     # ADE20KDataset fixes the 150 names; its base class takes everything that it would set.
     return {
         "type": "BaseSegDataset",
         "data_root": str(data_root),
         "metainfo": {"classes": tuple(classes)},
-        "img_suffix": image_suffix(values.classes),
-        "reduce_zero_label": True,
+        "img_suffix": image_suffix(len(classes)),
+        "reduce_zero_label": not keep_zero,
     }

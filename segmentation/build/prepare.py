@@ -35,7 +35,7 @@ class Shares:
         return self.per_process // self.micro_batches
 
 
-def configure(spec: BackboneSpec, recipe: UperNetRecipe, context: Context) -> Config:
+def configure(spec: BackboneSpec, recipe: UperNetRecipe, context: Context, keep_zero: bool = False) -> Config:
     """Builds the mmengine config of a run, and notes on ``context`` what departs from the published protocol.
 
     Raises:
@@ -43,13 +43,15 @@ def configure(spec: BackboneSpec, recipe: UperNetRecipe, context: Context) -> Co
     """
     assert context.data_root is not None
     protocol, names = recipe.protocol, class_names(context.data_root)
+    assert protocol.classes is not None
+    assert protocol.out_indices is not None
     _require_classes(context.data_root, names, protocol.classes)
     require_readable(context.data_root, protocol.classes)
     if max(protocol.out_indices) < spec.depth - 1:
         blocks = ", ".join(map(str, protocol.out_indices))
         context.deviation(f"taps blocks {blocks} of {spec.depth}, counted from 0: not the last one")
     background = names.index("background") if "background" in names else None
-    config = upernet(protocol, spec, context.data_root, names)
+    config = upernet(protocol, spec, context.data_root, names, keep_zero)
     return prepare(config, recipe.execution, context, background)
 
 

@@ -89,7 +89,7 @@ def test_the_summary_counts_and_names_what_disagrees(made: RunFolder) -> None:
     assert was_run.endswith("1 failed and 0 did not finish.")
     assert "crossmae minus random is above 0 in 1 of 1 columns (+2.0 to +2.0 points)" in says
     assert "excluding 0 in 0; single seeds disagree in top1 of inat19 (crossmae minus random, seed 1)" in says
-    assert mind.startswith("6 runs used recipes of generated demo data, whose numbers compare with no published one")
+    assert mind.startswith("6 runs used generated demo data, whose numbers compare with no published one")
 
 
 def test_columns_that_rank_nothing_are_not_counted(made: RunFolder) -> None:

@@ -124,38 +124,63 @@ def test_a_run_keeps_what_it_was_given(tmp_path: Path) -> None:
     assert context.deviations == []
 
 
-def remove(path: str) -> Callable[[Path], object]:
-    return lambda root: shutil.rmtree(root / path)
+Change = Callable[[Path], None]
 
 
-def write(path: str, content: bytes) -> Callable[[Path], object]:
-    return lambda root: (root / path).write_bytes(content)
+def remove(*paths: str) -> Change:
+    def change(root: Path) -> None:
+        for path in paths:
+            shutil.rmtree(root / path)
+
+    return change
 
 
-BROKEN_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
+def make(path: str) -> Change:
+    def change(root: Path) -> None:
+        shutil.rmtree(root / path, ignore_errors=True)
+        (root / path).mkdir()
+
+    return change
+
+
+def write(path: str, content: bytes) -> Change:
+    def change(root: Path) -> None:
+        (root / path).write_bytes(content)
+
+    return change
+
+
+def link(path: str, target: str) -> Change:
+    def change(root: Path) -> None:
+        (root / path).symlink_to(target)
+
+    return change
+
+
+def pipe(path: str) -> Change:
+    def change(root: Path) -> None:
+        os.mkfifo(root / path)
+
+    return change
+
+
+def flatten(root: Path) -> None:
+    make("train")(root)
+    save_image(root / "train" / "a.png")
+
+
+BROKEN_FOLDERS: dict[str, tuple[Change, str]] = {
     "class in val only": (remove("train/cat"), "1 classes have validation and no training images (cat); move some"),
-    "empty validation": (lambda root: [shutil.rmtree(root / "val"), (root / "val").mkdir()], "val is empty; it needs"),
-    "one class only": (
-        lambda root: [shutil.rmtree(root / "train" / name) for name in CLASSES[1:]],
-        "one class only (cat)",
-    ),
-    "class without images": (lambda root: (root / "train" / "ape").mkdir(), "train/ape holds no image; add some"),
-    "flat folder": (
-        lambda root: [shutil.rmtree(root / "train"), save_image(root / "train" / "a.png")],
-        "train is flat: 1 images and no class folders",
-    ),
+    "empty validation": (make("val"), "val is empty; it needs"),
+    "one class only": (remove("train/dog häßlich", "train/red fox"), "one class only (cat)"),
+    "class without images": (make("train/ape"), "train/ape holds no image; add some"),
+    "flat folder": (flatten, "train is flat: 1 images and no class folders"),
     "torn image": (write("train/cat/torn.png", b"\x89PNG torn"), "1 images (train/cat/torn.png) cannot be read"),
     "empty image": (write("val/cat/none.jpg", b""), "(val): 1 images (val/cat/none.jpg) cannot be read"),
-    "link to nothing": (
-        lambda root: (root / "train" / "cat" / "gone.png").symlink_to("nowhere.png"),
-        "1 images (train/cat/gone.png) cannot be read",
-    ),
-    "a pipe": (lambda root: os.mkfifo(root / "train" / "cat" / "pipe.png"), "(train/cat/pipe.png) cannot be read"),
-    "links in a circle": (
-        lambda root: (root / "train" / "cat" / "back").symlink_to(root / "train" / "cat"),
-        "folders deep; is there a link that leads back?",
-    ),
-    "nothing there": (lambda root: shutil.rmtree(root), "does not exist; name the folder or the list"),
+    "link to nothing": (link("train/cat/gone.png", "nowhere.png"), "1 images (train/cat/gone.png) cannot be read"),
+    "a pipe": (pipe("train/cat/pipe.png"), "(train/cat/pipe.png) cannot be read"),
+    "links in a circle": (link("train/cat/back", "."), "folders deep; is there a link that leads back?"),
+    "nothing there": (shutil.rmtree, "does not exist; name the folder or the list"),
 }
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from crossmae.data.images import DEMO_FILE
 from crossmae.errors import UserError, one_line
 from crossmae.files import read_regular, write_json
 from crossmae.parsing import Strict, parse_json
@@ -65,6 +66,7 @@ def request_for(
 ) -> Request:
     """What the process of ``run`` needs to know; the launcher sets how many devices it really gets."""
     dataset = run.task.dataset
+    generated = dataset is not None and (roots.of(dataset) / DEMO_FILE).is_file()
     return Request(
         identity=run.identity,
         task=run.task,
@@ -77,7 +79,7 @@ def request_for(
         task_folders=tuple(str(folder.resolve()) for folder in task_folders),
         devices=run.devices,
         precision=run.recipe.execution.get("precision", "fp32"),
-        deviations=(DEMO_DEVIATION,) if run.demo_data else (),
+        deviations=(DEMO_DEVIATION,) if generated or (run.demo_data and dataset not in roots.named) else (),
         command=command,
         data=run.data,
         estimated_device_hours=None if expected is None else expected.device_hours,
