@@ -13,7 +13,7 @@ from crossmae.errors import UserError, one_line, printable
 from results.record import RecordError
 from results.runs import Runs, StoredRecord
 from results.tables.fill import Cell, RunIndex, fill
-from results.tables.spec import LOWER_IS_BETTER, TableLine
+from results.tables.spec import TableLine, lower_is_better
 
 CONFIDENCE = 0.95
 _PER_SAMPLE = frozenset({"top1", "top5"})
@@ -67,7 +67,7 @@ class Comparison:
         if not (self.same_recipe and self.over_seeds.excludes_zero):
             return ComparisonVerdict.CANNOT_TELL
         higher = self.over_seeds.mean > 0
-        return ComparisonVerdict.BETTER if higher != (self.metric in LOWER_IS_BETTER) else ComparisonVerdict.WORSE
+        return ComparisonVerdict.BETTER if higher != lower_is_better(self.metric) else ComparisonVerdict.WORSE
 
     def disagreeing_seeds(self) -> tuple[int, ...]:
         """Seeds whose difference has the other sign than the mean."""

@@ -46,6 +46,14 @@ def check_name(kind: str, name: str) -> str:
 
 
 @dataclass(frozen=True)
+class FinishedModel(Strict):
+    """What a task evaluates instead of training: the file ``model`` that a run of ``task`` leaves in its folder."""
+
+    task: str
+    model: str
+
+
+@dataclass(frozen=True)
 class TaskSpec(Strict):
     """One ``transfer/tasks/NAME.yaml``: what the task is called, who runs it, on which data, and what it measures."""
 
@@ -66,6 +74,8 @@ class TaskSpec(Strict):
     """Names, or patterns such as ``to_visible_block*``, of metrics that the task returns where they are defined."""
     consumes_backbone: bool = True
     """Whether ``run`` is given a backbone."""
+    evaluates: FinishedModel | None = None
+    """Whose finished models it evaluates; it has their recipes, and never trains."""
     options: Mapping[str, str] = field(default_factory=dict)
     """What one class needs to serve several tasks (the reader of a data set, with or without relative positions)."""
     extends: str | None = None

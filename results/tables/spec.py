@@ -25,8 +25,12 @@ from crossmae.parsing import Strict, parse, read_yaml
 
 FOLDER = Path(__file__).parents[1] / "data" / "tables"
 
-LOWER_IS_BETTER = frozenset({"minutes_per_epoch", "ms_per_step", "memory_mb", "loss"})
-"""Metrics of which less is better."""
+_LESS = frozenset({"minutes_per_epoch", "ms_per_step", "memory_mb", "loss", "mce"})
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether less of a metric is better."""
+    return metric in _LESS or metric.startswith("error_")
 
 
 @dataclass(frozen=True)

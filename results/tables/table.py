@@ -10,12 +10,12 @@ from results.tables.fill import Cell, CellState, RunIndex, fill
 from results.tables.published import PublishedNumber, find_number, load_published
 from results.tables.scales import Scale, load_scales
 from results.tables.spec import (
-    LOWER_IS_BETTER,
     Reference,
     TableLine,
     TableSpec,
     crossing,
     load_table,
+    lower_is_better,
     table_names,
 )
 
@@ -105,7 +105,7 @@ def _adapted(spec: TableSpec, index: RunIndex) -> TableSpec:
     costs = [column for column in spec.columns if column.pretraining and ("pretrain" in index.tasks)]
     for task, metric in sorted(index.first_metrics().items()):
         if task not in _built_in_tasks():
-            best = "min" if metric in LOWER_IS_BETTER else "max"
+            best = "min" if lower_is_better(metric) else "max"
             columns.append(TableLine(name=f"{task} {metric}", task=task, metric=metric, best=best))
     return replace(spec, columns=(*columns, *costs) if columns else spec.columns)
 

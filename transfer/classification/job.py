@@ -82,6 +82,18 @@ def save(model: nn.Module, about: BackboneSpec | WrappedSpec, path: Path) -> Non
 def evaluate(weights: Path, recipe: Recipe, val: LabelledImages, context: Context) -> dict[str, float]:
     """Accuracy of the classifier in ``weights`` on ``val``, in as many processes as torchrun started.
 
+    Arguments and errors as those of ``open_finished``.
+    """
+    job, model = open_finished(weights, recipe, val, context)
+    with join_world(job.execution.device) as world:
+        return job.workload.evaluate(model.to(world.device).eval())
+
+
+def open_finished(
+    weights: Path, recipe: Recipe, images: LabelledImages, context: Context
+) -> tuple[ClassificationJob, nn.Module]:
+    """The classifier in ``weights``, with the job that it would have come from, on ``images``.
+
     Args:
         weights: what ``save`` wrote, or a released CrossMAE or MAE fine-tuned ``.pth``.
         recipe: says how it was trained (``method``, ``pooling``, ``image_size``) and how images are cropped.
@@ -90,11 +102,10 @@ def evaluate(weights: Path, recipe: Recipe, val: LabelledImages, context: Contex
         UserError: the weights are no classifier of this recipe and data set; what does not fit is listed.
     """
     file = read_weights(weights)
-    job = make_job(_backbone(file, weights), recipe, val, val, context)
+    job = make_job(_backbone(file, weights), recipe, images, images, context)
     model = job.workload.model()
     load_strictly(model, file.weights, str(weights))
-    with join_world(job.execution.device) as world:
-        return job.workload.evaluate(model.to(world.device).eval())
+    return job, model
 
 
 def _backbone(file: WeightFile, path: Path) -> Backbone:

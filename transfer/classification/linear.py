@@ -40,6 +40,7 @@ class LinearProbe(ClassificationWorkload):
         self.poolings = ("token", "avg") if backbone.about.class_token else ("avg",)
         if protocol.pooling not in self.poolings:
             raise UserError(f"{backbone.about.source} has no class token", "use pooling=avg")
+        self.reported_head = self.poolings.index(protocol.pooling)
 
     def model(self) -> nn.Module:
         """The frozen backbone with its heads."""

@@ -36,6 +36,8 @@ class ClassificationWorkload(Workload):
         self.execution = execution
         self.outcomes: Outcomes | None = None
         """Those of the newest evaluation."""
+        self.reported_head = 0
+        """Of a model with several heads, the one whose accuracy is ``top1``."""
         self.identity = {
             # Left out where it does nothing, so that runs begun before there was such a value resume.
             "values": {name: value for name, value in asdict(protocol).items() if name != "least_steps" or value},
@@ -44,11 +46,12 @@ class ClassificationWorkload(Workload):
             "val": val.fingerprint,
             "seed": seed,
         }
-        self._common = protocol
+        self.common = protocol
+        """The values that fine-tuning and linear probing have in common."""
 
     def dataset(self) -> KeyedDataset:
         """Augmented training images."""
-        about, common = self.backbone.about, self._common
+        about, common = self.backbone.about, self.common
         transform = training_transform(
             common.augmentation, common.image_size, about.mean, about.std, about.interpolation
         )
@@ -69,6 +72,6 @@ class ClassificationWorkload(Workload):
         rank, world = 0, 1
         if torch.distributed.is_initialized():
             rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        about, common = self.backbone.about, self._common
+        about, common = self.backbone.about, self.common
         transform = evaluation_transform(common.image_size, common.crop_pct, about.mean, about.std, about.interpolation)
         return EvaluationImages(self.val, transform, rank, world, self.execution.keep_decoded)

@@ -155,6 +155,11 @@ def check_split(
         yield Problem(f"{where} has no images", "complete the data set")
     if every_class and (empty := images.empty_classes()):
         yield Problem(f"{where}: {_some(empty, 'classes')} without images", "complete the data set")
+    yield from check_files(images, where)
+
+
+def check_files(images: LabelledImages, where: str) -> Iterator[Problem]:
+    """Files that are not there and, of a few hundred that are spread over the set, those that cannot be read."""
     if missing := images.missing():
         yield Problem(f"{where}: {_some(missing, 'files')} missing", "unpack the archive again")
     if broken := _unreadable(images, set(missing)):

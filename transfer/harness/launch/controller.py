@@ -151,7 +151,7 @@ def _give_up_blocked(campaign: Campaign, view: View) -> None:
     for run in list(campaign.waiting):
         if run.needs is not None and run.needs.folder in campaign.failed:
             campaign.waiting.remove(run)
-            campaign.failed[run.folder] = f"its backbone is missing: {run.needs.title} failed"
+            campaign.failed[run.folder] = f"what it needs is missing: {run.needs.title} failed"
             view.note(f"blocked {run.title}: {campaign.failed[run.folder]}")
 
 

@@ -1,7 +1,7 @@
 """The plan: every run that a suite asks for, each once, with its identity and what it waits for."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class Run:
     identity: str
     folder: Path
     needs: "Run | None" = None
-    """The pretraining run that makes the backbone."""
+    """The run that makes the backbone, or the finished model, that this one takes."""
     data: str | None = None
     """Fingerprint of the data; None where it was not seen, or where the task has none."""
     demo_data: bool = False
@@ -113,17 +113,45 @@ class _Planner:
             yield pretraining
         source, lineage = self._origin(entry, pretraining)
         recipes = {**self.suite.tasks, **entry.also}
-        for task in (*(self.suite.tasks if entry.tasks is None else entry.tasks), *entry.also):
+        trained: dict[str, Run] = {}
+        for task in self._in_order((*(self.suite.tasks if entry.tasks is None else entry.tasks), *entry.also)):
             try:
                 spec = self._task(task, recipes)
             except UserError as error:
                 self.note(error)
                 continue
             recipe = self._recipe(spec, recipes[task], entry)
-            if spec.consumes_backbone:
-                yield self._run(spec, recipe, entry, seed, source, lineage, pretraining)
+            if spec.evaluates is not None:
+                yield self._evaluation(spec, recipe, entry, seed, trained.get(spec.evaluates.task), lineage)
+            elif spec.consumes_backbone:
+                trained[task] = self._run(spec, recipe, entry, seed, source, lineage, pretraining)
+                yield trained[task]
             else:
                 yield self._run(spec, recipe, entry, seed)
+
+    def _in_order(self, tasks: tuple[str, ...]) -> list[str]:
+        """Those last that evaluate what others leave."""
+        return sorted(tasks, key=lambda task: task in self.specs and self.specs[task].evaluates is not None)
+
+    def _evaluation(
+        self,
+        spec: TaskSpec,
+        recipe: Recipe,
+        entry: BackboneEntry,
+        seed: int,
+        trained: Run | None,
+        lineage: Mapping[str, Any],
+    ) -> Run:
+        """Of the model that the run ``trained`` of this suite leaves; without one the source is a finished model."""
+        assert spec.evaluates is not None
+        if trained is not None:
+            run = self._run(spec, recipe, entry, seed, None, {"finished_run": trained.identity}, trained)
+            return replace(run, weights=trained.folder / spec.evaluates.model)
+        if entry.source is None or not Path(entry.source).is_file():
+            what = f"{spec.name} evaluates a finished model of {spec.evaluates.task}, and {entry.name} has none"
+            self.note(UserError(what, f"name its file: --backbone {entry.name}=FILE, or add the task to the suite"))
+        run = self._run(spec, recipe, entry, seed, None, {"finished_model": lineage.get("file")})
+        return replace(run, weights=Path(entry.source or ""))
 
     def _pretraining(self, entry: BackboneEntry, seed: int) -> Run | None:
         if entry.pretrain is None:

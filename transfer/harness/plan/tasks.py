@@ -14,7 +14,7 @@ from pydantic import Field
 from crossmae.errors import UserError
 from crossmae.parsing import NotEmpty, Strict, parse, read_yaml
 from crossmae.recipe import Recipe, load_recipe
-from transfer.task import TaskSpec, check_name
+from transfer.task import FinishedModel, TaskSpec, check_name
 
 BUILT_IN = Path(__file__).parents[2] / "tasks"
 OWN_DATA = ("imagefolder", "coco_format", "masks")
@@ -32,6 +32,7 @@ class _TaskFile(Strict):
     engine: tuple[str, ...] = ()
     optional_metrics: tuple[str, ...] = ()
     consumes_backbone: bool = True
+    evaluates: FinishedModel | None = None
     options: dict[str, str] = field(default_factory=dict)
 
 
@@ -109,13 +110,15 @@ def make_importable(folders: Iterable[Path]) -> None:
 def recipe_of(spec: TaskSpec, name: str, overrides: tuple[str, ...] = ()) -> Recipe:
     """The task's recipe ``name``: ``<task>_<name>.yaml``, or ``<name>.yaml`` where tasks share it.
 
-    A task that extends another one has that one's recipes.
+    A task that extends another one has that one's recipes; one that evaluates finished models has those that they
+    were made by.
 
     Raises:
         UserError: unknown recipe or override.
     """
     folder = _recipe_folder(spec)
-    own = f"{spec.extends or spec.name}_{name}"
+    made_by = spec.extends or (spec.evaluates.task if spec.evaluates else spec.name)
+    own = f"{made_by}_{name}"
     return _cached(folder, own if (folder / f"{own}.yaml").is_file() else name, overrides)
 
 

@@ -116,3 +116,24 @@ def test_runs_that_several_tables_share_are_planned_once() -> None:
 def test_suite_without_backbones_asks_for_one() -> None:
     with pytest.raises(UserError, match="--backbone NAME:vit_b16=SOURCE"):
         make_plan(load_suite("backbone"), SPECS, Path("out"))
+
+
+def test_finished_models_are_evaluated_from_a_file_or_after_their_training(tmp_path: Path) -> None:
+    weights = tmp_path / "finished.pth"
+    weights.write_bytes(b"one")
+    entry = BackboneEntry("mine", source=str(weights), arch="vit_b16")
+    suite = replace(load_suite("robustness"), backbones=(entry,))
+    runs = make_plan(suite, SPECS, tmp_path)
+    assert {run.task.name for run in runs} == set(suite.tasks)
+    assert set(suite.tables) <= set(table_names())
+    assert all((run.weights, run.source, run.needs) == (weights, None, None) for run in runs)
+
+    trained_too = replace(suite, tasks={**suite.tasks, "imagenet_finetune": "{arch}"})
+    first, *others = make_plan(trained_too, SPECS, tmp_path)
+    assert (first.task.name, first.source) == ("imagenet_finetune", str(weights))
+    assert all((run.weights, run.needs) == (first.folder / "classifier.safetensors", first) for run in others)
+    assert {run.identity for run in others}.isdisjoint(run.identity for run in runs)
+    with pytest.raises(UserError, match="evaluates a finished model of imagenet_finetune, and none has none"):
+        make_plan(
+            replace(suite, backbones=(BackboneEntry("none", source="random:vit_b16", arch="vit_b16"),)), SPECS, tmp_path
+        )
