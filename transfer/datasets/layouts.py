@@ -1,8 +1,9 @@
-"""The layouts of labelled images that people have on disk: ImageNet's folders, iNaturalist 2019, Places365.
+"""The layouts of labelled images that people have on disk: ImageNet's and iNaturalist 2021's folders, Places' lists.
 
-ImageNet: ``train/CLASS/*.JPEG`` and ``val/CLASS/*.JPEG``.
+ImageNet: ``train/CLASS/*.JPEG`` and ``val/CLASS/*.JPEG``. iNaturalist 2021: likewise, ``train_mini`` for its small one.
 
-iNaturalist 2019: ``train2019.json``, ``val2019.json`` and the images that they name (``train_val2019/...``).
+Places205: ``trainvalsplit_places205/train_places205.csv``, ``val_places205.csv`` and the images that they name, below
+``data/vision/torralba/deeplearning/images256/``.
 
 Places365, standard: ``categories_places365.txt``, ``places365_train_standard.txt``, ``places365_val.txt``, the training
 images in ``data_256/`` (as the archive unpacks) or ``data_256_standard/`` (as torchvision renames it), the validation
@@ -10,17 +11,15 @@ images in ``val_256/``. Places365, small-easyformat: ``train/CLASS/`` and ``val/
 ``places365_standard/``.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crossmae.data.names import is_image
 from crossmae.data.open import entries, is_folder
 from crossmae.errors import UserError
+from transfer.datasets.inaturalist import INaturalist2017, INaturalist2018, INaturalist2019
 from transfer.datasets.labelled import LabelledImages
 from transfer.datasets.own import OwnImages
 from transfer.datasets.reader import Reader, Size
@@ -29,92 +28,57 @@ _SORTING = (
     "sort it into one folder per class: for every line of ILSVRC2012_validation_ground_truth.txt move the image "
     "ILSVRC2012_val_<line number, 8 digits>.JPEG to val/<WNID of that ILSVRC2012_ID in meta.mat>/"
 )
-_INAT_KEYS = ("images", "annotations", "categories")
-_OTHER_YEARS = {5089: "iNaturalist 2017", 8142: "iNaturalist 2018", 10000: "iNaturalist 2021"}
 _CATEGORIES = "categories_places365.txt"
 _LISTS = {"train": "places365_train_standard.txt", "val": "places365_val.txt"}
 _FOLDERS = {"train": ("data_256_standard", "data_256"), "val": ("val_256",)}
+_PLACES205 = "data/vision/torralba/deeplearning/images256"
 
 
 class ImageFolder(Reader):
     """One folder per class; classes are numbered in the order of their names, as everywhere in the field."""
 
-    published = Size(classes=1000, train=1_281_167, val=50_000)
+    published: Size | None = Size(classes=1000, train=1_281_167, val=50_000)
+    train_folder = "train"
+    sorting = _SORTING
+    """What to do about validation images that lie in no class folders."""
 
     def read(self, root: Path, split: str) -> LabelledImages:
-        """Lists ``root/split``."""
-        folder = root / split
+        """Lists the folder of ``split``."""
+        name_of_split = self.train_folder if split == "train" else split
+        folder = root / name_of_split
         if not is_folder(folder):
-            raise UserError(
-                f"{folder} does not exist", f"{root} needs the folders train and val, each with one per class"
-            )
+            needs = f"{root} needs the folders {self.train_folder} and val, each with one per class"
+            raise UserError(f"{folder} does not exist", needs)
         classes = sorted(name for name in entries(folder)[0] if name[0] != ".")
         if not classes:
             self._refuse_flat(folder)
         files, labels = [], []
         for label, name in enumerate(classes):
             images = sorted(filter(is_image, entries(folder / name)[1]))
-            files += [f"{split}/{name}/{file}" for file in images]
+            files += [f"{name_of_split}/{name}/{file}" for file in images]
             labels += [label] * len(images)
         return LabelledImages(root, tuple(files), np.array(labels, np.int64), tuple(classes))
 
-    @staticmethod
-    def _refuse_flat(folder: Path) -> None:
+    def _refuse_flat(self, folder: Path) -> None:
         count = sum(map(is_image, entries(folder)[1]))
         if not count:
             raise UserError(f"{folder} is empty", "it needs one folder of images per class")
         what = f"{folder} is flat: {count:,} images and no class folders"
-        raise UserError(what, _SORTING if folder.name == "val" else "it needs one folder per class")
+        raise UserError(what, self.sorting if folder.name == "val" else "it needs one folder per class")
 
 
-class INaturalist2019(Reader):
-    """COCO-style JSON with one category per image; classes are numbered in the order of the category ids."""
+class INaturalist2021(ImageFolder):
+    """One folder per species; a folder's name begins with the number of its category, so they sort by it."""
 
-    published = Size(classes=1010, train=265_213, val=3_030)
-
-    def read(self, root: Path, split: str) -> LabelledImages:
-        """Lists the images of ``root/{split}2019.json``."""
-        path = root / f"{split}2019.json"
-        content = _read_json(path)
-        try:
-            names = {category["id"]: str(category["name"]) for category in content["categories"]}
-            _refuse_other_years(path, len(names))
-            ids = sorted(names)
-            labels = _inat_labels(path, content, {category: i for i, category in enumerate(ids)})
-            files = tuple(str(image["file_name"]) for image in content["images"])
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{path}: image, category or field {error} is not there", "download it again") from error
-        return LabelledImages(root, files, labels, tuple(f"{i}: {names[i]}" for i in ids))
+    published = Size(classes=10_000, train=2_686_843, val=100_000)
+    sorting = "unpack val.tar.gz again"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UserError(f"{path} does not exist", "unpack train2019.json and val2019.json next to train_val2019")
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not readable JSON ({error})", "download it again") from error
-    absent = [key for key in _INAT_KEYS if not isinstance(content, dict) or not isinstance(content.get(key), list)]
-    if absent:
-        raise UserError(f"{path} has no list {', '.join(absent)}", "this is not an iNaturalist annotation file")
-    if any("bbox" in annotation for annotation in content["annotations"][:100]):
-        raise UserError(f"{path} holds boxes, so it is of a detection data set", "put iNaturalist 2019's file there")
-    return content
+class INaturalist2021Mini(INaturalist2021):
+    """The same species and validation images, with 50 training images of each."""
 
-
-def _refuse_other_years(path: Path, categories: int) -> None:
-    if other := _OTHER_YEARS.get(categories):
-        raise UserError(f"{path} has {categories:,} categories as {other}", "put iNaturalist 2019's file there")
-
-
-def _inat_labels(path: Path, content: Mapping[str, Any], index: Mapping[int, int]) -> NDArray[np.int64]:
-    """Labels in the order of ``content["images"]``."""
-    category = {annotation["image_id"]: annotation["category_id"] for annotation in content["annotations"]}
-    labels = [index[category[image["id"]]] for image in content["images"]]
-    if len(content["annotations"]) != len(labels):
-        counts = f"{len(content['annotations']):,} annotations for {len(labels):,} images"
-        raise UserError(f"{path} has {counts}", "iNaturalist 2019 has one for each, put its file there")
-    return np.array(labels, np.int64)
+    published = Size(classes=10_000, train=500_000, val=100_000)
+    train_folder = "train_mini"
 
 
 class Places365(Reader):
@@ -152,9 +116,28 @@ def _image_folder(root: Path, split: str) -> str:
     raise UserError(f"{root} has no folder {' or '.join(_FOLDERS[split])}", "unpack the 256 x 256 images there")
 
 
-def _pairs(path: Path) -> list[tuple[str, int]]:
+class Places205(Reader):
+    """``trainvalsplit_places205/*.csv``, lines of ``path label``; a class is called as the folder of its images."""
+
+    published = Size(classes=205, train=2_448_873, val=20_500)
+
+    def read(self, root: Path, split: str) -> LabelledImages:
+        """Lists ``split`` of the 256-pixel images."""
+        path = root / "trainvalsplit_places205" / f"{split}_places205.csv"
+        pairs = _pairs(path, archive="trainvalsplit_places205.tar.gz")
+        names = {label: file.rpartition("/")[0] for file, label in reversed(pairs)}
+        if sorted(names) != list(range(len(names))):
+            raise UserError(f"{path} does not number its classes 0, 1, ...", "unpack the file lists again")
+        if not is_folder(root / _PLACES205):
+            raise UserError(f"{root} has no folder {_PLACES205}", "unpack imagesPlaces205_resize.tar.gz there")
+        files = tuple(f"{_PLACES205}/{file.lstrip('/')}" for file, _ in pairs)
+        classes = tuple(names[label] for label in range(len(names)))
+        return LabelledImages(root, files, np.array([label for _, label in pairs], np.int64), classes)
+
+
+def _pairs(path: Path, archive: str = "filelist_places365-standard.tar") -> list[tuple[str, int]]:
     if not path.is_file():
-        raise UserError(f"{path} does not exist", "unpack filelist_places365-standard.tar there")
+        raise UserError(f"{path} does not exist", f"unpack {archive} there")
     pairs = []
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -170,7 +153,12 @@ def _pairs(path: Path) -> list[tuple[str, int]]:
 
 READERS: Mapping[str, type[Reader]] = {
     "imagenet": ImageFolder,
+    "inat17": INaturalist2017,
+    "inat18": INaturalist2018,
     "inat19": INaturalist2019,
+    "inat21": INaturalist2021,
+    "inat21_mini": INaturalist2021Mini,
+    "places205": Places205,
     "places365": Places365,
     "own": OwnImages,
 }

@@ -22,6 +22,7 @@ from transfer.classification.job import ClassificationJob, open_finished
 from transfer.classification.recipe import read_recipe
 from transfer.classification.transforms import Transform, evaluation_transform
 from transfer.datasets.reader import check_files
+from transfer.robustness.classes import synsets
 from transfer.robustness.corruptions import ALEXNET, mean_corruption_error
 from transfer.robustness.sets import SETS, EvaluationSet
 from transfer.task import Context, Problem, Task
@@ -136,7 +137,7 @@ class _Ranked(nn.Module):
     def __init__(self, model: nn.Module, head: int, candidates: tuple[int, ...] | None) -> None:
         super().__init__()
         self.model, self.head = model, head
-        excluded = torch.zeros(1000, dtype=torch.bool)
+        excluded = torch.zeros(len(synsets()), dtype=torch.bool)
         if candidates is not None:
             excluded.fill_(True)[list(candidates)] = False
         self.register_buffer("excluded", excluded)

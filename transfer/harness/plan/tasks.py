@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import MinLen
 from pydantic import Field
@@ -69,10 +69,11 @@ def load_specs(folders: Iterable[Path] = ()) -> dict[str, TaskSpec]:
     for folder in (BUILT_IN, *folders):
         if not folder.is_dir():
             raise UserError(f"no folder {folder}", "--tasks wants a folder with one YAML file per task")
-        for path in sorted(folder.glob("*.yaml")):
+        files = {path: read_yaml(path) for path in sorted(folder.glob("*.yaml"))}
+        for path, values in sorted(files.items(), key=lambda file: _extends(file[1])):
             if path.stem in specs:
                 raise UserError(f"{path}: there is a task {path.stem!r} already", "give the file another name")
-            specs[path.stem] = _read(path, specs)
+            specs[path.stem] = _read(path, values, specs)
     return specs
 
 
@@ -144,9 +145,13 @@ def _package_folder(package: str) -> Path:
     raise UserError(f"no package {package!r} for recipes", "is it installed?")
 
 
-def _read(path: Path, known: Mapping[str, TaskSpec]) -> TaskSpec:
-    name, values = check_name("task", path.stem), read_yaml(path)
-    if isinstance(values, dict) and "extends" in values:
+def _extends(values: Any) -> bool:
+    return isinstance(values, dict) and "extends" in values
+
+
+def _read(path: Path, values: Any, known: Mapping[str, TaskSpec]) -> TaskSpec:
+    name = check_name("task", path.stem)
+    if _extends(values):
         return _extending(path, parse(_ExtendingFile, values, f"task {path}"), known)
     content = parse(_TaskFile, values, f"task {path}")
     if content.dataset is not None:
