@@ -22,13 +22,15 @@ def check_own(root: Path, options: Mapping[str, str]) -> Iterator[Problem]:
     except UserError as error:
         yield Problem(error.what, error.remedy or REMEDY)
         return
+    faulty = False
     for part in data.parts.values() if data.given else (data.train,):
         faults = [*_faults(part, options.get("masks") != "no")]
         yield from faults
         if not faults:
             yield from missing_images(part.content, part.images)
             yield from pictures(part.content["images"], part.images)
-    if data.train.categories != data.val.categories:
+        faulty |= bool(faults)
+    if not faulty and data.train.categories != data.val.categories:
         differing = sorted({*data.train.categories.items()} ^ {*data.val.categories.items()})
         what = f"{data.val.file} has other categories than {data.train.file} ({differing[0][0]}: {differing[0][1]})"
         yield Problem(what, "give both files the same list")
