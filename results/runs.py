@@ -171,7 +171,8 @@ def _rows(stored: StoredRecord) -> Iterator[tuple[Any, ...]]:
 
 def _run_folders(out: Path) -> Iterator[tuple[Path, bool]]:
     for name, subfolders, files in os.walk(out):
-        subfolders.sort()
+        # Hidden folders hold trials and leftovers, no results.
+        subfolders[:] = sorted(folder for folder in subfolders if not folder.startswith("."))
         if "record.json" in files or "run.json" in files or "attempts" in subfolders:
             subfolders.clear()
             yield Path(name), "record.json" in files

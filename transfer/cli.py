@@ -27,6 +27,7 @@ from transfer.commands.options import (
 )
 from transfer.commands.plan import check, plan, status, tasks
 from transfer.commands.results import claims, compare_backbones, report, tables
+from transfer.commands.tune import tune
 from transfer.harness.benchmark import Benchmark
 from transfer.harness.launch.choose import choose_launcher
 from transfer.harness.plan.options import BenchmarkOptions
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Compares ViT backbones on downstream tasks.",
 )
-for command in (tasks, plan, check, estimate, status, evaluate, tables, claims, report, calibrate):
+for command in (tasks, plan, check, estimate, status, tune, evaluate, tables, claims, report, calibrate):
     app.command()(command)
 app.command("compare")(compare_backbones)
 

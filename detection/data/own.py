@@ -65,6 +65,8 @@ def read_own(root: Path, options: Mapping[str, str]) -> OwnCoco:
     train, val = parts["train"], parts.get("val")
     things = [thing for part in parts.values() for thing in part.content["annotations"]]
     masks = None if options.get("masks") == "no" else _kind_of_masks(things)
+    if "tuning" in options:  # Values are chosen on a part of the training images alone.
+        return OwnCoco(*_halves(train if val else _halves(train)[0]), given=False, masks=masks)
     return OwnCoco(*((train, val) if val else _halves(train)), given=val is not None, masks=masks)
 
 

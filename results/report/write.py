@@ -78,6 +78,8 @@ def _page(runs: Runs, names: Sequence[str], title: str) -> Page:
     specs = [load_table(name) for name in names]
     index = RunIndex.of(runs)
     tables = [fill_table(spec, index) for spec in specs]
+    # Some tables have the columns of what was run.
+    specs = [replace(spec, columns=table.columns) for spec, table in zip(specs, tables, strict=True)]
     pictures = read_pictures(runs.records)
     curves, wrong_curves = read_curves(runs.records)
     claims = ledger(runs)

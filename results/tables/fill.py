@@ -84,10 +84,19 @@ class RunIndex:
         """Whether any task was run, tried or planned on ``backbone``."""
         return backbone in self._names
 
-    def first_metrics(self) -> dict[str, str]:
-        """The first metric of each task that has a record."""
-        newest = {task: runs[-1].record.metrics for (task, _), runs in sorted(self.done.items())}
-        return {task: next(iter(metrics)) for task, metrics in newest.items() if metrics}
+    def main_metrics(self, task: str) -> list[str]:
+        """The first metric of a task, and that of masks where there are some; of one without records, any name."""
+        newest = [runs[-1].record.metrics for (name, _), runs in sorted(self.done.items()) if name == task]
+        if not newest or not newest[-1]:
+            return ["result"]
+        return [next(iter(newest[-1])), *(["mask_ap"] if "mask_ap" in newest[-1] else [])]
+
+    def is_planned(self, line: TableLine) -> bool:
+        """Whether anybody ran, tried or planned what ``line`` shows, or the pretraining of its backbone."""
+        if line.pretraining or not (line.task and line.backbone):
+            return True
+        places = (line.task, line.backbone), ("pretrain", line.backbone)
+        return any(place in self.done or place in self.unfinished for place in places)
 
     def lineages(self, backbone: str) -> dict[str, object]:
         """The pretraining runs that records on ``backbone`` say it came from, each with its number of updates."""

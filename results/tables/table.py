@@ -103,8 +103,8 @@ def _adapted(spec: TableSpec, index: RunIndex) -> TableSpec:
     """``spec`` with columns for what was run; as it is, if nothing was."""
     columns = [column for column in spec.columns if column.task in index.tasks]
     costs = [column for column in spec.columns if column.pretraining and ("pretrain" in index.tasks)]
-    for task, metric in sorted(index.first_metrics().items()):
-        if task not in _built_in_tasks():
+    for task in sorted(index.tasks - _built_in_tasks()):
+        for metric in index.main_metrics(task):
             best = "min" if lower_is_better(metric) else "max"
             columns.append(TableLine(name=f"{task} {metric}", task=task, metric=metric, best=best))
     return replace(spec, columns=(*columns, *costs) if columns else spec.columns)
@@ -128,6 +128,8 @@ def _entry(spec: TableSpec, row: TableLine, column: TableLine, index: RunIndex) 
             stand_in = scale.stand_in(line.backbone)
             if stand_in and index.knows(stand_in):
                 return TableEntry(fill(replace(line, backbone=stand_in), index), published, scale)
+    if spec.adapts and not index.is_planned(line):
+        return TableEntry(Cell(CellState.EMPTY), published)
     return TableEntry(fill(line, index), published)
 
 

@@ -87,16 +87,19 @@ def read_own(root: Path, options: Mapping[str, str]) -> OwnMasks:
     if train is None or not train.names:
         raise UserError(f"{root} has no training image with a mask", _LAYOUT)
     val = _pairs_of(root, "validation", options.get("val"))
-    if val is not None:
-        splits = {"training": train, "validation": val}
-    else:
-        order = sorted(train.images.keys() | train.masks.keys(), key=lambda n: hashlib.sha256(n.encode()).digest())
-        held = set(order[: -(-len(order) // 5)])
-        if len(order) < 2:
-            raise UserError(f"{root} has one image, so none can be held out", "add images")
-        splits = {"training": train.only(set(order) - held), "validation": train.only(held)}
+    splits = _halves(root, train) if val is None else {"training": train, "validation": val}
+    if "tuning" in options:  # Values are chosen on a part of the training images alone.
+        splits = _halves(root, splits["training"])
     keep = options.get("background", "keep") == "keep"
     return OwnMasks(root, splits, val is not None, keep, _said(root, options))
+
+
+def _halves(root: Path, pairs: Pairs) -> dict[str, Pairs]:
+    order = sorted(pairs.images.keys() | pairs.masks.keys(), key=lambda name: hashlib.sha256(name.encode()).digest())
+    held = set(order[: -(-len(order) // 5)])
+    if len(order) < 2:
+        raise UserError(f"{root} has one image, so none can be held out", "add images")
+    return {"training": pairs.only(set(order) - held), "validation": pairs.only(held)}
 
 
 def tidy(data: OwnMasks, folder: Path) -> Path:

@@ -81,7 +81,11 @@ class Bench:
 
     def command(self, *words: str) -> tuple[int, str]:
         """``transfer`` with ``words`` alone."""
-        return self._end(self._execute("main", *words))
+        return self._end(self.begin(*words))
+
+    def begin(self, *words: str) -> "subprocess.Popen[str]":
+        """Starts ``transfer`` with ``words`` alone."""
+        return self._execute("main", *words)
 
     def _open(
         self, entry: str, *options: str, subcommand: tuple[str, ...] = (), suite: str = "suite.yaml"

@@ -23,6 +23,7 @@ from transfer.datasets.inaturalist import INaturalist2017, INaturalist2018, INat
 from transfer.datasets.labelled import LabelledImages
 from transfer.datasets.own import OwnImages
 from transfer.datasets.reader import Reader, Size
+from transfer.datasets.split import TuningPart
 
 _SORTING = (
     "sort it into one folder per class: for every line of ILSVRC2012_validation_ground_truth.txt move the image "
@@ -175,4 +176,5 @@ def reader_of(options: Mapping[str, str]) -> Reader:
     if name is None or name not in READERS:
         remedy = f"the task's options: {{reader: ...}} takes {', '.join(READERS)}"
         raise UserError(f"no reader {name!r} of labelled images", remedy)
-    return READERS[name](options)
+    reader = READERS[name](options)
+    return TuningPart(reader) if "tuning" in options else reader

@@ -20,7 +20,7 @@ from crossmae.files import write_json
 from transfer.datasets.labelled import LabelledImages
 from transfer.datasets.listing import LIST_SUFFIXES, Row, read_list
 from transfer.datasets.reader import Reader, check_split
-from transfer.datasets.split import digest_of_names, held_out, twins
+from transfer.datasets.split import a_fifth, digest_of_names, held_out, twins
 from transfer.task import Context, Problem
 
 _TRAIN = ("train", "training")
@@ -55,7 +55,7 @@ class OwnImages(Reader):
             raise UserError(f"{root}: {what}", f"it needs two classes at least: {_LAYOUTS}")
         train = _labelled(folder, rows["train"], classes)
         if "val" not in rows:
-            held = held_out(train, lambda count: -(-count // 5) if count > 1 else 0)
+            held = held_out(train, a_fifth)
             return train.subset(np.setdiff1d(np.arange(len(train)), held)), train.subset(held)
         if alone := sorted({row.label for row in rows["val"]} - set(classes)):
             names = ", ".join(alone[:5])

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from crossmae.data.decode import UnreadableImage, read_file
 from crossmae.errors import UserError
 from transfer.datasets.labelled import LabelledImages
+from transfer.datasets.reader import Reader
+from transfer.task import Problem
 
 
 def held_out(images: LabelledImages, count: Callable[[int], int]) -> NDArray[np.int64]:
@@ -32,6 +34,34 @@ def held_out(images: LabelledImages, count: Callable[[int], int]) -> NDArray[np.
     if not held:
         raise UserError(f"{images.root}: no class has two training images, so none can be held out", "add images")
     return np.array(sorted(held))
+
+
+def a_fifth(count: int) -> int:
+    """How many of a class's ``count`` images are held out: at least one of two."""
+    return -(-count // 5) if count > 1 else 0
+
+
+class TuningPart(Reader):
+    """The training images of another reader alone: a fifth of each class is held out to choose values on.
+
+    The validation images, which report on what was chosen, are not looked at.
+    """
+
+    published = None
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__(reader.options)
+        self.reader = reader
+
+    def read(self, root: Path, split: str) -> LabelledImages:
+        """Lists the images to fit on ("train"), or those that are held out ("val")."""
+        images = self.reader.read(root, "train")
+        held = held_out(images, a_fifth)
+        return images.subset(held if split == "val" else np.setdiff1d(np.arange(len(images)), held))
+
+    def check(self, root: Path) -> Iterator[Problem]:
+        """Everything wrong with the data at ``root``."""
+        return self.reader.check(root)
 
 
 def digest_of_names(images: LabelledImages) -> str:

@@ -92,6 +92,16 @@ def test_the_summary_counts_and_names_what_disagrees(made: RunFolder) -> None:
     assert mind.startswith("6 runs used generated demo data, whose numbers compare with no published one")
 
 
+def test_own_tasks_and_backbones_have_their_sentence(made: RunFolder, tmp_path: Path) -> None:
+    for name, top1 in (("alpha", 50.0), ("beta", 60.0)):
+        made.record("pets_knn", name, 0, {"top1": top1}, deviations=())
+    page = write_report(made.runs(), tmp_path / "report.html", ["overview"]).read_text()
+    assert "beta minus alpha is above 0 in 1 of 1 columns" in page
+    assert "pets_knn top1" in page
+    assert "missing" not in page
+    assert "generated" not in page
+
+
 def test_columns_that_rank_nothing_are_not_counted(made: RunFolder) -> None:
     for name, top1, psnr in (("mae", 50.0, 22.0), ("crossmae", 60.0, 21.0)):
         made.record("inat19", name, 0, {"top1": top1})

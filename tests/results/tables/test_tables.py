@@ -234,6 +234,19 @@ def test_the_overview_shows_own_tasks_and_only_columns_that_have_runs(made: RunF
     assert "12.5" in terminal(filled("overview", made))
 
 
+def test_the_overview_misses_nothing_that_nobody_planned(made: RunFolder) -> None:
+    made.record("pets_knn", "a", 0, {"top1": 50.0})
+    made.record("nuts_vitdet", "b", 0, {"box_ap": 40.0, "mask_ap": 35.0})
+    assert "missing" not in terminal(filled("overview", made))
+    made.failure("birds_knn", "b", 0, "no space left")
+    table = filled("overview", made)
+    names = ["birds_knn result", "nuts_vitdet box_ap", "nuts_vitdet mask_ap", "pets_knn top1"]
+    assert [column.name for column in table.columns] == names
+    text = terminal(table)
+    assert "failed" in text
+    assert "missing" not in text
+
+
 def test_a_tie_of_all_is_no_best(made: RunFolder) -> None:
     for name in ("a", "b"):
         made.record("inat19", name, 0, {"top1": 0.0})

@@ -42,6 +42,8 @@ class Request(Strict):
     estimated_device_hours: float | None = None
     weights: str | None = None
     """A finished model, which is evaluated and not trained."""
+    tuning: dict[str, Any] | None = None
+    """How values of the recipe were chosen, with all trials."""
 
 
 def write_request(folder: Path, request: Request) -> None:
@@ -84,4 +86,5 @@ def request_for(
         data=run.data,
         estimated_device_hours=None if expected is None else expected.device_hours,
         weights=None if run.weights is None else str(run.weights.resolve()),
+        tuning=None if run.tuning is None else dict(run.tuning),
     )

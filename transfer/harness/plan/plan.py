@@ -40,6 +40,8 @@ class Run:
     """A finished model, which is evaluated and not trained."""
     arch: str | None = None
     """What the suite says that the backbone is."""
+    tuning: Mapping[str, Any] | None = None
+    """How values of the recipe were chosen, with all trials."""
 
     @property
     def title(self) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossmae.errors import UserError
+from crossmae.files import write_json
 from crossmae.parsing import Strict
 from crossmae.recipe import Recipe
 from crossmae.run.memory import peak_memory
@@ -68,6 +69,8 @@ def _work(folder: Path, request: Request) -> None:
     context = context_of(folder, request)
     task = load_adapter(request.task)
     backbone = _backbone(request)
+    if request.tuning is not None:
+        _note_tuning(context, request.tuning)
     if request.weights is None:
         metrics = task.run(backbone, request.recipe, context)
     else:
@@ -88,6 +91,15 @@ def context_of(folder: Path, request: Request) -> Context:
         precision=_precision(request),
         deviations=list(request.deviations),
     )
+
+
+def _note_tuning(context: Context, tuning: Mapping[str, Any]) -> None:
+    """Leaves the choice and all trials with the run, and their number where its number is shown."""
+    if is_main():
+        write_json(tuning, context.folder / "tuning.json")
+    context.artifact("tuning", context.folder / "tuning.json")
+    trials = len(tuning["trials"])
+    context.deviation(f"{', '.join(tuning['chosen'])}: the best of {trials} trials on a held-out part of train")
 
 
 def _precision(request: Request) -> str:
