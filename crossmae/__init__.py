@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from crossmae.errors import UserError
     from crossmae.model.autoencoder import MaskedAutoencoder
     from crossmae.model.config import MAEConfig
+    from crossmae.pretraining.api import pretrain
     from crossmae.weights.sources import load_pretrained
     from crossmae.weights.spec import BackboneSpec
 
-__all__ = ["Backbone", "BackboneSpec", "MAEConfig", "MaskedAutoencoder", "UserError", "load_pretrained"]
+__all__ = ["Backbone", "BackboneSpec", "MAEConfig", "MaskedAutoencoder", "UserError", "load_pretrained", "pretrain"]
 
 _HOMES = {
     "Backbone": "crossmae.backbone",
@@ -23,6 +24,7 @@ _HOMES = {
     "MaskedAutoencoder": "crossmae.model.autoencoder",
     "UserError": "crossmae.errors",
     "load_pretrained": "crossmae.weights.sources",
+    "pretrain": "crossmae.pretraining.api",
 }
 
 

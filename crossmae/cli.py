@@ -1,8 +1,6 @@
 """The ``crossmae`` command."""
 
-import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +9,6 @@ import typer
 from crossmae.commands.analysis import register as register_analysis
 from crossmae.commands.data import register as register_data
 from crossmae.errors import UserError, one_line
-from crossmae.run.lock import hold_folder
-from crossmae.run.rank import is_main
 from crossmae.run.stop import EXIT_RESUME, Stopped, leaving_at_once
 from crossmae.train.config import Device
 
@@ -50,22 +46,10 @@ def pretrain(
 ) -> None:
     """Pretrains an autoencoder and leaves it in OUT/checkpoint."""
     with leaving_at_once():
-        from crossmae.pretraining.run import data_path, load_pretraining_recipe
-        from crossmae.pretraining.run import pretrain as run
-        from crossmae.train.monitor.console import console
+        from crossmae.pretraining.api import pretrain as run
 
-        resolved = load_pretraining_recipe(recipe, tuple(overrides or ()))
-        images = data or data_path(resolved.protocol["dataset"])
-        with _locked(out), console(out) as progress:
-            run(resolved, images, out, seed, progress, device)
+        run(recipe, out, overrides or (), data, seed, device)
 
 
 register_data(app)
 register_analysis(app)
-
-
-def _locked(folder: Path) -> AbstractContextManager[object]:
-    # torchrun's other processes join the first one's lock in ``fit``; a restarted process outwaits those it replaces.
-    if not is_main():
-        return nullcontext()
-    return hold_folder(folder, wait=60.0 if "TORCHELASTIC_RUN_ID" in os.environ else 0.0)

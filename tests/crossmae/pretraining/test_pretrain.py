@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import crossmae
 from crossmae.backbone import Backbone
 from crossmae.cli import main
 from crossmae.run.progress import ProgressFile
@@ -68,6 +69,13 @@ def test_a_run_leaves_a_checkpoint_a_log_and_curves_and_a_second_start_has_nothi
     assert second.returncode == 0
     assert "resumed at step 6 of 6" in second.stdout
     assert (tmp_path / "checkpoint" / "model.safetensors").read_bytes() == weights
+
+    done, curve = crossmae.pretrain("demo_crossmae", tmp_path, SMALL, data, device="cpu")
+    assert done.checkpoint == tmp_path / "checkpoint"
+    assert done.images_per_second is None  # nothing was left to train
+    assert (tmp_path / "checkpoint" / "model.safetensors").read_bytes() == weights
+    assert curve["step"].tolist() == [2, 4, 6]
+    assert curve["loss"].iloc[-1] == done.metrics["loss"]
 
 
 @pytest.mark.parametrize(

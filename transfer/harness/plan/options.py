@@ -19,7 +19,8 @@ from transfer.task import TaskSpec
 class BenchmarkOptions:
     """The options that every command on a suite takes."""
 
-    suite: str
+    suite: str | Suite
+    """By name or path, or the suite itself."""
     out: Path
     seeds: tuple[int, ...] = ()
     backbones: tuple[str, ...] = ()
@@ -49,7 +50,7 @@ class BenchmarkOptions:
             UserError: an option or file that is wrong, in one line.
         """
         make_importable(self.task_folders)
-        suite = load_suite(self.suite)
+        suite = load_suite(self.suite) if isinstance(self.suite, str) else self.suite
         roots = data_roots(self.data, suite.demo_data)
         suite, specs = _with_own_tasks(suite, load_specs(self.task_folders), roots)
         suite = self._changed(suite)

@@ -14,8 +14,7 @@ from transfer.harness.folder.state import RunState, RunStatus
 from transfer.harness.launch.choose import choose_launcher
 from transfer.harness.launch.devices import find_pool
 from transfer.harness.plan.options import BenchmarkOptions
-from transfer.harness.plan.plan import Run, make_plan
-from transfer.harness.plan.suite import load_suite
+from transfer.harness.plan.plan import Run
 from transfer.harness.plan.tasks import load_specs, recipe_of
 from transfer.harness.show.status import plan_table
 
@@ -53,8 +52,7 @@ def test_planning_imports_nothing_of_a_package_that_a_task_names(
 
 @pytest.mark.parametrize("text", ["a[/b]", "mine[v2]", "[red]x", "a\x1b[31mb"])
 def test_names_and_reasons_are_shown_as_they_stand(text: str, tmp_path: Path) -> None:
-    suite = load_suite(options(tmp_path).suite)
-    run: Run = make_plan(suite, load_specs(), tmp_path)[0]
+    run: Run = options(tmp_path).load()[1][0]
     console = Console(file=io.StringIO(), width=200)
     console.print(plan_table([RunStatus(run, RunState.FAILED, text)], {}))
     shown = console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
