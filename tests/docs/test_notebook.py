@@ -32,4 +32,3 @@ def test_the_notebook_runs_and_leaves_records(tmp_path: Path) -> None:
 
     table = pd.read_csv(tmp_path / "table.csv")
     assert table["value"].tolist() == [value for stored in records for value in stored.record.metrics.values()]
-
