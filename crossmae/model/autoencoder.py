@@ -60,7 +60,8 @@ class MaskedAutoencoder(nn.Module):
 
         Args:
             images: (N, 3, image_size, image_size), normalised.
-            ids_visible, ids_predicted: (N, n) patch indices in raster order; both or neither.
+            ids_visible: (N, n) patch indices in raster order; given together with ``ids_predicted`` or not at all.
+            ids_predicted: likewise.
             noise: (N, num_patches) uniform in [0, 1) from which the patches are drawn (see ``random_ids``) when they
                 are not given; drawn from the default generator of the images' device if None.
 
