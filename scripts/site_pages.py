@@ -29,7 +29,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Points a page's links to where their targets lie on the site."""
     del config
-    homes = {target: ROOT for target in PAGES.values()}
+    homes = dict.fromkeys(PAGES.values(), ROOT)
     folder = homes.get(page.file.src_uri, (ROOT / "docs" / page.file.src_uri).parent)
 
     def relinked(match: re.Match[str]) -> str:

@@ -35,10 +35,14 @@ class Visit:
     """PNG."""
 
 
-def visit(page: Path, width: int, height: int, whole: bool = False) -> Visit:
-    """Opens a file on a screen of so many CSS pixels; ``whole``: a screenshot of all of it, not of the first screen."""
+def visit(page: Path | str, width: int, height: int, whole: bool = False) -> Visit:
+    """Opens a file or an address on a screen of so many CSS pixels.
+
+    Args:
+        whole: a screenshot of all of it, not of the first screen.
+    """
     with _driver() as address, _session(address, width, height) as session:
-        _post(f"{session}/url", {"url": page.as_uri()})
+        _post(f"{session}/url", {"url": page if isinstance(page, str) else page.as_uri()})
         tall = _script(session, "return document.documentElement.scrollHeight") if whole else height
         if whole:
             _post(f"{session}/goog/cdp/execute", _cdp("Emulation.setDeviceMetricsOverride", width, tall))
