@@ -48,7 +48,13 @@ CASES: Mapping[str, Case] = {
     "finetune-b": Case("finetune", Size("imagenet_finetune_vit_b16", 8, 224, 1, 3), ("timm", "ours")),
     "vitdet-b": Case("vitdet", Size("coco_vitdet_vit_b16", 1, 256, 1, 3), ("detectron2", "ours")),
     "upernet-b": Case("upernet", Size("ade20k_upernet_vit_b16", 2, 256, 1, 3), ("mmseg", "ours")),
-    # 200 iterations on a GPU, each side in the precision of its own training: fp16 or fp32, ours bf16.
-    "vitdet-1024": Case("vitdet", Size("coco_vitdet_vit_b16", 4, 1024, 20, 180), ("detectron2", "ours"), device="cuda"),
-    "upernet-512": Case("upernet", Size("ade20k_upernet_vit_b16", 8, 512, 20, 180), ("mmseg", "ours"), device="cuda"),
+    # On a GPU, each in the precision of its own training: detectron2 fp16, mmsegmentation fp32, timm and ours bf16.
+    "finetune-224": Case(
+        "finetune",
+        Size("imagenet_finetune_vit_b16", 128, 224, 10, 30),
+        ("timm", "ours", "ours compiled"),
+        device="cuda",
+    ),
+    "vitdet-1024": Case("vitdet", Size("coco_vitdet_vit_b16", 4, 1024, 10, 40), ("detectron2", "ours"), device="cuda"),
+    "upernet-512": Case("upernet", Size("ade20k_upernet_vit_b16", 8, 512, 10, 40), ("mmseg", "ours"), device="cuda"),
 }

@@ -29,9 +29,9 @@ BACKBONES = {"imagenet_finetune_demo": "random:vit_demo", "imagenet_finetune_vit
 
 
 def ours(size: Size, device: torch.device, **values: Any) -> Step:
-    """The engine's update; ``values`` of the execution in place of the recipe's."""
+    """The engine's update, in bf16 on a GPU; ``values`` of the execution in place of the recipe's."""
     job = _job(size)
-    execution = replace(job.execution, **values)
+    execution = replace(job.execution, **{**({"precision": "bf16"} if device.type == "cuda" else {}), **values})
     torch.set_float32_matmul_precision(execution.matmul_precision)
     world = World(0, 1, device)
     split = split_batch(size.batch, 1, size.batch)
@@ -44,7 +44,10 @@ def ours(size: Size, device: torch.device, **values: Any) -> Step:
 def timm(
     size: Size, device: torch.device, fused: bool = False, attention: bool = False, precision: bool = False
 ) -> Step:
-    """timm's ``train.py``; ``fused``, ``attention`` and ``precision`` are our changes, one at a time."""
+    """timm's ``train.py``, on a GPU with ``--amp --amp-dtype bfloat16``.
+
+    ``fused``, ``attention`` and ``precision`` are our changes, one at a time.
+    """
     from timm.data import Mixup
     from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
     from timm.optim import create_optimizer_v2
@@ -67,7 +70,8 @@ def timm(
         images, targets = next(batches)
         if mix is not None:
             images, targets = mix(images, targets)
-        loss: Tensor = loss_of(model(images), targets)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            loss: Tensor = loss_of(model(images), targets)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

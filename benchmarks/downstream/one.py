@@ -1,21 +1,35 @@
-"""One implementation of one case, timed alone in this process: ``python -m benchmarks.downstream.one CASE NAME``."""
+"""One implementation of one case, timed alone in this process.
+
+python -m benchmarks.downstream.one CASE NAME [STEPS]
+"""
 
 import json
 import statistics
 import sys
 import time
+from dataclasses import replace
 from importlib import import_module
 
 import torch
 
 from benchmarks.downstream.cases import CASES, Case, Step
+from crossmae.run.memory import peak_memory
 from crossmae.train.runtime.distributed import keep_freed_memory
 
 
-def main(name: str, implementation: str) -> None:
-    """Prints the milliseconds of a step as JSON: on the clock, and of the processor, which other work disturbs less."""
-    clock, processor = measure(CASES[name], implementation)
-    print(json.dumps({"ms_per_step": 1000 * clock, "processor_ms_per_step": 1000 * processor}))
+def main(name: str, implementation: str, steps: str = "") -> None:
+    """Prints the milliseconds of a step as JSON: on the clock, and of the processor, which other work disturbs less.
+
+    Args:
+        steps: that are timed, after no others; the case's own if empty.
+    """
+    case = CASES[name]
+    if steps:
+        case = replace(case, size=replace(case.size, warmup=0, steps=int(steps)))
+    clock, processor = measure(case, implementation)
+    figures = {"ms_per_step": 1000 * clock, "processor_ms_per_step": 1000 * processor}
+    memory = peak_memory(case.device == "cuda")
+    print(json.dumps({**figures, "images_per_second": case.size.batch / clock, "memory_bytes": memory}))
 
 
 def measure(case: Case, implementation: str) -> tuple[float, float]:
@@ -47,4 +61,4 @@ def _wait(device: torch.device) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])

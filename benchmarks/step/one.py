@@ -5,6 +5,8 @@ import statistics
 import sys
 import time
 
+import torch
+
 from benchmarks.step import others
 from benchmarks.step.cases import CASES, OURS, Case
 from crossmae.run.memory import peak_memory
@@ -29,7 +31,7 @@ def _ours(name: str, case: Case) -> float:
 
 
 def _other(name: str, case: Case) -> float:
-    step = others.BUILD[name](case.model, case.batch)
+    step = others.BUILD[name](case.model, case.batch, torch.device("cpu"))
     for _ in range(case.warmup):
         step()
     return statistics.median(_timed(step) for _ in range(case.steps))

@@ -93,8 +93,10 @@ class Execution(Strict):
 class FitExecution(Execution):
     """How ``fit`` carries a run out; changing any of it between two starts keeps the run."""
 
-    compile: bool = False
-    """``torch.compile``; with CUDA graphs on a single GPU without accumulation."""
+    compile: bool | Literal["auto"] = False
+    """``torch.compile``; ``auto``: on a GPU."""
+    cuda_graphs: bool = True
+    """Replays a compiled step as CUDA graphs, on a single GPU without accumulation."""
     keep: Count = 2
     """Number of newest states that are kept."""
     milestone_every: Count | None = None

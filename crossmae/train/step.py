@@ -19,11 +19,13 @@ from crossmae.train.workload import Learner
 
 class Updates:
     """Makes updates of a learner's model, alike on all processes; holds model, optimizer and ``health``;
-    ``execution`` with its precision settled for the device."""
+    ``execution`` with its precision, and whether to compile, settled for the device."""
 
     def __init__(self, learner: Learner, plan: TrainPlan, execution: FitExecution, world: World, split: Split) -> None:
         self.learner, self.plan, self.world, self.split = learner, plan, world, split
-        self.execution = replace(execution, precision=settled(execution.precision, world.device))
+        compiled = execution.compile is True or (execution.compile == "auto" and world.device.type == "cuda")
+        precision = settled(execution.precision, world.device)
+        self.execution = replace(execution, precision=precision, compile=compiled)
         seed_libraries(plan.seed)
         self.model = learner.model().to(world.device)
         self.optimizer = learner.optimizer(self.model, plan.lr)
@@ -80,7 +82,8 @@ class Updates:
         # CUDA graphs save the host's time per kernel, which counts where kernels are short. Their gradients lie in
         # memory that the next replay overwrites: they cannot be accumulated, and DistributedDataParallel keeps them.
         alone = self.world.size == 1 and self.split.accumulation == 1
-        return "reduce-overhead" if alone and self.world.device.type == "cuda" else "default"
+        graphs = self.execution.cuda_graphs and alone and self.world.device.type == "cuda"
+        return "reduce-overhead" if graphs else "default"
 
     def _clip(self) -> Tensor:
         parameters = [p for p in self.model.parameters() if p.grad is not None]
