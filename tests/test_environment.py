@@ -1,5 +1,6 @@
 """What the set-up promises of the environment that the tests run in."""
 
+import os
 import re
 import subprocess
 import sys
@@ -68,3 +69,20 @@ def test_torchvision_decodes_jpeg() -> None:
 
 def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_only_the_tests_of_gpus_see_one(tmp_path: Path) -> None:
+    """Told by the variable of a process that collects nothing, on a machine that claims to have GPUs."""
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    (tmp_path / "say.py").write_text(
+        "import os\n\ndef pytest_report_header():\n    return f\"seen {os.environ.get('CUDA_VISIBLE_DEVICES')!r}\"\n"
+    )
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    environment.pop("CUDA_VISIBLE_DEVICES", None)
+    seen = []
+    for folder in ("tests/gpu", "tests/results"):
+        command = [sys.executable, "-m", "pytest", "-p", "say", "--collect-only", "-k", "no such test", folder]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        seen += [line for line in done.stdout.splitlines() if line.startswith("seen")]
+    assert seen == ["seen None", "seen ''"]

@@ -46,6 +46,7 @@ class Speed:
     device: str
     precision: str
     """``fp32`` or ``bf16``."""
+    compiled: bool
     is_main: bool
 
     @property
@@ -98,6 +99,7 @@ def measure(recipe: PretrainRecipe, steps: int = 20, warmup: int = 5, device: st
             micro_batch=split.micro_batch,
             device=_name(world),
             precision=updates.execution.precision,
+            compiled=updates.execution.compile is True,
             is_main=world.is_main,
         )
 

@@ -181,7 +181,7 @@ def export(
 def _speed_lines(speed: "Speed", execution: "FitExecution") -> list[str]:
     lines = [
         f"{speed.device}, {os.environ.get('OMP_NUM_THREADS', 'all')} threads; {speed.precision}, "
-        f"matmul precision {execution.matmul_precision}, compile {str(execution.compile).lower()}",
+        f"matmul precision {execution.matmul_precision}, compile {str(speed.compiled).lower()}",
         f"batch: {speed.processes} processes x {speed.accumulation} micro-batches x {speed.micro_batch} images",
         f"ms per step: {speed.ms_per_step:.1f}",
         f"images/s: {speed.images_per_second:.1f}",

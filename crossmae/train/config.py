@@ -9,6 +9,7 @@ from crossmae.parsing import Count, CountOrZero, Strict
 Precision = Literal["auto", "fp32", "bf16"]
 MatmulPrecision = Literal["highest", "high", "medium"]
 Device = Literal["auto", "cpu", "cuda"]
+Compile = bool | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Execution(Strict):
 class FitExecution(Execution):
     """How ``fit`` carries a run out; changing any of it between two starts keeps the run."""
 
-    compile: bool | Literal["auto"] = False
+    compile: Compile = False
     """``torch.compile``; ``auto``: on a GPU."""
     cuda_graphs: bool = True
     """Replays a compiled step as CUDA graphs, on a single GPU without accumulation."""
@@ -105,6 +106,11 @@ class FitExecution(Execution):
     """Epochs between two evaluations by the workload; the end of the run is always evaluated. None: only the end."""
     device: Device = "auto"
     """``auto``: a GPU where there is one."""
+
+
+def compiles(choice: Compile, device: str) -> bool:
+    """Whether ``choice`` means to compile on a device of the type ``device`` (``cuda`` or ``cpu``)."""
+    return choice is True or (choice == "auto" and device == "cuda")
 
 
 @dataclass(frozen=True)

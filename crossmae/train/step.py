@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from crossmae.data.keyed import seed_libraries
-from crossmae.train.config import FitExecution, Split, TrainPlan
+from crossmae.train.config import FitExecution, Split, TrainPlan, compiles
 from crossmae.train.monitor.health import Health
 from crossmae.train.runtime.distributed import World
 from crossmae.train.runtime.precision import settled
@@ -23,7 +23,7 @@ class Updates:
 
     def __init__(self, learner: Learner, plan: TrainPlan, execution: FitExecution, world: World, split: Split) -> None:
         self.learner, self.plan, self.world, self.split = learner, plan, world, split
-        compiled = execution.compile is True or (execution.compile == "auto" and world.device.type == "cuda")
+        compiled = compiles(execution.compile, world.device.type)
         precision = settled(execution.precision, world.device)
         self.execution = replace(execution, precision=precision, compile=compiled)
         seed_libraries(plan.seed)

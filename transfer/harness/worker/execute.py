@@ -19,6 +19,7 @@ from crossmae.recipe import Recipe
 from crossmae.run.memory import peak_memory
 from crossmae.run.rank import is_main, world_size
 from crossmae.run.stop import EXIT_RESUME, Stopped, leaving_at_once
+from crossmae.train.config import compiles
 from results.record import BackboneRef, Cost, Provenance, RecipeRef, Record, TaskRef
 from results.store import write_record
 from transfer.harness.folder.attempts import now, seconds_in_attempts
@@ -88,7 +89,7 @@ def context_of(folder: Path, request: Request) -> Context:
         data_root=None if request.data_root is None else Path(request.data_root),
         seed=request.seed,
         devices=request.devices,
-        precision=_precision(request),
+        precision=_settled_precision(request.precision, request.recipe),
         deviations=list(request.deviations),
     )
 
@@ -102,14 +103,21 @@ def _note_tuning(context: Context, tuning: Mapping[str, Any]) -> None:
     context.deviation(f"{', '.join(tuning['chosen'])}: the best of {trials} trials on a held-out part of train")
 
 
-def _precision(request: Request) -> str:
-    if request.precision in ("fp32", "bf16"):
-        return request.precision  # without the seconds that torch takes to load
+def _settled_precision(precision: str, recipe: Recipe) -> str:
+    if precision in ("fp32", "bf16"):
+        return precision  # without the seconds that torch takes to load
     import torch
 
     from crossmae.train.runtime.precision import settled
 
-    return settled(request.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    return settled(precision, torch.device(_device_type(recipe)))
+
+
+def _device_type(recipe: Recipe) -> str:
+    """Where the run computes, ``cuda`` or ``cpu``: a recipe may keep to the CPU on a machine with GPUs."""
+    import torch
+
+    return "cuda" if recipe.execution.get("device", "auto") != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _backbone(request: Request) -> "Backbone | None":
@@ -156,6 +164,8 @@ def _record(
 
 def _recipe_ref(recipe: Recipe, context: Context) -> RecipeRef:
     execution = {**recipe.execution, "precision": context.precision}
+    if "compile" in execution:
+        execution["compile"] = compiles(execution["compile"], _device_type(recipe))
     return RecipeRef(recipe.name, recipe.hash, recipe.source, recipe.protocol, execution)
 
 
