@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from crossmae.data.demo.scenes import SceneSource
 
 
-_NAME = re.compile(r"(?!\.)[A-Za-z0-9._+-]{1,100}")
+_NAME = re.compile(r"(?!\.)[A-Za-z0-9._+@-]{1,100}")
 
 
 def check_name(kind: str, name: str) -> str:
@@ -41,7 +41,7 @@ def check_name(kind: str, name: str) -> str:
         return name
     raise UserError(
         f"{kind} {name[:100]!r} has a name that cannot be a folder's",
-        "use letters, digits and ._+- (at most 100 characters, and no dot in front)",
+        "use letters, digits and ._+@- (at most 100 characters, and no dot in front)",
     )
 
 

@@ -17,7 +17,7 @@ from crossmae.recipe import load_recipe
 from crossmae.train.config import split_batch
 from crossmae.train.runtime.distributed import World
 from crossmae.train.step import Updates
-from transfer.classification.attention import use_fastest_attention
+from crossmae.wrapped.attention import use_fastest_attention
 from transfer.classification.finetune import Finetune
 from transfer.classification.job import ClassificationJob, make_job
 from transfer.datasets.labelled import LabelledImages

@@ -11,9 +11,9 @@ from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.errors import UserError
 from crossmae.model.blocks import NORM_EPS
 from crossmae.train.optim import adamw
+from crossmae.wrapped.attention import use_fastest_attention
 from crossmae.wrapped.layers import decayed_groups
 from crossmae.wrapped.maps import Maps, normed
-from transfer.classification.attention import use_fastest_attention
 from transfer.classification.recipe import ClassificationExecution, FinetuneProtocol, Pooling
 from transfer.classification.workload import ClassificationWorkload
 from transfer.datasets.labelled import LabelledImages

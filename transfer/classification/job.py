@@ -19,9 +19,16 @@ from crossmae.weights.fit import load_strictly
 from crossmae.weights.options import SourceOptions
 from crossmae.weights.spec import MAES, count_blocks, describe
 from crossmae.wrapped.build import require_no_larger
+from transfer.classification.attentive import AttentiveProbe
 from transfer.classification.finetune import Finetune
 from transfer.classification.linear import LinearProbe
-from transfer.classification.recipe import ClassificationExecution, LinearProbeProtocol, read_recipe
+from transfer.classification.recipe import (
+    AttentiveProbeProtocol,
+    ClassificationExecution,
+    FinetuneProtocol,
+    LinearProbeProtocol,
+    read_recipe,
+)
 from transfer.classification.workload import ClassificationWorkload
 from transfer.datasets.labelled import LabelledImages
 from transfer.task import Context
@@ -58,10 +65,16 @@ def make_job(
     read = read_recipe(recipe)
     execution = replace(read.execution, precision=cast(Precision, context.precision))
     plan = read.protocol.plan(context.seed, len(train))
-    if isinstance(read.protocol, LinearProbeProtocol):
-        probe = LinearProbe(backbone, read.protocol, train, val, context.seed, execution)
-        return ClassificationJob(probe, plan, execution)
-    return ClassificationJob(Finetune(backbone, read.protocol, train, val, context.seed, execution), plan, execution)
+    rest = train, val, context.seed, execution
+    workload: ClassificationWorkload
+    match read.protocol:
+        case LinearProbeProtocol():
+            workload = LinearProbe(backbone, read.protocol, *rest)
+        case AttentiveProbeProtocol():
+            workload = AttentiveProbe(backbone, read.protocol, *rest)
+        case FinetuneProtocol():
+            workload = Finetune(backbone, read.protocol, *rest)
+    return ClassificationJob(workload, plan, execution)
 
 
 def save(model: nn.Module, about: BackboneSpec | WrappedSpec, path: Path) -> None:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from crossmae.backbone import Backbone
 from crossmae.errors import UserError
+from crossmae.wrapped.attention import use_fastest_attention
 from transfer.classification.accuracy import top_k
-from transfer.classification.attention import use_fastest_attention
 from transfer.classification.recipe import ClassificationExecution, LinearProbeProtocol
 from transfer.classification.workload import ClassificationWorkload
 from transfer.datasets.labelled import LabelledImages
@@ -57,21 +57,12 @@ class LinearProbe(ClassificationWorkload):
 
     def optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
         """LARS; biases take no trust ratio."""
-        from timm.optim import Lars
-
         protocol = self.protocol
-        trained = [p for p in model.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": protocol.weight_decay, "always_adapt": True},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0, "always_adapt": False},
-        ]
-        optimizer = Lars(groups, lr=lr, momentum=protocol.momentum, trust_coeff=protocol.trust_coefficient)
-        assert isinstance(optimizer, torch.optim.Optimizer)
-        return optimizer
+        return lars(model, lr, protocol.weight_decay, protocol.momentum, protocol.trust_coefficient)
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """``top1`` and ``top5`` of the recipe's pooling, and ``top1_token`` or ``top1_avg`` of the other."""
-        _share_statistics(model)
+        share_statistics(model)
         outcomes = dict(zip(self.poolings, self.predict(model, len(self.poolings)), strict=True))
         self.outcomes = outcomes.pop(self.protocol.pooling)
         others = {f"top1_{pooling}": top_k(other, 1) for pooling, other in outcomes.items()}
@@ -94,7 +85,23 @@ class ProbedBackbone(nn.Module):
         return torch.stack([head(features[pooling]) for pooling, head in self.heads.items()])
 
 
-def _share_statistics(model: nn.Module) -> None:
+def lars(
+    model: nn.Module, lr: float, weight_decay: float, momentum: float, trust_coefficient: float
+) -> torch.optim.Optimizer:
+    """LARS over what is trained; biases take neither weight decay nor trust ratio."""
+    from timm.optim import Lars
+
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay, "always_adapt": True},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0, "always_adapt": False},
+    ]
+    optimizer = Lars(groups, lr=lr, momentum=momentum, trust_coeff=trust_coefficient)
+    assert isinstance(optimizer, torch.optim.Optimizer)
+    return optimizer
+
+
+def share_statistics(model: nn.Module) -> None:
     """Gives every process the first one's running statistics: each normalised other images since the last update."""
     if dist.is_initialized():
         for statistics in model.buffers():

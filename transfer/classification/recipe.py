@@ -117,6 +117,22 @@ class LinearProbeProtocol(ClassificationProtocol):
     """Whose head is ``top1``; the other one is trained next to it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class AttentiveProbeProtocol(ClassificationProtocol):
+    """An attentive probe on frozen patch tokens: Efficient Probing by LARS, or CAPI's by AdamW."""
+
+    method: Literal["attentive"] = "attentive"
+    pooling: Literal["ep", "capi"]
+    point: Literal["raw", "norm"] = "raw"
+    """Where tokens are taken: after the last block, or after the final norm that follows it."""
+    queries: Count = 32
+    """Of Efficient Probing; they divide the backbone's width."""
+    weight_decay: NotNegative = 0.0
+    momentum: BelowOne = 0.9
+    trust_coefficient: Positive = 0.001
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.95)
+
+
 @dataclass(frozen=True)
 class ClassificationExecution(FitExecution):
     """The ``execution`` section of a classification recipe."""
@@ -127,17 +143,20 @@ class ClassificationExecution(FitExecution):
     """Keep decoded pictures in memory: for small data sets only."""
 
 
-METHODS: Mapping[str, type[FinetuneProtocol] | type[LinearProbeProtocol]] = {
+Protocol = FinetuneProtocol | LinearProbeProtocol | AttentiveProbeProtocol
+
+METHODS: Mapping[str, type[FinetuneProtocol] | type[LinearProbeProtocol] | type[AttentiveProbeProtocol]] = {
     "finetune": FinetuneProtocol,
     "linear": LinearProbeProtocol,
+    "attentive": AttentiveProbeProtocol,
 }
 
 
-ClassificationRecipe = TypedRecipe[FinetuneProtocol | LinearProbeProtocol, ClassificationExecution]
+ClassificationRecipe = TypedRecipe[Protocol, ClassificationExecution]
 
 
 def read_recipe(recipe: Recipe) -> ClassificationRecipe:
-    """Reads ``recipe``, whose ``method`` is ``finetune`` or ``linear``.
+    """Reads ``recipe``, whose ``method`` is one of ``METHODS``.
 
     Raises:
         UserError: an unknown method, or an unknown, missing or wrong value, named in one line.

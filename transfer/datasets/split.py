@@ -15,18 +15,19 @@ from transfer.datasets.reader import Reader
 from transfer.task import Problem
 
 
-def held_out(images: LabelledImages, count: Callable[[int], int]) -> NDArray[np.int64]:
+def held_out(images: LabelledImages, count: Callable[[int], int], salt: str = "") -> NDArray[np.int64]:
     """Rising places of the images of each class whose paths have the smallest SHA-256.
 
     Most images stay where they are if others come or go.
 
     Args:
         count: from the number of a class's images to how many of them are held out.
+        salt: put in front of each path, so that others are held out.
 
     Raises:
         UserError: not one image is held out.
     """
-    ranks = [hashlib.sha256(file.encode("utf-8", "surrogateescape")).digest() for file in images.files]
+    ranks = [hashlib.sha256(f"{salt}{file}".encode("utf-8", "surrogateescape")).digest() for file in images.files]
     held: list[int] = []
     for label in range(len(images.classes)):
         of_class = sorted(np.flatnonzero(images.labels == label).tolist(), key=ranks.__getitem__)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from crossmae.backbone import Backbone
 from crossmae.features import Features
 from crossmae.train.runtime.distributed import World
-from transfer.classification.attention import use_fastest_attention
+from crossmae.wrapped.attention import use_fastest_attention
 from transfer.classification.images import DecodedImages
 from transfer.classification.transforms import Transform, evaluation_transform
 from transfer.datasets.labelled import LabelledImages

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeVar
 from annotated_types import MinLen
 
 from crossmae.errors import UserError
-from crossmae.parsing import Count, CountOrZero, NotNegative, Positive, Strict
+from crossmae.parsing import Count, CountOrZero, NotEmpty, NotNegative, Positive, Strict
 from crossmae.recipe import Recipe, TypedRecipe, read_sections
 from crossmae.train.config import Device, Precision
 from transfer.classification.recipe import BelowOne, PositiveShare
@@ -28,6 +28,12 @@ class FrozenProtocol(Strict):
     """Share of the resized image that the central crop takes, in training and validation alike."""
     dtype: Literal["fp16", "fp32"] = "fp32"
     """In which the features are kept."""
+    train_list: NotEmpty | None = None
+    """File below the data with the names of the training images to use, one a line, such as ``1percent.txt``."""
+    train_list_sha256: str = ""
+    """With which hex digits the file's digest begins, where it is a published one."""
+    per_class: Count | None = None
+    """Training images of each class to use, or all of a smaller class; other seeds have others."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,18 +1,22 @@
-"""What is chosen without the validation images: a part of the training images, and the best of a grid on it."""
+"""What is chosen without the validation images: few training images, a part held out, the best of a grid on it."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from crossmae.data.images import digest_of_bytes
 from crossmae.errors import UserError
 from crossmae.files import write_json
 from transfer.datasets.labelled import LabelledImages
 from transfer.datasets.split import digest_of_names, held_out
+from transfer.frozen.recipe import FrozenProtocol
 from transfer.task import Context
 
 _EPS = 1e-6
@@ -28,6 +32,8 @@ class Split:
     rule: str
     sha256: str
     """Of the held-out images' paths, sorted, one a line."""
+    train_sha256: str
+    """Likewise of all of them."""
 
 
 def hold_out(images: LabelledImages, per_class: int) -> Split:
@@ -46,7 +52,35 @@ def hold_out(images: LabelledImages, per_class: int) -> Split:
         torch.from_numpy(held),
         f"of each class the {per_class} training images (at most half) whose paths have the smallest SHA-256",
         digest_of_names(images.subset(held)),
+        digest_of_names(images),
     )
+
+
+def few(images: LabelledImages, protocol: FrozenProtocol, seed: int) -> LabelledImages:
+    """The training images that a low-shot protocol leaves: those of a list, so many of each class, or all.
+
+    Raises:
+        UserError: there is no such list, it is another one than published, or it names an image that is not there.
+    """
+    if protocol.train_list is not None:
+        images = images.subset(_listed(images, images.root / protocol.train_list, protocol.train_list_sha256))
+    if (count := protocol.per_class) is not None:
+        images = images.subset(held_out(images, lambda size: min(count, size), salt=f"{seed} "))
+    return images
+
+
+def _listed(images: LabelledImages, path: Path, sha256: str) -> NDArray[np.int64]:
+    if not path.is_file():
+        raise UserError(f"{path} does not exist", "SimCLR's repository has it, in imagenet_subsets")
+    digest = digest_of_bytes(path)
+    if not digest.startswith(sha256):
+        raise UserError(f"{path} has the SHA-256 {digest[:12]}..., published is {sha256}...", "download it again")
+    places = {file.rpartition("/")[2]: place for place, file in enumerate(images.files)}
+    names = path.read_text().split()
+    if missing := [name for name in names if name not in places]:
+        what = f"{path} names {len(missing):,} images that are not there ({missing[0]}, ...)"
+        raise UserError(what, "complete the training images")
+    return np.array(sorted(places[name] for name in names), np.int64)
 
 
 def choose(scores: Sequence[float]) -> int:
@@ -72,6 +106,8 @@ def note_choice(context: Context, split: Split, grid: Sequence[Mapping[str, Any]
     """Leaves ``selection-HASH.json`` in the run's folder; the record names the file, and so the hash of the list."""
     path = context.folder / f"selection-{split.sha256[:10]}.json"
     content = {
+        "train": len(split.fitted) + len(split.held_out),
+        "train_sha256": split.train_sha256,
         "rule": split.rule,
         "held_out": len(split.held_out),
         "sha256": split.sha256,

@@ -23,6 +23,7 @@ from transfer.datasets.reader import Reader
 from transfer.frozen.cache import Views
 from transfer.frozen.extract import Extractor
 from transfer.frozen.recipe import FrozenExecution, FrozenProtocol, read_recipe
+from transfer.frozen.selection import few
 from transfer.task import Context, Problem, Task
 
 P = TypeVar("P", bound=FrozenProtocol)
@@ -96,7 +97,8 @@ class FrozenTask(Task, Generic[P]):
             raise UserError(f"task {self.spec.name} needs a backbone and its data set {self.spec.dataset}")
         values = read_recipe(self.protocol, recipe)
         protocol, execution = values.protocol, values.execution
-        train, val = self.reader.read_both(context.data_root)
+        everything, val = self.reader.read_both(context.data_root)
+        train = few(everything, protocol, context.seed)
         self.refuse(backbone, train, protocol)
         with join_world(execution.device) as world:
             extractor = Extractor(
@@ -107,7 +109,7 @@ class FrozenTask(Task, Generic[P]):
         context.throughput = extractor.images_per_second
         if not world.is_main:
             return {}  # The rest takes one process, and only the first one's numbers are kept.
-        self.reader.note(context, train, val)
+        self.reader.note(context, everything, val)
         labels = torch.from_numpy(train.labels).to(world.device)
         classifiers, metrics = self.fit(TrainingSet(of_train, train, labels), protocol, context)
         for ending, classify in classifiers.items():

@@ -1,5 +1,6 @@
 """The probes as tasks, on small data in the real format."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -27,7 +28,7 @@ from transfer.frozen.knn import KnnTask
 from transfer.frozen.linear import LinearTask
 from transfer.frozen.logistic import LogisticTask
 from transfer.frozen.recipe import FrozenExecution, FrozenProtocol
-from transfer.frozen.selection import choose, hold_out
+from transfer.frozen.selection import choose, few, hold_out
 from transfer.frozen.task import FrozenTask
 from transfer.harness.plan.tasks import load_specs
 from transfer.task import Context
@@ -204,3 +205,31 @@ def test_two_processes_end_with_the_numbers_and_bytes_of_one(root: Path, tmp_pat
     assert metrics[0] == metrics[1]
     assert len(features[0]) == 4
     assert features[0] == features[1]
+
+
+def test_few_images_of_each_class_are_the_same_for_one_seed(root: Path) -> None:
+    images = READERS["imagenet"]().read(root, "train")
+    first = few(images, FrozenProtocol(per_class=3), 0)
+    assert np.bincount(first.labels, minlength=6).max() == 3
+    assert few(images, FrozenProtocol(per_class=3), 0).files == first.files
+    assert few(images, FrozenProtocol(per_class=3), 1).files != first.files
+
+
+def test_a_published_list_is_followed_and_known_by_its_digest(backbone: Backbone, root: Path, tmp_path: Path) -> None:
+    own = tmp_path / "imagenet"
+    shutil.copytree(root, own)
+    images = READERS["imagenet"]().read(own, "train")
+    names = [Path(file).name for file in images.files[::2]]
+    (own / "1percent.txt").write_text("\n".join(reversed(names)) + "\n")
+    digest = hashlib.sha256((own / "1percent.txt").read_bytes()).hexdigest()
+    chosen = few(images, FrozenProtocol(train_list="1percent.txt", train_list_sha256=digest[:12]), 0)
+    assert chosen.files == images.files[::2]
+    _, context = run("logistic", backbone, own, tmp_path / "run", train_list="1percent.txt", held_out_per_class=2)
+    assert selection(context)["train"] == len(names)
+    with pytest.raises(UserError, match=r"has the SHA-256 .* published is 71e82a48ba78"):
+        few(images, FrozenProtocol(train_list="1percent.txt", train_list_sha256="71e82a48ba78"), 0)
+    (own / "1percent.txt").write_text("n01440764_1.JPEG\n")
+    with pytest.raises(UserError, match=r"names 1 images that are not there \(n01440764_1.JPEG"):
+        few(images, FrozenProtocol(train_list="1percent.txt"), 0)
+    with pytest.raises(UserError, match=r"10percent.txt does not exist"):
+        few(images, FrozenProtocol(train_list="10percent.txt"), 0)
