@@ -7,6 +7,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from uuid import uuid4
@@ -17,12 +18,16 @@ DATA_VARIABLE = "CROSSMAE_DATA"
 """Environment variable that names the folder of all data sets; ``data`` in the working folder without it."""
 
 
+MOST_BYTES = 2**31
+"""A larger file is not read as a whole; COCO's annotations, the largest that are, have 2**29."""
+
+
 def data_folder() -> Path:
     """The folder in which a data set lies under its name, if the user does not say otherwise."""
     return Path(os.environ.get(DATA_VARIABLE, "data"))
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Opens a file for reading, and never waits for what is none, such as a pipe or a device.
 
     Raises:
@@ -94,9 +99,15 @@ def open_to_append(path: Path) -> BinaryIO:
     return os.fdopen(open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
 
 
-def read_regular(path: Path) -> bytes:
-    """The content of a regular file; as ``open_regular``."""
+def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: as ``open_regular``, or it has more than ``most`` bytes, as a file with holes may on any disk.
+    """
     with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, f"larger than {most:,} bytes", str(path))
         return file.read()
 
 

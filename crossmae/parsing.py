@@ -14,6 +14,7 @@ from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from crossmae.errors import UserError, one_line
+from crossmae.files import read_regular
 
 T = TypeVar("T")
 
@@ -54,6 +55,33 @@ def parse_json(kind: type[T], text: str | bytes, where: str) -> T:
         return value
     except ValidationError as error:
         raise UserError(f"{where}{_complaint(error)}") from error
+
+
+def parse_file(kind: type[T], path: Path) -> T:
+    """As ``parse``, from a JSON file.
+
+    Raises:
+        UserError: as ``parse``, or there is no such regular file.
+    """
+    try:
+        content = read_regular(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
+    return parse_json(kind, content, str(path))
+
+
+def read_json(path: Path, remedy: str = "") -> Any:
+    """The plain values of a JSON file, whoever wrote it.
+
+    Raises:
+        UserError: no regular file, no JSON, or nested too deeply; ``remedy`` says what to do.
+    """
+    try:
+        return json.loads(read_regular(path))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})", remedy) from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise UserError(f"{path} is not valid JSON ({one_line(error, 160)})", remedy) from error
 
 
 def read_yaml(path: Path) -> Any:

@@ -9,6 +9,7 @@ import torch
 from detectron2.config import instantiate
 from detectron2.utils import comm
 
+from crossmae.data.decode import allow_known_formats_only
 from crossmae.recipe import Recipe
 from crossmae.train.runtime.distributed import World, join_world
 from crossmae.train.runtime.precision import matmul_precision
@@ -43,6 +44,7 @@ def start_run(recipe: Recipe, context: Context, dims: Dims, masks: Masks = "poly
     """
     values = read_recipe(recipe)
     check_dims(values.protocol, dims)
+    allow_known_formats_only()
     precision = values.execution.matmul_precision
     with join_world("auto") as world, forgetting_groups(), matmul_precision(precision):
         yield VitDetRun(values.protocol, values.execution, dims, world, context, masks)

@@ -22,6 +22,12 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """All that is decoded, whatever a file is called: others start programs (EPS: Ghostscript) or are rarely used code."""
 
 
+def allow_known_formats_only() -> None:
+    """From now on Pillow opens images of ``FORMATS`` only in this process, also where an engine calls it."""
+    Image.init()
+    Image.ID[:] = [name for name in Image.ID if name in FORMATS]
+
+
 class UnreadableImage(Exception):  # noqa: N818 - says what the image is
     """A file that holds no image that can be decoded as a whole; the message says why."""
 

@@ -15,9 +15,10 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from crossmae.data.decode import UnreadableImage, opened
 from crossmae.data.names import Names
+from crossmae.files import open_regular
 
 Source = Path | bytes | NDArray[np.uint8]
 """An image: a file, a file's content, or upright pixels (height, width, 3)."""
@@ -96,7 +97,7 @@ _AT_ONCE = 1024
 
 def digest_of_bytes(path: Path) -> str:
     """SHA-256 over the bytes of a file."""
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -146,7 +147,7 @@ def _size(path: Path) -> str:
 
 def _pixels(path: Path) -> str:
     try:
-        with Image.open(path, formats=("PNG",)) as image:
+        with opened(path) as image:
             return hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).hexdigest()
-    except (OSError, ValueError, SyntaxError):
+    except UnreadableImage:
         return _size(path)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from crossmae.data.images import Images
 from crossmae.data.samples import BoxSamples, ImageSamples, MemorySamples, Views, make_views
 from crossmae.errors import UserError
+from crossmae.files import open_to_append, read_regular
 from crossmae.model.attention import check_backend
 from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.pretraining.recipe import PretrainRecipe
@@ -101,7 +102,8 @@ class Unreadable:
 
     def __init__(self, path: Path, most: int) -> None:
         self.path, self.most = path, most
-        self._known = set(path.read_text().splitlines()) if path.exists() else set()
+        listed = read_regular(path) if path.exists() else b""
+        self._known = set(listed.decode("utf-8", "surrogateescape").splitlines())
 
     def add(self, image: str) -> None:
         """Notes an image.
@@ -113,8 +115,8 @@ class Unreadable:
             return
         self._known.add(image)
         log.warning("%s cannot be read; the next image takes its place", image)
-        with open(self.path, "a") as file:
-            file.write(f"{image}\n")
+        with open_to_append(self.path) as file:
+            file.write(f"{image}\n".encode("utf-8", "surrogateescape"))
         if len(self._known) > self.most:
             raise UserError(
                 f"more than {self.most} images cannot be read, listed in {self.path}",

@@ -169,7 +169,7 @@ def _try(descriptor: int, kind: int) -> bool:
 def _read(descriptor: int) -> dict[str, str]:
     try:
         content = json.loads(os.pread(descriptor, 4096, 0) or b"{}")
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

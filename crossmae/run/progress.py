@@ -31,7 +31,7 @@ class ProgressFile:
     def read(self) -> list[dict[str, float]]:
         """All lines, oldest first. After a resume, steps that were repeated appear once: the later line counts."""
         lines: list[dict[str, float]] = []
-        for line in self._newest(None):
+        for line in self._newest(2**26):
             while lines and _repeats(line, lines[-1]):
                 lines.pop()
             lines.append(line)
@@ -42,12 +42,11 @@ class ProgressFile:
         lines = self._newest(8192)
         return lines[-1] if lines else None
 
-    def _newest(self, most: int | None) -> list[dict[str, float]]:
+    def _newest(self, most: int) -> list[dict[str, float]]:
         """The lines in the last ``most`` bytes that are reports; none if there is no such file."""
         try:
             with open_regular(self.path) as file:
-                if most is not None:
-                    file.seek(max(0, os.fstat(file.fileno()).st_size - most))
+                file.seek(max(0, os.fstat(file.fileno()).st_size - most))
                 texts = file.read().splitlines()
         except OSError:
             return []

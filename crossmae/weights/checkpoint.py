@@ -11,7 +11,7 @@ from crossmae.errors import UserError
 from crossmae.files import write_json
 from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.model.config import MAEConfig
-from crossmae.parsing import Strict, parse, parse_json
+from crossmae.parsing import Strict, parse, parse_file
 from crossmae.weights.autoencoder import build_autoencoder
 from crossmae.weights.files import Weights, read_weights, write_weights
 from crossmae.weights.spec import BackboneSpec, require_described
@@ -70,7 +70,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise UserError(f"{folder} has no {CONFIG}: it is no checkpoint")
-    content: dict[str, Any] = parse_json(dict, path.read_bytes(), str(path))
+    content: dict[str, Any] = parse_file(dict, path)
     return content
 
 

@@ -5,7 +5,7 @@ import hashlib
 import pickle
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,12 +63,16 @@ class WeightFile:
     """Options of the run that wrote the file: the ``args`` of a ``.pth``, the metadata of a ``.safetensors``."""
 
 
-def read_content(path: Path) -> Content:
+def read_content(path: Path, stand_ins: Sequence[tuple[type, str]] = ()) -> Content:
     """Everything in safetensors or a PyTorch file, whichever it is by its content; none of its code is run.
+
+    Args:
+        stand_ins: classes of ours that are built in place of those that the file names; by default, argparse's
+            Namespace and numpy's numbers may be in it, and no other object.
 
     Raises:
         UserError: no such file, damaged, something else, larger in memory than on the disk, or a pickle that holds
-            more than weights, plain values, an ``argparse.Namespace`` and numpy's numbers.
+            more than weights, plain values and what may be in it.
     """
     if not path.is_file():
         raise UserError(f"no weight file {path}", "give the path of a .safetensors or .pth file")
@@ -77,7 +81,7 @@ def read_content(path: Path) -> Content:
     if head[8:9] == b"{":
         return _read_safetensors(path)
     if head.startswith((b"PK\x03\x04", b"\x80\x02")):
-        return _read_torch(path)
+        return _read_torch(path, list(stand_ins) or _harmless())
     if head.startswith(b"\x80"):  # of another protocol than PyTorch's
         raise _refused(path)
     kinds = [kind for start, kind in _STRANGERS.items() if head.lstrip().startswith(start)]
@@ -149,9 +153,9 @@ def _read_safetensors(path: Path) -> Content:
     return {**metadata, **weights}
 
 
-def _read_torch(path: Path) -> Content:
+def _read_torch(path: Path, known_classes: list[Any]) -> Content:
     size = path.stat().st_size
-    known = torch.serialization.safe_globals(_harmless())
+    known = torch.serialization.safe_globals(known_classes)
     try:
         _refuse_compressed(path, size)
         # Opened here: PyTorch goes by the name of a path.

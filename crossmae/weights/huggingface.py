@@ -12,7 +12,7 @@ from crossmae.errors import UserError
 from crossmae.files import write_json
 from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.model.blocks import NORM_EPS
-from crossmae.parsing import Count, Positive, Strict, parse, parse_json
+from crossmae.parsing import Count, Positive, Strict, parse, parse_file
 from crossmae.weights.autoencoder import AutoencoderWeights
 from crossmae.weights.checkpoint import CONFIG, read_config
 from crossmae.weights.files import Weights, part_of, prefixed, read_weights, write_weights
@@ -149,7 +149,7 @@ def _said(folder: Path, config: _VitConfig, source: str) -> SourceOptions:
 
 def _part_of(path: Path, kind: type[T]) -> T:
     """The fields of the dataclass ``kind`` that stand in a JSON file."""
-    content = parse_json(dict, path.read_bytes(), str(path)) if path.is_file() else read_config(path.parent)
+    content = parse_file(dict, path) if path.is_file() else read_config(path.parent)
     return parse(kind, {f.name: content[f.name] for f in fields(kind) if f.name in content}, str(path))  # type: ignore[arg-type]
 
 
@@ -261,7 +261,7 @@ def _weights(folder: Path) -> Weights:
 
 
 def _shards(folder: Path, index: Path) -> Weights:
-    content: dict[str, Any] = parse_json(dict, index.read_bytes(), str(index))
+    content: dict[str, Any] = parse_file(dict, index)
     places = parse(dict, content.get("weight_map"), f"weight_map of {index}")
     weights: Weights = {}
     for name in sorted({str(place) for place in places.values()}):

@@ -1,16 +1,20 @@
 """What is wrong with a COCO 2017 folder, reported before a run meets it."""
 
-import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from crossmae.data.decode import UnreadableImage, opened
-from crossmae.errors import one_line
+from crossmae.errors import UserError
+from crossmae.parsing import read_json
 from detection.data.layout import MASKS_NEEDED, NO_MASKS, SPLITS, annotation_file, image_folder
 from transfer.task import Problem
 
+_KEYS = ("id", "image_id", "category_id")
+_LARGEST = 1e9
+"""Pixels; no box reaches as far."""
 LISTS = ("images", "annotations", "categories")
 FETCH = "unpack COCO 2017 (train2017.zip, val2017.zip, annotations_trainval2017.zip) there"
 OPENED = 200
@@ -41,14 +45,12 @@ def _check_split(data_root: Path, split: str) -> Iterator[Problem]:
 
 
 def _read(path: Path) -> dict[str, Any] | Problem:
-    if not path.is_file():
+    if not path.exists():
         return Problem(f"{path} is missing", FETCH)
     try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        return Problem(
-            f"{path} is not valid JSON ({one_line(error, 160)})", "it is cut short or damaged: fetch it again"
-        )
+        content = read_json(path, "it is cut short or damaged: fetch it again")
+    except UserError as error:
+        return Problem(error.what, error.remedy)
     wrong = not_instances(content)
     return Problem(f"{path} {wrong}", "put COCO's instances_*.json there") if wrong else content
 
@@ -70,6 +72,9 @@ def not_instances(content: Any, masks: bool = True) -> str | None:
         return "has categories without a number"
     if any(not _is_box(annotation["bbox"]) for annotation in annotations):
         return "has boxes that are not four numbers"
+    entries = (entry for name in LISTS for entry in content[name])
+    if any(not isinstance(entry.get(key, 0), int | str) for entry in entries for key in _KEYS):
+        return "has ids that are neither numbers nor words"
     return None
 
 
@@ -79,7 +84,11 @@ def _entries(value: Any) -> list[Any]:
 
 
 def _is_box(box: Any) -> bool:
-    return isinstance(box, list) and len(box) == 4 and all(isinstance(number, int | float) for number in box)
+    return isinstance(box, list) and len(box) == 4 and all(_is_finite(number) for number in box)
+
+
+def _is_finite(number: Any) -> bool:
+    return isinstance(number, int | float) and abs(number) < _LARGEST
 
 
 def missing_images(content: dict[str, Any], folder: Path) -> Iterator[Problem]:
@@ -87,9 +96,13 @@ def missing_images(content: dict[str, Any], folder: Path) -> Iterator[Problem]:
     present = {path.name for path in folder.iterdir()}
     names = [str(image["file_name"]) for image in content["images"]]
     # One listing answers for nearly all; a name may also have a folder of its own.
-    missing = sorted(name for name in names if name not in present and not ("/" in name and (folder / name).is_file()))
+    missing = sorted(name for name in names if name not in present and not ("/" in name and _lies_there(folder / name)))
     if missing:
         yield Problem(f"{folder} lacks {some(missing)} of the annotated images", "unpack its archive again")
+
+
+def _lies_there(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - False, and no error, for a name that no file can have
 
 
 def pictures(images: list[dict[str, Any]], folder: Path) -> Iterator[Problem]:
@@ -97,7 +110,7 @@ def pictures(images: list[dict[str, Any]], folder: Path) -> Iterator[Problem]:
     broken, resized = [], []
     for image in images[:: max(1, len(images) // OPENED)]:
         path = folder / str(image["file_name"])
-        if not path.exists():
+        if not _lies_there(path):
             continue  # named with the missing ones
         try:
             with opened(path) as picture:

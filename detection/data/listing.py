@@ -8,6 +8,7 @@ from typing import Any
 from crossmae.data.images import DEMO_FILE, FileDigest, described_files, fingerprint_of
 from crossmae.data.names import is_image
 from crossmae.errors import UserError, one_line
+from crossmae.parsing import read_json
 from detection.data.layout import SPLITS, annotation_file, image_folder
 
 
@@ -26,7 +27,7 @@ def fingerprint_of_coco(data_root: Path, digest: FileDigest) -> str:
 def _described(data_root: Path, split: str, digest: FileDigest) -> Iterator[str]:
     path, folder = annotation_file(data_root, split), image_folder(data_root, split)
     generated = (data_root / DEMO_FILE).is_file()
-    yield _objects(json.loads(path.read_bytes())) if generated else digest(path)
+    yield _objects(read_json(path)) if generated else digest(path)
     names = sorted(f"{folder.name}/{file.name}" for file in folder.iterdir() if is_image(file.name))
     yield from described_files(data_root, names)
 

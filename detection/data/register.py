@@ -1,6 +1,7 @@
 """COCO's files as detectron2 data sets."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_datas
 from detectron2.data.datasets import register_coco_instances
 
 from crossmae.errors import UserError, one_line
+from crossmae.files import open_regular
 from detection.data.layout import MASKS_NEEDED, NO_MASKS, annotation_file, image_folder
 
 
@@ -30,14 +32,15 @@ def read_dicts(data_root: Path, split: str, classes: int | None, masks: bool = T
     Raises:
         UserError: no usable annotation file, one without masks, or one of another data set; the line names the file.
     """
-    path = annotation_file(data_root, split)
+    path, folder = annotation_file(data_root, split), image_folder(data_root, split)
     try:
+        open_regular(path).close()  # detectron2 would wait for a pipe
         dicts = get_detection_dataset_dicts(register(data_root, split), filter_empty=split == "train")
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing", "`transfer check` lists what COCO needs") from error
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is not valid JSON ({error})", "it is cut short or damaged, fetch it again") from error
-    except (AssertionError, AttributeError, KeyError, ValueError, TypeError) as error:
+    except Exception as error:  # what is no such file fails in every way there is
         reason = f"{type(error).__name__}: {one_line(error, 160)}"
         raise UserError(f"{path} is not COCO instance annotations ({reason})", "see `transfer check`") from error
     categories = len(MetadataCatalog.get(register(data_root, split)).thing_classes)
@@ -45,6 +48,19 @@ def read_dicts(data_root: Path, split: str, classes: int | None, masks: bool = T
         raise UserError(
             f"{path} has {categories} categories, the recipe {classes}", "is it the file of another data set?"
         )
+    _require_regular(dicts, folder)
     if masks and any("segmentation" not in thing for image in dicts for thing in image["annotations"]):
         raise UserError(f"{path} {NO_MASKS}", MASKS_NEEDED)
     return dicts
+
+
+def _require_regular(dicts: list[dict[str, Any]], folder: Path) -> None:
+    """Refuses images that are no regular files, such as pipes, for which detectron2 would wait."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is missing", "`transfer check` lists what COCO needs")
+    with os.scandir(folder) as entries:
+        regular = {entry.path for entry in entries if entry.is_file()}
+    for image in dicts:
+        name = image["file_name"]
+        if name not in regular and not os.path.isfile(name):  # noqa: PTH113 - False for what no file can be called
+            raise UserError(f"{name} is no image file", "`transfer check` lists what COCO needs")

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from crossmae.errors import UserError
+from crossmae.files import open_regular
 from crossmae.model.presets import PRESETS
 from crossmae.recipe import Recipe
+from crossmae.weights.files import read_content
 from crossmae.weights.fit import misfit
 from detection.build.dims import Dims
 from detection.evaluation.metrics import score
@@ -101,10 +103,12 @@ def load_detector(model: nn.Module, weights: Weights, path: Path) -> None:
 
 
 def _read(path: Path) -> Any:
+    if path.suffix != ".pkl":
+        return read_content(path)
     if not path.is_file():
-        raise UserError(f"no weight file {path}")
+        raise UserError(f"no weight file {path}", "give the path of a .pkl or .pth file")
     try:
-        return _read_pickle(path) if path.suffix == ".pkl" else torch.load(path, "cpu", weights_only=True)
+        return _read_pickle(path)
     except Exception as error:  # what is no pickle fails in every way there is
         # Not in torch's words, whose advice is to trust the file.
         reason = str(error) if isinstance(error, _HoldsCode) else "it is damaged, or holds something else than weights"
@@ -157,7 +161,7 @@ def _heads(weights: Weights, width: int, depth: int) -> int:
 
 
 def _read_pickle(path: Path) -> Any:
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return _Unpickler(file, encoding="latin1").load()
 
 
@@ -165,8 +169,11 @@ class _HoldsCode(pickle.UnpicklingError):
     """A pickle names something that is neither an array nor a container."""
 
 
-class _Unpickler(pickle.Unpickler):
-    """Builds arrays and containers only."""
+class _Unpickler(pickle._Unpickler):
+    """Builds arrays and containers only.
+
+    Python's own, since that in C makes room for as many objects as the largest number in the file says.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _HARMLESS:

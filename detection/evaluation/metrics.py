@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from crossmae.data.decode import read_rgb
 from detection.run import CocoData, VitDetRun
 
 Results = dict[str, dict[str, float]]
@@ -170,7 +171,7 @@ def draw_predictions(
     """
     rows = []
     for sample, truth in zip(samples, truths, strict=True):
-        pixels = np.asarray(Image.open(truth["file_name"]).convert("RGB"))
+        pixels = np.asarray(read_rgb(Path(truth["file_name"]), upright=False))
         with torch.no_grad():
             instances = model([sample])[0]["instances"].to("cpu")
         left = _canvas(pixels, dataset).draw_dataset_dict(truth)

@@ -1,6 +1,5 @@
 """Resume states of a detector in training, under the guarantees of ``crossmae.train.checkpoint``."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +7,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from crossmae.backbone import Backbone
-from crossmae.errors import UserError, one_line
+from crossmae.data.images import digest_of_bytes
 from crossmae.recipe import Recipe
 from crossmae.train.checkpoint.manager import CheckpointManager
 from detection.data.layout import annotation_file
@@ -31,18 +30,11 @@ class DetectorStates:
         Raises:
             UserError: the folder is another run's, or none of its states can be used.
         """
-        state = self.manager.newest(identity)
-        if state is None:
-            return 0
-        try:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            return int(state["step"])
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            folder = self.manager.folder
-            raise UserError(
-                f"{folder} holds the state of another run ({one_line(error, 160)})", "delete that folder to start anew"
-            ) from error
+        return self.manager.restore(identity, self._load)
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
 
     def save(self, step: int) -> None:
         """Saves the state after ``step`` updates, on the main process only."""
@@ -53,8 +45,7 @@ class DetectorStates:
 def identity_of(backbone: Backbone, recipe: Recipe, context: Context, relative_positions: bool) -> dict[str, Any]:
     """What a state belongs to: only a start with the same values may resume from it."""
     assert context.data_root is not None
-    with annotation_file(context.data_root, "train").open("rb") as file:
-        annotations = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    annotations = digest_of_bytes(annotation_file(context.data_root, "train"))[:16]
     return {
         "protocol": recipe.hash,
         "backbone": backbone.digest,

@@ -51,7 +51,7 @@ def _series(path: Path, shown: set[str], problems: list[str]) -> dict[str, dict[
     series: dict[str, dict[float, float]] = defaultdict(dict)
     wrong = 0
     for line in _lines(path, problems):
-        if not (isinstance(line, dict) and _is_number(line.get("step"))):
+        if not (isinstance(line, dict) and _is_number(line.get("step")) and abs(line["step"]) <= _LARGEST):
             wrong += 1
             continue
         values = {metric: line[metric] for metric in line.keys() & shown}

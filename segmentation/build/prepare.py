@@ -12,6 +12,7 @@ from mmengine.config import Config
 import segmentation.data.samples
 import segmentation.training.loop  # noqa: F401 (registers what a prepared config names)
 from crossmae.backbone import BackboneSpec
+from crossmae.data.decode import allow_known_formats_only
 from crossmae.errors import UserError
 from crossmae.run.rank import under_torchrun, world_size
 from segmentation.build.config import upernet
@@ -47,6 +48,7 @@ def configure(spec: BackboneSpec, recipe: UperNetRecipe, context: Context, keep_
     assert protocol.out_indices is not None
     _require_classes(context.data_root, names, protocol.classes)
     require_readable(context.data_root, protocol.classes)
+    allow_known_formats_only()
     if max(protocol.out_indices) < spec.depth - 1:
         blocks = ", ".join(map(str, protocol.out_indices))
         context.deviation(f"taps blocks {blocks} of {spec.depth}, counted from 0: not the last one")

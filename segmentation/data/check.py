@@ -1,11 +1,12 @@
 """What is wrong with an ADE20K folder, before a GPU waits for it."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from crossmae.data.decode import UnreadableImage, opened
 from crossmae.data.images import DEMO_FILE
 from crossmae.errors import UserError, one_line
 from segmentation.data.layout import (
@@ -31,23 +32,29 @@ def problems(root: Path) -> Iterator[Problem]:
     if not (root / "images").is_dir() or not (root / "annotations").is_dir():
         yield _wrong_layout(root)
         return
-    names = class_names(root)
+    try:
+        names = class_names(root)
+    except UserError as error:
+        yield Problem(error.what, error.remedy)
+        return
     classes = len(names) or ADE20K_CLASSES
     for name in SPLITS:
         split = split_of(root, name)
         yield from _names(name, split)
         yield from _suffixes(name, split, classes)
+        yield from _irregular(split)
         yield from _content(split, classes)
 
 
 def require_readable(root: Path, classes: int) -> None:
-    """Refuses images that mmsegmentation would not list for a data set of ``classes`` classes.
+    """Refuses images that mmsegmentation would not list for a data set of ``classes`` classes, or wait for for ever.
 
     Raises:
         UserError: the first split with such images.
     """
     for name in SPLITS:
-        for problem in _suffixes(name, split_of(root, name), classes):
+        split = split_of(root, name)
+        for problem in chain(_suffixes(name, split, classes), _irregular(split)):
             raise UserError(problem.what, problem.remedy)
 
 
@@ -75,6 +82,12 @@ def _suffixes(name: str, split: Split, classes: int) -> Iterator[Problem]:
         yield Problem(what, f"convert them to {suffix}")
 
 
+def _irregular(split: Split) -> Iterator[Problem]:
+    for path in (*split.images.values(), *split.annotations.values()):
+        if not path.is_file():
+            yield Problem(f"{path} is no regular file", "restore it")
+
+
 def departures(root: Path) -> Iterator[str]:
     """How the numbers of images differ from ADE20K's, unless we wrote the data."""
     for name, expected in SPLITS.items():
@@ -88,21 +101,21 @@ def _content(split: Split, classes: int) -> Iterator[Problem]:
         image, annotation = split.images[stem], split.annotations[stem]
         try:
             yield from _pair(image, annotation, classes)
-        except (OSError, UnidentifiedImageError, SyntaxError) as error:
+        except UnreadableImage as error:
             yield Problem(f"{stem}: image or annotation cannot be read ({one_line(error)})", "restore both files")
 
 
 def _pair(image: Path, annotation: Path, classes: int) -> Iterator[Problem]:
-    with Image.open(image) as picture, Image.open(annotation) as labels:
+    with opened(image) as picture, opened(annotation) as labels:
         picture.load()
-        if labels.mode not in ("L", "P"):
-            what = f"{annotation} is a {labels.mode} image, not one label per pixel"
-            yield Problem(what, "use ADEChallengeData2016's annotations, not the full ADE20K's")
-            return
-        if picture.size != labels.size:
-            sizes = " x ".join(map(str, labels.size)), " x ".join(map(str, picture.size))
-            yield Problem(f"{annotation} is {sizes[0]}, its image {sizes[1]}", "restore both files")
-        values = np.unique(np.asarray(labels))
+        mode, size, values = labels.mode, labels.size, np.unique(np.asarray(labels))
+    if mode not in ("L", "P"):
+        what = f"{annotation} is a {mode} image, not one label per pixel"
+        yield Problem(what, "use ADEChallengeData2016's annotations, not the full ADE20K's")
+        return
+    if picture.size != size:
+        sizes = " x ".join(map(str, size)), " x ".join(map(str, picture.size))
+        yield Problem(f"{annotation} is {sizes[0]}, its image {sizes[1]}", "restore both files")
     # 0 ("other") and 255 are both ignored.
     if (strange := values[(values > classes) & (values != IGNORED)]).size:
         what = f"{annotation} has label {strange[0]}, but there are {classes} classes"

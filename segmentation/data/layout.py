@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crossmae.data.images import described_files, fingerprint_of
+from crossmae.errors import UserError, one_line
+from crossmae.files import read_regular
 from crossmae.recipe import digest_of
 
 SPLITS = {"training": 20_210, "validation": 2_000}
@@ -35,11 +37,19 @@ def split_of(root: Path, split: str) -> Split:
 
 
 def class_names(root: Path) -> tuple[str, ...]:
-    """The classes in ``objectInfo150.txt``, in the order of labels 1, 2, ...; empty if there is no such file."""
+    """The classes in ``objectInfo150.txt``, in the order of labels 1, 2, ...; empty if there is no such file.
+
+    Raises:
+        UserError: it is no text.
+    """
     path = root / CLASS_FILE
     if not path.exists():
         return ()
-    return tuple(line.split("\t")[-1].strip() for line in path.read_text().splitlines()[1:] if line.strip())
+    try:
+        lines = read_regular(path).decode().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({one_line(error, 100)})", "unpack the data set again") from error
+    return tuple(line.split("\t")[-1].strip() for line in lines[1:] if line.strip())
 
 
 def image_suffix(classes: int) -> str:

@@ -1,19 +1,14 @@
 """Files of finished models: ours, mmsegmentation's released UperNet-MAE, or any mmengine checkpoint of one."""
 
-import pickle
 import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from crossmae.backbone import BackboneSpec
 from crossmae.errors import UserError
-from crossmae.weights.files import Weights
+from crossmae.weights.files import Weights, read_content
 
 _TOKENS = "backbone.cls_token"
 _KERNEL = "backbone.patch_embed.projection.weight"
@@ -30,8 +25,8 @@ def read_finished(path: Path) -> Weights:
     Raises:
         UserError: no such file, unreadable, or no UperNet on a MAE backbone; in one line.
     """
-    content = _load(path)
-    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    content = read_content(path, _MMENGINE_OBJECTS)
+    state = content.get("state_dict", content)
     state = state if isinstance(state, dict) else {}
     state = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
     for name in _DIMENSIONS:
@@ -40,20 +35,6 @@ def read_finished(path: Path) -> Weights:
     if state[_TOKENS].shape[2] % state[_BIASES].shape[1]:
         raise UserError(f"{path} holds no UperNet on a MAE backbone: its heads do not divide its width")
     return state
-
-
-def _load(path: Path) -> Any:
-    if not path.is_file():
-        raise UserError(f"no weight file {path}")
-    try:
-        with _mmengine_objects_as_blanks(), warnings.catch_warnings(action="ignore"):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what is no checkpoint fails in every way there is
-        # An "unsupported operand" is no pickle at all, an HTML page for instance.
-        reason = str(error).lower()
-        if isinstance(error, pickle.UnpicklingError) and "unsupported" in reason and "operand" not in reason:
-            raise UserError(f"{path} refused: it holds code or objects besides weights; none of it was run") from error
-        raise UserError(f"{path} is damaged or no PyTorch checkpoint") from error
 
 
 def _usable(value: Tensor | None, name: str) -> bool:
@@ -103,12 +84,9 @@ class _Blank:
     def __setstate__(self, state: Any) -> None: ...
 
 
-@contextmanager
-def _mmengine_objects_as_blanks() -> Iterator[None]:
-    """mmengine's checkpoints hold log buffers besides the weights; unpickling builds blanks in their place."""
-    names = ["mmengine.logging.history_buffer.HistoryBuffer", "builtins.getattr", "builtins.slice"]
-    numpy = ["multiarray._reconstruct", "multiarray.scalar"]
-    names += [f"numpy.{core}.{name}" for core in ("core", "_core") for name in numpy]
-    names += ["numpy.ndarray", "numpy.dtype"]
-    with torch.serialization.safe_globals([(_Blank, name) for name in names]):
-        yield
+_MMENGINE_OBJECTS = [
+    *((_Blank, name) for name in ("mmengine.logging.history_buffer.HistoryBuffer", "builtins.getattr")),
+    *((_Blank, name) for name in ("builtins.slice", "numpy.ndarray", "numpy.dtype")),
+    *((_Blank, f"numpy.{core}.multiarray.{name}") for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
+]
+"""mmengine's checkpoints hold log buffers besides the weights; unpickling builds blanks in their place."""

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
@@ -12,6 +11,8 @@ from mmengine.registry import METRICS
 from mmseg.evaluation import IoUMetric
 from numpy.typing import NDArray
 from PIL import Image
+
+from crossmae.data.decode import read_pixels
 
 IGNORED = 255
 GAP = 4
@@ -71,7 +72,7 @@ def _pictures(model: Any, dataset: Any, count: int) -> Iterator[tuple[str, NDArr
     for index in np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int):
         with torch.no_grad():
             sample = model.test_step(pseudo_collate([dataset[int(index)]]))[0]
-        image = cv2.cvtColor(cv2.imread(sample.img_path), cv2.COLOR_BGR2RGB)
+        image = read_pixels(Path(sample.img_path))
         labels = (sample.gt_sem_seg.data[0], sample.pred_sem_seg.data[0])
         panels = [image, *(_blend(image, palette, label.cpu().numpy()) for label in labels)]
         yield Path(sample.img_path).stem, _side_by_side(panels)

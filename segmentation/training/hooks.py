@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -104,16 +105,10 @@ class ResumableState(Hook):
         Raises:
             UserError: the folder was started with another identity, or none of its states can be read.
         """
-        state = self.states.newest(self.identity)
-        runner.train_loop._iter = 0
-        if state is None:
-            return
-        _unwrapped(runner.model).load_state_dict(state["model"])
-        runner.optim_wrapper.optimizer.load_state_dict(state["optimizer"])
-        for scheduler, values in zip(runner.param_schedulers, state["schedulers"], strict=True):
-            scheduler.load_state_dict(values)
-        runner.train_loop._iter = state["step"]
-        runner.logger.info(f"resumed at step {state['step']}")
+        step = self.states.restore(self.identity, partial(_load, runner))
+        runner.train_loop._iter = step
+        if step:
+            runner.logger.info(f"resumed at step {step}")
 
     def before_train_iter(self, _runner: Runner, batch_idx: int, **_: Any) -> None:
         """Seeds dropout and drop path by the update, so that there is no random state to save."""
@@ -141,6 +136,14 @@ def _state(runner: Runner, step: int) -> dict[str, Any]:
         "optimizer": runner.optim_wrapper.optimizer.state_dict(),
         "schedulers": [scheduler.state_dict() for scheduler in runner.param_schedulers],
     }
+
+
+def _load(runner: Runner, state: Mapping[str, Any]) -> None:
+    """Takes over what ``_state`` returned."""
+    _unwrapped(runner.model).load_state_dict(state["model"])
+    runner.optim_wrapper.optimizer.load_state_dict(state["optimizer"])
+    for scheduler, values in zip(runner.param_schedulers, state["schedulers"], strict=True):
+        scheduler.load_state_dict(values)
 
 
 def _any_process(flag: bool, runner: Runner) -> bool:

@@ -1,6 +1,5 @@
 """iNaturalist 2017, 2018 and 2019: ``trainYEAR.json``, ``valYEAR.json`` and the images that they name."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmae.errors import UserError
-from transfer.datasets.labelled import LabelledImages
+from crossmae.errors import UserError, one_line, printable
+from crossmae.parsing import read_json
+from transfer.datasets.labelled import LabelledImages, require_possible
 from transfer.datasets.reader import Reader, Size
 
 IMAGE_FOLDERS: Mapping[int, str] = {2017: "train_val_images", 2018: "train_val2018", 2019: "train_val2019"}
@@ -28,13 +28,15 @@ class _INaturalist(Reader):
         path = root / f"{split}{self.year}.json"
         content = _read_json(path, self.year)
         try:
-            names = {category["id"]: str(category["name"]) for category in content["categories"]}
+            names = {int(category["id"]): printable(str(category["name"])) for category in content["categories"]}
             _refuse_other_years(path, self.year, len(names))
             ids = sorted(names)
             labels = _labels(path, self.year, content, {category: i for i, category in enumerate(ids)})
             files = tuple(str(image["file_name"]) for image in content["images"])
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{path}: image, category or field {error} is not there", "download it again") from error
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            what = f"image, category or field {one_line(error, 60)} is not there or no number"
+            raise UserError(f"{path}: {what}", "download it again") from error
+        require_possible(path, files)
         return LabelledImages(root, files, labels, tuple(f"{i}: {names[i]}" for i in ids))
 
 
@@ -60,16 +62,15 @@ class INaturalist2019(_INaturalist):
 
 
 def _read_json(path: Path, year: int) -> dict[str, Any]:
-    if not path.is_file():
+    if not path.exists():
         what = f"unpack train{year}.json and val{year}.json next to {IMAGE_FOLDERS[year]}"
         raise UserError(f"{path} does not exist", what)
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not readable JSON ({error})", "download it again") from error
+    content: dict[str, Any] = read_json(path, "download it again")
     absent = [key for key in _KEYS if not isinstance(content, dict) or not isinstance(content.get(key), list)]
     if absent:
         raise UserError(f"{path} has no list {', '.join(absent)}", "this is not an iNaturalist annotation file")
+    if any(not isinstance(entry, dict) for key in _KEYS for entry in content[key]):
+        raise UserError(f"{path} holds entries that are no mappings", "this is not an iNaturalist annotation file")
     if any("bbox" in annotation for annotation in content["annotations"][:100]):
         raise UserError(f"{path} holds boxes, so it is of a detection data set", f"put iNaturalist {year}'s file there")
     return content

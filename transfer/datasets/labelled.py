@@ -1,7 +1,9 @@
 """One split of a classification data set: file names, labels, classes."""
 
 import hashlib
+import os
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +14,18 @@ from numpy.typing import NDArray
 
 from crossmae.data.images import Images
 from crossmae.data.open import entries, open_listed
+from crossmae.errors import UserError
+
+
+def require_possible(path: Path, files: Iterable[str]) -> None:
+    """Refuses a list ``path`` with names that no file can have."""
+    for name in files:
+        try:
+            possible = "\0" not in name and all(len(part) < 256 for part in os.fsencode(name).split(b"/"))
+        except UnicodeEncodeError:
+            possible = False
+        if not possible:
+            raise UserError(f"{path} names {name[:60]!r}, which no file is called", "download it again")
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,7 @@ class LabelledImages:
         """Ten hex digits of file names and labels: other files or pixels are another data set."""
         digest = hashlib.sha256(self.labels.astype("<i8").tobytes())
         for file in self.files:
-            digest.update(file.encode() + b"\0")
+            digest.update(file.encode("utf-8", "surrogateescape") + b"\0")
         if self.images.deviations:
             digest.update(self.images.fingerprint.encode())
         return digest.hexdigest()[:10]

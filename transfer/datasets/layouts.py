@@ -11,6 +11,7 @@ images in ``val_256/``. Places365, small-easyformat: ``train/CLASS/`` and ``val/
 ``places365_standard/``.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,9 +19,10 @@ import numpy as np
 
 from crossmae.data.names import is_image
 from crossmae.data.open import entries, is_folder
-from crossmae.errors import UserError
+from crossmae.errors import UserError, one_line
+from crossmae.files import read_regular
 from transfer.datasets.inaturalist import INaturalist2017, INaturalist2018, INaturalist2019
-from transfer.datasets.labelled import LabelledImages
+from transfer.datasets.labelled import LabelledImages, require_possible
 from transfer.datasets.own import OwnImages
 from transfer.datasets.reader import Reader, Size
 from transfer.datasets.split import TuningPart
@@ -29,6 +31,7 @@ _SORTING = (
     "sort it into one folder per class: for every line of ILSVRC2012_validation_ground_truth.txt move the image "
     "ILSVRC2012_val_<line number, 8 digits>.JPEG to val/<WNID of that ILSVRC2012_ID in meta.mat>/"
 )
+_LABEL = re.compile(r"[0-9]{1,9}")
 _CATEGORIES = "categories_places365.txt"
 _LISTS = {"train": "places365_train_standard.txt", "val": "places365_val.txt"}
 _FOLDERS = {"train": ("data_256_standard", "data_256"), "val": ("val_256",)}
@@ -137,18 +140,19 @@ class Places205(Reader):
 
 
 def _pairs(path: Path, archive: str = "filelist_places365-standard.tar") -> list[tuple[str, int]]:
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"{path} does not exist", f"unpack {archive} there")
     pairs = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no text ({error})", "unpack the file lists again") from error
+        lines = read_regular(path).decode().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no text ({one_line(error, 100)})", "unpack the file lists again") from error
     for number, line in enumerate(lines, start=1):
         name, _, label = line.rpartition(" ")
-        if not name or not label.isdigit():
+        if not name or not _LABEL.fullmatch(label):
             raise UserError(f"{path} line {number} is not 'path label': {line[:60]!r}", "unpack the file lists again")
         pairs.append((name, int(label)))
+    require_possible(path, (name for name, _ in pairs))
     return pairs
 
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.data.images import DEMO_FILE, described, fingerprint_of
 from crossmae.errors import UserError
-from crossmae.parsing import CountOrZero, Strict, parse_json
+from crossmae.parsing import CountOrZero, Strict, parse_file
 from transfer.datasets.labelled import LabelledImages
 from transfer.task import Context, Problem
 
@@ -60,7 +60,7 @@ class Reader(ABC):
             UserError: the demo data's counts cannot be read.
         """
         path = root / DEMO_FILE
-        return parse_json(Size, path.read_bytes(), str(path)) if path.is_file() else None
+        return parse_file(Size, path) if path.is_file() else None
 
     def describe(self, root: Path) -> Iterator[str]:
         """Lines that say what was found at ``root``, as far as it is not simply the published data set."""

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crossmae.errors import UserError
-from crossmae.files import sync_folder, whole_folder, write_atomically, write_json
-from crossmae.parsing import Count, Strict, parse_json
+from crossmae.files import open_regular, sync_folder, whole_folder, write_atomically, write_json
+from crossmae.parsing import Count, Strict, parse_file
 from crossmae.recipe import digest_of
 from transfer.frozen.recipe import Point, Tokens
 
@@ -145,11 +145,10 @@ class FeatureCache:
         Raises:
             UserError: they are not those that were written.
         """
-        meta = parse_json(_Meta, (self.path / "meta.json").read_bytes(), str(self.path / "meta.json"))
-        features: Array = np.load(self.path / "features.npy", mmap_mode="r")
+        meta, features = parse_file(_Meta, self.path / "meta.json"), _load(self.path / "features.npy", "r")
         expected = (self.samples, *self.width)
-        right = meta.key == self.key and features.shape == expected and features.dtype == self.dtype
-        if not right or _sha256(features) != meta.sha256:
+        right = features is not None and meta.key == self.key and features.shape == expected
+        if features is None or not right or features.dtype != self.dtype or _sha256(features) != meta.sha256:
             raise UserError(f"{self.path} does not hold the features that were written", "remove the folder")
         return features
 
@@ -196,12 +195,15 @@ def _save(path: Path, array: Array) -> None:
         np.save(file, array)
 
 
-def _load(path: Path) -> Array | None:
+def _load(path: Path, mmap_mode: Literal["r"] | None = None) -> Array | None:
     try:
-        array: Array = np.load(path)
-    except (ValueError, EOFError):
+        open_regular(path).close()
+        array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    except FileNotFoundError:
+        raise
+    except Exception:  # a wrong head fails in every way there is
         return None
-    return array
+    return array if isinstance(array, np.ndarray) else None
 
 
 def _sha256(array: Array) -> str:

@@ -11,7 +11,7 @@ from typing import Self
 from rich.console import Console
 
 from crossmae.errors import UserError, printable
-from crossmae.files import remove_leftovers
+from crossmae.files import read_regular, remove_leftovers, write_text
 from crossmae.run.lock import hold_folder
 from results.claims.write import write_ledger
 from results.runs import Planned, find_runs
@@ -178,16 +178,16 @@ def collect(out: Path, suite: Suite, runs: Iterable[Run], console: Console) -> N
     shown, mark = folder / f"{suite.name}.txt", folder / f".{suite.name}.made_from"
     planned = [Planned(run.task.name, run.backbone, run.seed, run.identity) for run in runs]
     fingerprint = _fingerprint(out, suite, planned)
-    if not (shown.exists() and mark.exists() and mark.read_text() == fingerprint):
+    if not (shown.is_file() and mark.is_file() and read_regular(mark) == fingerprint.encode()):
         from results.report.write import write_report  # matplotlib takes its time: only when something is new
 
         runs_there = find_runs(out, planned)
         text = write_tables(runs_there, suite.tables, folder)
         write_report(runs_there, out / "report.html", suite.tables, suite.title)
         text = "\n\n".join(filter(None, [text, write_ledger(runs_there, folder)]))
-        shown.write_text(text + "\n")
-        mark.write_text(fingerprint)
-    console.print(shown.read_text().rstrip(), markup=False, highlight=False, soft_wrap=True)
+        write_text(text + "\n", shown)
+        write_text(fingerprint, mark)
+    console.print(read_regular(shown).decode(errors="replace").rstrip(), markup=False, highlight=False, soft_wrap=True)
     console.print(f"tables: {folder}\nreport: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -13,6 +13,7 @@ from crossmae.data.images import Images
 from crossmae.data.names import Names
 from crossmae.data.staging.manifest import MANIFEST, NAMES, PLAN, part_path, read_index, read_manifest
 from crossmae.errors import UserError
+from crossmae.files import read_regular
 
 
 class Cache:
@@ -26,7 +27,7 @@ class Cache:
         self.folder = folder
         self.manifest = read_manifest(folder)
         self.plan = self.manifest.plan
-        self.names = Names((folder / NAMES).read_bytes().decode("utf-8", "surrogateescape").split("\0"))
+        self.names = Names(read_regular(folder / NAMES).decode("utf-8", "surrogateescape").split("\0"))
         self._index = read_index(folder, self.manifest)
         if len(self.names) != self.plan.images:
             raise UserError(f"the cache {folder} is damaged: {NAMES} are not {self.plan.images:,}", "stage it again")
@@ -76,7 +77,8 @@ class Cache:
         while rest:
             name, slash, _ = self.names[rest.start].removeprefix(prefix).partition("/")
             (folders if slash else files).append(name)
-            after = self._range(f"{prefix}{name}").stop if slash else rest.start + 1
+            # Names out of order, as only a forged cache has them, must not send this backwards for ever.
+            after = max(self._range(f"{prefix}{name}").stop if slash else 0, rest.start + 1)
             rest = range(after, rest.stop)
         return folders, files
 

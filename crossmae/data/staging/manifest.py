@@ -1,7 +1,6 @@
 """What is to be staged, and what a finished cache says of itself."""
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,8 +9,8 @@ from numpy.typing import NDArray
 
 from crossmae.data.staging.forms import Form, FormName
 from crossmae.errors import UserError, one_line
-from crossmae.files import write_json
-from crossmae.parsing import Count, CountOrZero, Strict, parse_json
+from crossmae.files import open_regular, read_regular, write_json
+from crossmae.parsing import Count, CountOrZero, Strict, parse_json, read_json
 
 MANIFEST, PLAN = "crossmae-cache.json", "crossmae-staging.json"
 INDEX, NAMES, UNREADABLE = "index.npy", "names", "unreadable.txt"
@@ -99,10 +98,11 @@ def read_part(folder: Path, number: int) -> Part | None:
         return None
     # Names may hold bytes that are no UTF-8, which only the standard library's JSON keeps.
     try:
-        content = json.loads(note_path(path).read_text())
+        content = read_json(note_path(path))
         part = Part(**{**content, "unreadable": [(name, reason) for name, reason in content["unreadable"]]})
-        return part if path.stat().st_size == part.size else None
-    except (ValueError, KeyError, TypeError, RecursionError):  # not a note of ours: written again
+        places = all(type(value) is int and 0 <= value < 2**62 for place in part.places for value in place)
+        return part if places and path.stat().st_size == part.size else None
+    except (UserError, OSError, ValueError, KeyError, TypeError):  # not a note of ours: written again
         return None
 
 
@@ -118,7 +118,7 @@ def read_manifest(folder: Path) -> Manifest:
         UserError: it is damaged or not whole.
     """
     try:
-        manifest = parse_json(Manifest, (folder / MANIFEST).read_bytes(), MANIFEST)
+        manifest = parse_json(Manifest, read_regular(folder / MANIFEST), MANIFEST)
         digest = index_digest(folder)
     except (OSError, UserError) as error:
         raise _damaged(folder, one_line(error)) from error
@@ -135,13 +135,13 @@ def index_digest(folder: Path) -> str:
     """SHA-256 of the index and the names."""
     digest = hashlib.sha256()
     for name in (INDEX, NAMES):
-        digest.update((folder / name).read_bytes())
+        digest.update(read_regular(folder / name))
     return digest.hexdigest()
 
 
 def is_sound(folder: Path, manifest: Manifest, part: int) -> bool:
     """Whether ``part`` holds what was written."""
-    with open(part_path(folder, part), "rb") as file:
+    with open_regular(part_path(folder, part)) as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == manifest.parts[part][1]
 
 

@@ -31,7 +31,7 @@ from crossmae.data.staging.manifest import (
 )
 from crossmae.errors import UserError
 from crossmae.files import write_atomically, write_bytes, write_json
-from crossmae.parsing import parse_json
+from crossmae.parsing import parse_file
 from crossmae.run.stop import StopGuard, Stopped
 
 PER_PART = 512
@@ -86,7 +86,7 @@ class Staging:
         path = self.folder / PLAN
         # A plan of which nothing is written yet, as for want of space, binds nobody.
         if path.is_file() and any(self.folder.glob("*.bin")):
-            before = asdict(parse_json(Plan, path.read_bytes(), str(path)))
+            before = asdict(parse_file(Plan, path))
             if differing := [name for name, value in asdict(plan).items() if before[name] != value]:
                 what = f"{self.folder} holds a cache of other images or form ({', '.join(differing)})"
                 raise UserError(what, "choose another folder")

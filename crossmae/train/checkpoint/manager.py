@@ -5,16 +5,20 @@ Every engine keeps its states here: ours, detectron2's and mmengine's.
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from crossmae.errors import UserError, one_line
 from crossmae.files import write_json
+from crossmae.parsing import read_json
 from crossmae.train.checkpoint.state_file import prune, save_state, states
 from crossmae.train.runtime.distributed import World
 
 log = logging.getLogger("crossmae")
+
+NONFINITE = "nonfinite"
+"""Folder of the evidence in a run's folder."""
 
 
 class CheckpointManager:
@@ -33,6 +37,25 @@ class CheckpointManager:
         self.world, self.keep, self.milestone_every = world, keep, milestone_every
         self.saved: int | None = None
         """Step of the state that this start wrote last."""
+
+    def restore(self, identity: Mapping[str, Any], load: Callable[[dict[str, Any]], None]) -> int:
+        """Hands the ``newest`` state to ``load``, if there is one.
+
+        Returns:
+            The updates that lie behind the state; 0 in a new folder.
+
+        Raises:
+            UserError: as ``newest``, or ``load`` can do nothing with what the state holds.
+        """
+        state = self.newest(identity)
+        if state is None:
+            return 0
+        try:
+            load(state)
+        except Exception as error:  # what is no state of this run fails in every way there is
+            what = f"{self.folder} holds the state of another run ({one_line(error, 160)})"
+            raise UserError(what, _ANEW.format(self.folder)) from error
+        return int(state["step"])
 
     def newest(self, identity: Mapping[str, Any]) -> dict[str, Any] | None:
         """The newest state that is whole, with its tensors on the CPU, or None in a new folder.
@@ -82,7 +105,7 @@ class CheckpointManager:
 
     def save_evidence(self, step: int, state: Mapping[str, Any], names: list[list[str]]) -> Path:
         """Keeps the state before a failed update and the names of its samples by process; returns the folder."""
-        folder = self.run_folder / "nonfinite"
+        folder = self.run_folder / NONFINITE
         if self.world.is_main:
             save_state(folder, step, state)
             samples = {f"rank {rank}": mine for rank, mine in enumerate(names) if mine}
@@ -117,10 +140,7 @@ def _claim(folder: Path, identity: Mapping[str, Any]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read ({one_line(error, 100)})", _ANEW.format(path.parent)) from error
+    content = read_json(path, _ANEW.format(path.parent))
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no values of a run", _ANEW.format(path.parent))
     return content

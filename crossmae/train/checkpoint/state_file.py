@@ -8,7 +8,6 @@ import hashlib
 import io
 import logging
 import os
-import pickle
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
@@ -20,11 +19,14 @@ import numpy as np
 import torch
 
 from crossmae.errors import UserError, one_line
-from crossmae.files import sync_folder
+from crossmae.files import open_regular, sync_folder
+from crossmae.weights.files import read_content
 
 log = logging.getLogger("crossmae")
 
 _NAME = re.compile(r"step-(\d{8,})\.([0-9a-f]{16})\.pt")
+_MOST_BYTES = 2**38
+"""A larger file is no state but one with holes, which would be read for hours."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # What ``torch.load(weights_only=True)`` reads back.
@@ -46,11 +48,11 @@ class StateFile:
         try:
             if _digest(self.path) != self.digest:
                 return None
-            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError) as error:
+            state = read_content(self.path)
+        except (OSError, UserError) as error:
             log.warning("%s: %s", self.path, one_line(error, 200))
             return None
-        return state
+        return state if state.get("step") == self.step else None
 
 
 def states(folder: Path) -> list[StateFile]:
@@ -118,14 +120,17 @@ def prune(folder: Path, keep: int, milestone_every: int | None) -> None:
 
 def _digest(path: Path) -> str:
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > _MOST_BYTES:
+            raise OSError(errno.EFBIG, f"larger than {_MOST_BYTES:,} bytes", str(path))
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()[:16]
 
 
 def _write(path: Path, state: dict[str, Any]) -> str:
-    with open(path, "wb") as file:
+    path.unlink(missing_ok=True)  # perhaps a link to another file, which must not be written
+    with open(path, "xb") as file:
         hashing = _HashingFile(file)
         try:
             torch.save(state, hashing)  # type: ignore[arg-type]  # only write() is asked for

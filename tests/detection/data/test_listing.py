@@ -30,5 +30,5 @@ def test_a_copy_is_the_same_data_and_another_box_is_not(coco: Path, tmp_path: Pa
 def test_data_without_annotations_is_one_line(coco: Path, tmp_path: Path) -> None:
     shutil.copytree(coco, tmp_path / "copy")
     annotation_file(tmp_path / "copy", "val").unlink()
-    with pytest.raises(UserError, match="cannot be listed"):
+    with pytest.raises(UserError, match=r"cannot be (listed|read)"):
         fingerprint_of_coco(tmp_path / "copy", digest_of_bytes)

@@ -84,7 +84,7 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(pickle.dumps({"model": Evil()}))
     torch.save({"model": Evil()}, tmp_path / "zipped.pth")
     for name in ("evil.pkl", "evil.pth", "zipped.pth"):
-        with pytest.raises(UserError, match=f"{name} is no readable checkpoint.* nothing of it was run") as error:
+        with pytest.raises(UserError, match=f"{name} .*(nothing|none) of it was run") as error:
             read_detector(tmp_path / name)
         assert "weights_only" not in str(error.value)
         assert "\n" not in str(error.value)
@@ -105,8 +105,8 @@ def vitdet(**changes: Any) -> dict[str, Any]:
 NET = "backbone.net."
 
 FOREIGN: dict[str, tuple[Any, str]] = {
-    "a list": ([1, 2], "holds no named weights"),
-    "a number": (7, "holds no named weights"),
+    "a list": ([1, 2], "holds a list, not named weights"),
+    "a number": (7, "holds a int, not named weights"),
     "a model that is none": ({"model": 3}, "holds no named weights"),
     "a classifier": ({"model": {"fc.weight": torch.zeros(2)}}, "holds no ViTDet"),
     "numbers as names": ({"model": {1: torch.zeros(2)}}, "holds no ViTDet"),
@@ -116,7 +116,7 @@ FOREIGN: dict[str, tuple[Any, str]] = {
     "a gap": (vitdet(**{f"{NET}blocks.{9**9 % 10**6}.norm1.weight": torch.zeros(8)}), "its blocks are 0, 1, 420489"),
     "a claim": (
         vitdet(**{f"{NET}pos_embed": torch.zeros(1).expand(1, 10**6, 10**6)}),
-        "has fewer numbers than its shape says",
+        "backbone.net.pos_embed is larger than the file",
     ),
 }
 
@@ -125,7 +125,7 @@ FOREIGN: dict[str, tuple[Any, str]] = {
 def test_foreign_content_is_one_line(tmp_path: Path, name: str) -> None:
     content, says = FOREIGN[name]
     torch.save(content, tmp_path / "foreign.pth")
-    with pytest.raises(UserError, match=rf"foreign\.pth .*{says}") as error:
+    with pytest.raises(UserError, match=rf"foreign\.pth.* {says}") as error:
         read_detector(tmp_path / "foreign.pth")
     assert "\n" not in str(error.value)
 
@@ -147,7 +147,7 @@ def test_foreign_arrays_in_a_pickle_are_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"\x80\x02", b"PK\x03\x04" + bytes(40)])
 def test_damaged_files_are_one_line(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=f"{name} is no readable checkpoint") as error:
+    with pytest.raises(UserError, match=f"{name} is (no readable checkpoint|damaged|empty|a web page)") as error:
         read_detector(tmp_path / name)
     assert "\n" not in str(error.value)
 
@@ -155,7 +155,7 @@ def test_damaged_files_are_one_line(tmp_path: Path, name: str, content: bytes) -
 def test_a_cut_file_and_a_missing_one(tmp_path: Path) -> None:
     torch.save({"model": vitdet()}, tmp_path / "cut.pth")
     (tmp_path / "cut.pth").write_bytes((tmp_path / "cut.pth").read_bytes()[:-100])
-    with pytest.raises(UserError, match=r"cut\.pth is no readable checkpoint"):
+    with pytest.raises(UserError, match=r"cut\.pth is damaged"):
         read_detector(tmp_path / "cut.pth")
     for path in (tmp_path / "missing.pth", tmp_path):
         with pytest.raises(UserError, match="no weight file"):

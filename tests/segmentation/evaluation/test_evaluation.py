@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -200,10 +201,11 @@ def complaint(path: Path) -> str:
 
 def test_an_unreadable_or_foreign_file_is_one_line(tmp_path: Path, finished: Finished) -> None:
     path = tmp_path / "model.pth"
-    assert complaint(path) == f"no weight file {path}"
-    for content in (b"", b"<!DOCTYPE html>", finished.checkpoint.read_bytes()[:5000]):
+    assert complaint(path).startswith(f"no weight file {path}")
+    cut = finished.checkpoint.read_bytes()[:5000]
+    for content, kind in {b"": "is empty", b"<!DOCTYPE html>": "is a web page", cut: "is damaged"}.items():
         path.write_bytes(content)
-        assert "damaged or no PyTorch checkpoint" in complaint(path)
+        assert kind in complaint(path)
     torch.save({"state_dict": {}, "extra": Evil(tmp_path / "ran")}, path)
     assert "none of it was run" in complaint(path)
     assert not (tmp_path / "ran").exists()
@@ -212,7 +214,7 @@ def test_an_unreadable_or_foreign_file_is_one_line(tmp_path: Path, finished: Fin
 @pytest.mark.parametrize("content", [[1, 2], {}, {"state_dict": 3}, torch.ones(2), {"state_dict": {5: torch.ones(1)}}])
 def test_a_file_without_named_weights_is_one_line(content: Any, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "model.pth")
-    assert "holds no UperNet on a MAE backbone" in complaint(tmp_path / "model.pth")
+    assert re.search("holds no UperNet on a MAE backbone|not named weights", complaint(tmp_path / "model.pth"))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Data sets are read as they lie on disk, and what is wrong with them is said by name."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def test_torn_json_is_named(inat: Path) -> None:
     (inat / "val2019.json").write_text(text[: len(text) // 2])
     lines = problems("inat19", inat, Size(3, 3, 3))
     assert lines.count("\n") == 0
-    assert "val2019.json is not readable JSON" in lines
+    assert "val2019.json is not valid JSON" in lines
 
 
 def test_places_lists_with_leading_slashes(places: Path) -> None:
@@ -181,7 +182,7 @@ def test_torn_counts_of_demo_data_are_named(imagenet: Path, content: str, said: 
 def test_json_without_fields_is_named(inat: Path, content: dict[str, object]) -> None:
     whole = json.loads((inat / "train2019.json").read_text())
     write_json(inat / "train2019.json", {**whole, **content})
-    assert "download it again" in problems("inat19", inat, Size(3, 3, 3))
+    assert re.search("download it again|no iNat|not an iNat", problems("inat19", inat, Size(3, 3, 3)))
 
 
 def test_a_reader_of_no_known_name_is_refused() -> None:

@@ -12,6 +12,9 @@ from crossmae.run.progress import ProgressFile
 from results.record import Attempt, RecordError
 from results.store import write_attempt
 
+_LATEST = 32e9
+"""Seconds since the epoch, in the year 2984; a calendar ends in 9999."""
+
 
 class Attempts(NamedTuple):
     """The attempts of a run that can be read, oldest first, and a line about each file that cannot."""
@@ -28,12 +31,13 @@ class _Session(Strict):
     command: str
 
     def __post_init__(self) -> None:
-        datetime.fromisoformat(self.started)
+        if datetime.fromisoformat(self.started).tzinfo is None:
+            raise ValueError("no time zone")
 
 
 def attempts_of(folder: Path) -> Attempts:
     """The attempts in the run folder ``folder``; damaged files are passed over."""
-    files = [path for path in (folder / "attempts").glob("*.json") if path.stem.isdigit() and path.is_file()]
+    files = [path for path in (folder / "attempts").glob("*.json") if path.stem.isdecimal() and path.is_file()]
     attempts = Attempts([], [])
     for path in sorted(files, key=lambda path: int(path.stem)):
         try:
@@ -45,6 +49,8 @@ def attempts_of(folder: Path) -> Attempts:
 
 def begin_attempt(folder: Path, command: str) -> None:
     """Notes that a process works on this run; a note left by one that was killed becomes an attempt first."""
+    if (folder / "session.json").is_dir():
+        raise UserError(f"{folder / 'session.json'} is a folder", "remove it")
     if (folder / "session.json").exists():
         reason = "ended without an error message: killed, or its machine went down"
         end_attempt(folder, reason, None, retryable=True, at=_last_report(folder))
@@ -92,8 +98,7 @@ def now() -> str:
 def _last_report(folder: Path) -> float:
     """When the last progress was reported, by the report itself: a copied folder's files have new time stamps."""
     last = ProgressFile(folder).last()
-    time = last.get("time") if isinstance(last, dict) else None
-    return float(time) if isinstance(time, int | float) else 0.0
+    return min(max(last["time"], 0.0), _LATEST) if last else 0.0
 
 
 def _span(attempt: Attempt) -> float:

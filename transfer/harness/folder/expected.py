@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from crossmae.errors import UserError
-from crossmae.files import read_regular, write_json
-from crossmae.parsing import CountOrZero, NotNegative, Strict, parse_json
+from crossmae.files import write_json
+from crossmae.parsing import CountOrZero, NotNegative, Strict, parse_file
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Expected(Strict):
 def read_expected(out: Path) -> dict[str, Expected]:
     """What ``transfer estimate`` left; empty if it was never called."""
     try:
-        return parse_json(dict[str, Expected], read_regular(out / "estimate.json"), "estimate.json")
-    except (OSError, UserError):
+        return parse_file(dict[str, Expected], out / "estimate.json")
+    except UserError:
         return {}
 
 

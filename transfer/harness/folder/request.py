@@ -7,8 +7,8 @@ from typing import Any
 
 from crossmae.data.images import DEMO_FILE
 from crossmae.errors import UserError, one_line
-from crossmae.files import read_regular, write_json
-from crossmae.parsing import Strict, parse_json
+from crossmae.files import write_json
+from crossmae.parsing import Strict, parse_file
 from crossmae.recipe import Recipe
 from transfer.harness.folder.expected import Expected
 from transfer.harness.plan.data_roots import DataRoots
@@ -58,8 +58,8 @@ def read_request(folder: Path) -> Request:
         UserError: there is no readable ``run.json``.
     """
     try:
-        return parse_json(Request, read_regular(folder / "run.json"), "run.json")
-    except (OSError, UserError) as error:
+        return parse_file(Request, folder / "run.json")
+    except UserError as error:
         raise UserError(f"{folder} holds no readable run.json ({one_line(error)})", "start runs by run_all") from error
 
 

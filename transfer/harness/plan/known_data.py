@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from crossmae.errors import UserError
-from crossmae.files import read_regular, write_json
-from crossmae.parsing import parse_json
+from crossmae.files import write_json
+from crossmae.parsing import parse_file
 
 Fingerprints = Mapping[str, str]
 """By task name; tasks without data, or whose data cannot be listed, are left out."""
@@ -33,6 +33,6 @@ def _kind(demo: bool) -> str:
 
 def _read(out: Path) -> dict[str, dict[str, str]]:
     try:
-        return parse_json(dict[str, dict[str, str]], read_regular(out / "data.json"), "data.json")
-    except (OSError, UserError):
+        return parse_file(dict[str, dict[str, str]], out / "data.json")
+    except UserError:
         return {}

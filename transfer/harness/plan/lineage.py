@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from crossmae.errors import UserError
-from crossmae.files import read_regular, write_json
-from crossmae.parsing import parse, parse_json
+from crossmae.files import open_regular, write_json
+from crossmae.parsing import parse, parse_file
 from crossmae.weights.options import WRAPPED, split_source
 
 _NAMED = ("random:", "timm:", "hf:")
@@ -43,7 +43,7 @@ def lineage_of_source(source: str, cache: Path) -> dict[str, Any]:
 def _is_wrapped(path: Path) -> bool:
     """Whether the folder is a backbone of ours that another library's code builds, as its configuration says."""
     config = path / _CONFIGS[0]
-    return config.is_file() and parse_json(dict, config.read_bytes(), str(config)).get("format") == WRAPPED
+    return config.is_file() and parse_file(dict, config).get("format") == WRAPPED
 
 
 def _weight_files(path: Path) -> list[Path]:
@@ -53,7 +53,7 @@ def _weight_files(path: Path) -> list[Path]:
         if (path / name).is_file():
             return [path / name]
         if index.is_file():
-            content = parse_json(dict, index.read_bytes(), str(index))
+            content = parse_file(dict, index)
             places = parse(dict, content.get("weight_map"), f"weight_map of {index}")
             return [path / file for file in sorted({str(file) for file in places.values()})]
     return [path]
@@ -73,7 +73,7 @@ def digest_of_file(file: Path, cache: Path, algorithm: str = "sha256") -> str:
     key = f"{file.resolve()}:{stat.st_size}:{stat.st_mtime_ns}" + ("" if algorithm == "sha256" else f":{algorithm}")
     known = _known(cache)
     if key not in known:
-        with open(file, "rb") as stream:
+        with open_regular(file) as stream:
             known[key] = hashlib.file_digest(stream, algorithm).hexdigest()
         _keep(cache, known)
     return known[key]
@@ -82,8 +82,8 @@ def digest_of_file(file: Path, cache: Path, algorithm: str = "sha256") -> str:
 def _known(cache: Path) -> dict[str, str]:
     """What is kept; a file that is damaged, or none, keeps nothing."""
     try:
-        return parse_json(dict[str, str], read_regular(cache), str(cache)) if cache.is_file() else {}
-    except (OSError, UserError):
+        return parse_file(dict[str, str], cache)
+    except UserError:
         return {}
 
 

@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from crossmae.errors import UserError
-from crossmae.files import read_regular, remove_leftovers, write_json
-from crossmae.parsing import parse_json
+from crossmae.files import remove_leftovers, write_json
+from crossmae.parsing import parse_file
 from crossmae.run.lock import hold_folder
 from crossmae.run.rank import is_main, rank, under_torchrun
 from crossmae.run.stop import EXIT_RESUME
@@ -65,8 +65,16 @@ def _first(folder: Path, request: Request) -> int:
     for line in attempts_of(folder).damaged:
         print(line, file=sys.stderr)
     begin_attempt(folder, request.command)
+    if link := _link_in(folder):
+        # In a stranger's folder it may point to any file of the user, which the run would write.
+        return _leave(folder, Outcome(1, f"{link} is a link; remove it, or put what it points to in its place"))
     outcome = execute(folder, request) if request.devices == 1 else _several(folder, request)
     return _leave(folder, outcome)
+
+
+def _link_in(folder: Path) -> Path | None:
+    names = (Path(inner) / name for inner, folders, files in os.walk(folder) for name in (*folders, *files))
+    return next((path for path in names if path.is_symlink()), None)
 
 
 def _leave(folder: Path, outcome: Outcome) -> int:
@@ -113,7 +121,7 @@ def _several(folder: Path, request: Request) -> Outcome:
 
 def _read_outcome(path: Path) -> Outcome:
     try:
-        return parse_json(Outcome, read_regular(path), str(path))
+        return parse_file(Outcome, path)
     except UserError:  # Torn by a kill.
         return Outcome(1, "one of the run's processes was killed while it reported its end", retryable=True)
 
