@@ -8,7 +8,7 @@ import typer
 
 from crossmae.commands.analysis import register as register_analysis
 from crossmae.commands.data import register as register_data
-from crossmae.errors import UserError, one_line
+from crossmae.errors import UserError, one_line, printable
 from crossmae.run.stop import EXIT_RESUME, Stopped, leaving_at_once
 from crossmae.train.config import Device
 
@@ -49,6 +49,18 @@ def pretrain(
         from crossmae.pretraining.api import pretrain as run
 
         run(recipe, out, overrides or (), data, seed, device)
+
+
+@app.command(epilog="Example: crossmae replay runs/b16")
+def replay(
+    folder: Annotated[Path, typer.Argument(help="Folder of a pretraining that ended as not finite.")],
+    device: Annotated[Device, typer.Option(help="auto: a GPU where there is one.")] = "auto",
+) -> None:
+    """Repeats the update that was not finite, and names the first tensor in which it shows."""
+    from crossmae.pretraining.run import replay as run
+
+    for line in run(folder, device):
+        print(printable(line))
 
 
 register_data(app)

@@ -15,12 +15,14 @@ from crossmae.errors import UserError
 from crossmae.files import data_folder
 from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.pretraining.recipe import PretrainRecipe, read_recipe
-from crossmae.pretraining.workload import Pretraining
+from crossmae.pretraining.workload import Autoencoding, Pretraining
 from crossmae.recipe import Recipe, load_recipe
 from crossmae.run.progress import Report
 from crossmae.train.config import Device, Precision
+from crossmae.train.evidence import first_not_finite, read_evidence
 from crossmae.train.fit import Fitted, fit
-from crossmae.train.runtime.precision import precision_deviation, settled
+from crossmae.train.runtime.distributed import join_world
+from crossmae.train.runtime.precision import matmul_precision, precision_deviation, settled
 from crossmae.weights.checkpoint import save_checkpoint
 
 log = logging.getLogger("crossmae")
@@ -83,6 +85,27 @@ def pretrain(
         precision = settled(execution.precision, next(fitted.model.parameters()).device)
         _export(fitted, checkpoint, _origin(recipe, values, seed, images, precision))
     return Pretrained(checkpoint, {"loss": fitted.last["loss"]}, fitted.images_per_second)
+
+
+def replay(folder: Path, device: Device = "auto") -> list[str]:
+    """Repeats the update that ended a pretraining as not finite.
+
+    Returns:
+        A line for each process that was the cause: its first tensor that is not finite, or that all of them are.
+
+    Raises:
+        UserError: ``folder`` holds no such update of a pretraining.
+    """
+    lines = []
+    for evidence in read_evidence(folder):
+        kept = evidence.circumstances
+        recipe = Recipe(str(evidence.path), "", (), dict(kept.identity.get("protocol", {})), dict(kept.execution))
+        learner = Autoencoding(read_recipe(recipe, kept.seed))
+        with join_world(device) as world, matmul_precision(learner.recipe.execution.matmul_precision):
+            found = first_not_finite(evidence, learner, world.device)
+        where = f"update {kept.step}, {evidence.path.name}"
+        lines.append(f"{where}: first not finite is {found}" if found else f"{where}: all is finite on {world.device}")
+    return lines
 
 
 def load_pretraining_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:

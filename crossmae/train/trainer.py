@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import torch
 from torch import Tensor
 
 from crossmae.data.keyed import SampleKey
-from crossmae.errors import UserError
+from crossmae.errors import UserError, one_line
 from crossmae.run.progress import Report
 from crossmae.run.stop import StopGuard, Stopped
-from crossmae.train.batches import MicroBatches, SampleStream, micro_batches, micro_keys, place_batches
+from crossmae.train.batches import MicroBatches, SampleStream, micro_batches, micro_keys, place_batches, to_device
 from crossmae.train.checkpoint.manager import CheckpointManager
 from crossmae.train.config import FitExecution, TrainPlan, split_batch
+from crossmae.train.evidence import Circumstances, keep_evidence
 from crossmae.train.monitor.health import Meter, UpdateVerdict, describe
 from crossmae.train.optim import lr_at
 from crossmae.train.runtime.distributed import World
@@ -51,13 +53,15 @@ class Trainer:
     def restore(self) -> None:
         """Restores the newest readable state of this run's folder."""
         identity = {**self.workload.identity, "plan": self.plan.to_dict(), "samples": self.samples}
-        state = self.checkpoints.newest(identity)
-        if state is not None:
-            self.model.load_state_dict(state["model"])
-            self.updates.optimizer.load_state_dict(state["optimizer"])
-            self.history, self.last = state["history"], state["last"]
-            self.step = int(state["step"])
+        self.step = self.checkpoints.restore(identity, self.load)
+        if self.step:
             log.info("resumed at step %d of %d", self.step, self.total)
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Takes over what ``state`` returned."""
+        self.model.load_state_dict(state["model"])
+        self.updates.optimizer.load_state_dict(state["optimizer"])
+        self.history, self.last = list(state["history"]), dict(state["last"])
 
     def state(self) -> dict[str, Any]:
         """Everything a later start needs.
@@ -126,24 +130,48 @@ class Trainer:
 
     def _fail(self, verdict: UpdateVerdict) -> None:
         self.step = verdict.step
-        names = self.world.gather(self._offenders(verdict))
+        suspects = self._suspects(verdict)
+        keys = [key for micro_batch in suspects.values() for key in micro_batch]
+        names = self.world.gather(self.workload.sample_names(self.data, keys))
         folder = self.checkpoints.save_evidence(verdict.step, self.state(), names)
+        if suspects:
+            self._keep(folder, suspects)
         where = f"of rank {', '.join(map(str, verdict.bad_ranks))}" if verdict.bad_ranks else "in the gradient alone"
         raise UserError(
             f"not finite in update {verdict.step} of {self.total} ({'loss ' if verdict.bad_ranks else ''}{where})",
-            f"the weights from before it and the samples' names are in {folder}",
+            f"the weights from before it and its samples are in {folder}; of a pretraining, "
+            f"`crossmae replay {self.checkpoints.run_folder}` names the first tensor that is not finite",
         )
 
-    def _offenders(self, verdict: UpdateVerdict) -> list[str]:
+    def _suspects(self, verdict: UpdateVerdict) -> dict[int, list[SampleKey]]:
+        """This process's micro-batches that may have been the cause, by their number."""
         if verdict.bad_ranks and self.world.rank not in verdict.bad_ranks:
-            return []
+            return {}
         finite = self._losses[verdict.step].isfinite().tolist()
         keys = self.stream.keys(verdict.step)
-        suspects: list[SampleKey] = []
-        for index in range(self.split.accumulation):
-            if not finite[index] or not verdict.bad_ranks:
-                suspects += micro_keys(keys, self.split, self.world.rank, index)
-        return self.workload.sample_names(self.data, suspects)
+        numbers = (index for index in range(self.split.accumulation) if not finite[index] or not verdict.bad_ranks)
+        return {index: micro_keys(keys, self.split, self.world.rank, index) for index in numbers}
+
+    def _keep(self, folder: Path, suspects: Mapping[int, list[SampleKey]]) -> None:
+        """Keeps the micro-batches, made once more; without them, the evidence is still of use."""
+        circumstances = Circumstances(
+            step=self.step,
+            seed=self.plan.seed,
+            places=tuple(index * self.world.size + self.world.rank for index in suspects),
+            accumulation=self.split.accumulation,
+            identity=self.workload.identity,
+            execution=asdict(self.execution),
+        )
+        try:
+            batches = [self._batch(keys) for keys in suspects.values()]
+            keep_evidence(folder, self.world.rank, circumstances, batches)
+        except (OSError, TypeError) as error:
+            log.warning("the samples of the update were not kept: %s", one_line(error, 200))
+
+    def _batch(self, keys: list[SampleKey]) -> Any:
+        at_once = getattr(self.data, "__getitems__", None)
+        batch = self.workload.collate(at_once(keys) if at_once else [self.data[key] for key in keys])
+        return self.workload.prepare(to_device(batch, self.world.device))
 
     def _lr(self, step: int) -> float:
         warmup = self.plan.total_warmup(self.samples)
