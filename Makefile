@@ -4,7 +4,7 @@ BENCH := .venv-bench
 # One thread in each of pytest's processes: they share the cores among themselves. By file: what a file sets up, once.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
-.PHONY: setup flash demo demo-seeds paper-mini docs picture test test-all test-fast test-slow test-kills gpu bench-step bench-loader bench-harness lint clean
+.PHONY: setup flash demo demo-seeds paper-mini docs picture test test-all test-fast test-slow test-kills fuzz gpu bench-step bench-loader bench-harness lint clean
 
 # PYTHON=python3.12 chooses another Python than the newest that will do, and makes .venv anew if it was of another one.
 setup:
@@ -50,6 +50,11 @@ test-kills: setup
 # All that a GPU has to show, in half an hour at most: one JSON file and one page in runs/gpu. See docs/cuda.md.
 gpu: setup
 	$(BIN)/python -m benchmarks.gpu.run
+
+# Every reader of foreign files on files that were made unsound, for an hour; what it must not do is printed.
+FUZZ_MINUTES ?= 60
+fuzz: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz $(FUZZ_MINUTES)
 
 # Training steps next to other implementations; the ratios come last. Nothing else should run meanwhile.
 bench-step: $(BENCH)/ready

@@ -171,7 +171,7 @@ def test_files_that_are_none_are_one_line(tmp_path: Path) -> None:
     root = both(tmp_path)
     (root / "annotations" / "instances_train.json").write_text('{"images": [')
     (line,) = problems(root)
-    assert "instances_train.json is not readable JSON" in line
+    assert "instances_train.json is not valid JSON" in line
     (line,) = problems(both(tmp_path), train="other.json")
     assert "other.json does not exist" in line
     (root / "images" / "a 1 ü.jpg").write_bytes(b"torn")
