@@ -1,6 +1,7 @@
 """Is backbone A better than B? Paired differences over seeds, and over samples where runs kept them."""
 
 import csv
+import io
 import math
 import statistics
 from collections import defaultdict
@@ -10,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from crossmae.errors import UserError, one_line, printable
+from crossmae.files import read_regular
 from results.record import RecordError
 from results.runs import Runs, StoredRecord
 from results.tables.fill import Cell, RunIndex, fill
@@ -18,6 +20,8 @@ from results.tables.spec import TableLine, lower_is_better
 CONFIDENCE = 0.95
 _PER_SAMPLE = frozenset({"top1", "top5"})
 """Metrics that are means over validation samples."""
+_MOST_BYTES = 2**28
+"""Of a file with a line for each validation sample, of which ImageNet has 50,000."""
 _RANKS_NOTHING = ("to_visible_", "to_masked_")
 """Where a decoder looks is neither better nor worse."""
 
@@ -190,8 +194,8 @@ def _per_sample(stored: StoredRecord, metric: str, problems: list[str]) -> dict[
 
 
 def _read_samples(path: Path, metric: str) -> dict[str, float]:
-    with open(path, newline="") as file:
-        values = {row["sample"]: float(row[metric]) for row in csv.DictReader(file) if row.get(metric)}
+    rows = csv.DictReader(io.StringIO(read_regular(path, _MOST_BYTES).decode(), newline=""))
+    values = {row["sample"]: float(row[metric]) for row in rows if row.get(metric)}
     for sample, value in values.items():
         if not 0 <= value <= 1:
             raise ValueError(f"{metric} of {sample} is {value}, not between 0 and 1")

@@ -13,7 +13,7 @@ from crossmae.data.decode import UnreadableImage
 from crossmae.errors import UserError, one_line
 from tests.fuzz.targets import Target
 
-SECONDS = 20
+SECONDS = 60
 """A reader that takes longer hangs."""
 _STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn")
 _CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.truncate")
@@ -57,6 +57,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         return
     folder, deeds = _watching[-1]
     changes = event in _CHANGES or (event == "open" and _writes(*arguments[1:]))
+    changes = changes and not (event == "os.mkdir" and os.path.isdir(arguments[0]))  # noqa: PTH112 - no new folder
     if event in _STARTS or (changes and not _inside(arguments[0], folder, event == "open")):
         deeds.append(f"{event} {str(arguments)[:200]}")
 
