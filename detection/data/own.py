@@ -5,7 +5,6 @@ to the folders of images. Without validation annotations, a fifth of the images 
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,8 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from crossmae.data.images import FileDigest, described_files, fingerprint_of
-from crossmae.errors import UserError, one_line
-from crossmae.files import read_regular, write_json
+from crossmae.errors import UserError
+from crossmae.files import write_json
+from crossmae.parsing import read_json
 from detection.data.check import not_instances
 from detection.data.layout import SPLITS, annotation_file, image_folder
 from detection.recipe import Masks
@@ -113,12 +113,9 @@ def _words_of(path: Path, root: Path) -> str:
 
 
 def _read(root: Path, path: Path) -> Part:
-    try:
-        content = json.loads(read_regular(path))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist", REMEDY) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not readable JSON ({one_line(error, 120)})", "write it again") from error
+    if not path.exists():
+        raise UserError(f"{path} does not exist", REMEDY)
+    content = read_json(path, "write it again")
     if wrong := not_instances(content, masks=False):
         raise UserError(f"{path} {wrong}", REMEDY)
     names = [str(image["file_name"]) for image in content["images"]]

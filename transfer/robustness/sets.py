@@ -21,7 +21,7 @@ import numpy as np
 from crossmae.data.names import is_image
 from crossmae.data.open import entries, is_folder
 from crossmae.errors import UserError
-from crossmae.parsing import parse_json
+from crossmae.parsing import parse_file
 from transfer.datasets.labelled import LabelledImages
 from transfer.robustness.classes import numbers_of, real_labels, subset, synsets
 from transfer.robustness.corruptions import ALEXNET, EXTRA, SEVERITIES
@@ -113,7 +113,7 @@ def _objectnet_classes(folder: Path) -> dict[str, tuple[int, ...]]:
     for name in _MAPPINGS:
         if not (folder / name).is_file():
             raise UserError(f"{folder / name} does not exist", "unpack objectnet-1.0.zip, which holds it")
-        read.append(parse_json(dict[str, str], (folder / name).read_bytes(), str(folder / name)))
+        read.append(parse_file(dict[str, str], folder / name))
     labels, words = read
     return {name: numbers_of(words[label].split("; "), str(folder)) for name, label in labels.items() if label in words}
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from PIL import ExifTags, Image
 
-from crossmae.data.decode import UnreadableImage, read_file, read_rgb
+from crossmae.data.decode import UnreadableImage, opened, read_file, read_rgb
 from crossmae.data.images import Images, Source
 from crossmae.errors import UserError
 
@@ -114,7 +114,7 @@ def require_space(images: Images, form: Form, folder: Path, share: float) -> Non
 def _orientation(content: bytes) -> Image.Exif:
     """Which way is up, and nothing else: some readers follow it and others do not."""
     kept = Image.Exif()
-    with Image.open(io.BytesIO(content)) as image:
+    with opened(content) as image:
         if ExifTags.Base.Orientation in (exif := image.getexif()):
             kept[ExifTags.Base.Orientation] = exif[ExifTags.Base.Orientation]
     return kept

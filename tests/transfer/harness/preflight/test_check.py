@@ -73,7 +73,7 @@ def test_missing_engine_names_the_set_up_command(bench: Bench) -> None:
 PROBLEMS = {
     "wrong class count": ("imagenet (train): 2 classes instead of 3", "imagenet (val): 2 classes instead of 3"),
     "image cut short": ("imagenet (train): 1 images (train/a/1.png) cannot be read; copy them again",),
-    "truncated JSON": ("train2019.json is not readable JSON",),
+    "truncated JSON": ("train2019.json is not valid JSON",),
     "missing image": ("inat19 (val): 1 files (train_val2019/gone.png) missing; unpack the archive again",),
     "list of other classes": ("places365_train_standard.txt names classes that categories_places365.txt does not",),
     "missing annotations": ("instances_val2017.json is missing; unpack COCO 2017",),
