@@ -40,7 +40,7 @@ def html_part(shown: Ledger) -> str:
     """A part of an HTML page."""
     escape = Html().text
     rows, notes = _escaped(shown, escape), [escape(note) for note in shown.notes()]
-    template = templates().get_template("claims.html.j2")
+    template = templates().get_template("lines.html.j2")
     return template.render(summary=escape(shown.summary()), header=HEADER, rows=rows, notes=notes)
 
 

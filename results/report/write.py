@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from crossmae.files import write_text
+from results.board import boards
+from results.board import html_parts as board_parts
 from results.claims.ledger import ledger
 from results.claims.write import html_part as claims_part
 from results.report.curves import Curve, read_curves
@@ -48,6 +50,8 @@ class Page:
     tables: tuple[DrawnTable, ...]
     claims: str
     """The ledger of claims; empty if none was run."""
+    boards: tuple[str, ...]
+    """Backbones ranked, for each task, recipe and data."""
     curves: tuple[CurveGroup, ...]
     pictures: Pictures
     costs: tuple[CostLine, ...]
@@ -90,6 +94,7 @@ def _page(runs: Runs, names: Sequence[str], title: str) -> Page:
         summary=summarise(runs, specs),
         tables=tuple(_drawn(table, colours) for table in tables),
         claims=claims_part(claims) if claims.was_run else "",
+        boards=tuple(board_parts(boards(runs))),
         curves=tuple(_curve_group(task, curves[task], colours) for task in sorted(curves, key=order)),
         pictures=replace(pictures, tasks={task: pictures.tasks[task] for task in sorted(pictures.tasks, key=order)}),
         costs=tuple(cost_lines(runs.records)),

@@ -122,7 +122,7 @@ def fill(line: TableLine, index: RunIndex) -> Cell:
     place = line.task, line.backbone
     done = [stored for stored in index.done.get(place, []) if _chosen(line, stored.record)]
     open_runs = [run for run in index.unfinished.get(place, []) if line.seed in (None, run.seed)]
-    runs, note = _of_one_protocol(done)
+    runs, note = of_one_protocol(done)
     values = tuple((run.record.seed, float(run.record.metrics[line.metric])) for run in runs)
     deviations = tuple(dict.fromkeys(text for run in runs for text in run.record.all_deviations))
     if open_runs:
@@ -141,7 +141,7 @@ def _cost(line: TableLine, index: RunIndex) -> Cell:
     """What the pretraining of ``line.backbone`` took, by the record that its other runs name; empty without one."""
     made = index.lineages(line.backbone or "")
     named = [run for run in index.done.get(("pretrain", line.backbone or ""), []) if run.record.identity in made]
-    runs, note = _of_one_protocol(named)
+    runs, note = of_one_protocol(named)
     costs = {run.record.seed: _cost_of(run.record, made[run.record.identity], line) for run in runs}
     values = tuple((seed, cost) for seed, cost in costs.items() if cost is not None)
     if not values:
@@ -170,7 +170,7 @@ def _chosen(line: TableLine, record: Record) -> bool:
     )
 
 
-def _of_one_protocol(done: list[StoredRecord]) -> tuple[list[StoredRecord], str | None]:
+def of_one_protocol(done: list[StoredRecord]) -> tuple[list[StoredRecord], str | None]:
     """Runs of different protocols or data are never averaged: the one that finished last counts, and a note says so."""
     groups: dict[str, list[StoredRecord]] = defaultdict(list)
     for stored in sorted(done, key=lambda run: run.record.provenance.finished):

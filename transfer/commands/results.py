@@ -1,4 +1,4 @@
-"""``transfer tables``, ``claims``, ``report`` and ``compare``: what was measured."""
+"""``transfer tables``, ``claims``, ``board``, ``report`` and ``compare``: what was measured."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,8 @@ import typer
 from rich.console import Console
 
 from crossmae.errors import UserError
+from results.board import boards
+from results.board import terminal as terminal_boards
 from results.claims.ledger import ledger
 from results.claims.write import terminal, write_ledger
 from results.compare import compare, sentence
@@ -55,6 +57,21 @@ def claims(
     print(terminal(ledger(found, scale)))
     if out:
         write_ledger(found, out, everything=True)
+
+
+def board(
+    runs: RunsArgument = Path("runs"),
+    metric: Annotated[str | None, typer.Option(help="What to rank by. Default: each task's first metric.")] = None,
+) -> None:
+    """Ranks backbones under one task, recipe and data; where intervals over seeds overlap, ranks are shared.
+
+    Example: transfer board runs/frozen --metric top1
+    """
+    made = boards(_found(runs), metric)
+    if not made:
+        what = f"below {runs} no two backbones have one task, recipe and data in common"
+        raise UserError(what, "run a suite with several backbones, or name another --metric")
+    print(terminal_boards(made))
 
 
 def report(
