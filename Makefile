@@ -4,7 +4,7 @@ BENCH := .venv-bench
 # One thread in each of pytest's processes: they share the cores among themselves. By file: what a file sets up, once.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
-.PHONY: setup flash demo demo-seeds paper-mini docs picture test test-all test-fast test-slow test-kills fuzz gpu bench-step bench-loader bench-harness lint clean
+.PHONY: setup flash demo demo-seeds paper-mini docs picture test test-all test-fast test-slow test-kills fuzz gpu bench-step bench-frozen bench-loader bench-harness lint clean
 
 # PYTHON=python3.12 chooses another Python than the newest that will do, and makes .venv anew if it was of another one.
 setup:
@@ -71,6 +71,10 @@ bench-harness: setup
 # Loading of photographs next to torchvision's, on one core; the ratios come last. Nothing else should run meanwhile.
 bench-loader: $(BENCH)/ready
 	OMP_NUM_THREADS=1 $(BENCH)/bin/python -m benchmarks.loader.compare
+
+# 52 linear heads next to one, and logistic regression next to scikit-learn's. Nothing else should run meanwhile.
+bench-frozen: $(BENCH)/ready
+	OMP_NUM_THREADS=2 $(BENCH)/bin/python -m benchmarks.frozen.probes
 
 # Packages that are only compared with live in an environment of their own, which sees everything in .venv.
 $(BENCH)/ready: benchmarks/requirements.txt | setup
