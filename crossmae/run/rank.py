@@ -13,6 +13,11 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def local_size() -> int:
+    """Number of processes of the run on this machine; 1 without torchrun."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def world_size() -> int:
     """Number of processes of the run; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))

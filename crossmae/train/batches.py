@@ -1,20 +1,27 @@
 """Which samples each update sees, as a function of the update's number alone, and how they reach the device."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader
 
 from crossmae.data.keyed import SampleKey, permutation
+from crossmae.errors import UserError
 from crossmae.run.stop import SIGNALS
 from crossmae.train.config import Split
 from crossmae.train.workload import KeyedDataset, Workload
+
+_AHEAD = 2
+"""Batches that each worker loads ahead."""
 
 
 class SampleStream:
@@ -69,6 +76,39 @@ class MicroBatches:
                 yield micro_keys(keys, self.split, self.rank, index)
 
 
+def bytes_in_flight(workload: Workload, dataset: KeyedDataset, keys: MicroBatches, workers: int) -> int:
+    """Bytes of shared memory that the micro-batches of one process take at once, judged by one sample."""
+    first = next(iter(keys), None)
+    if not workers or first is None:
+        return 0
+    many = getattr(dataset, "__getitems__", None)
+    samples = many(first[:1]) if many else [dataset[first[0]]]
+    leaves = tree_leaves(workload.collate(samples))
+    sample = sum(leaf.nbytes for leaf in leaves if isinstance(leaf, Tensor))
+    return workers * _AHEAD * keys.split.micro_batch * sample
+
+
+def require_shared_memory(needed: int, folder: Path = Path("/dev/shm")) -> None:
+    """Refuses to start loaders that would be killed by a bus error in the middle of training.
+
+    Args:
+        needed: bytes that all processes of the run on this machine take together.
+
+    Raises:
+        UserError: ``folder`` has less room.
+    """
+    if not folder.is_dir():
+        return
+    room = os.statvfs(folder)
+    free = room.f_bavail * room.f_frsize
+    if needed > free:
+        raise UserError(
+            f"the batches that are loaded ahead take {needed / 2**30:.1f} GiB of {folder}, which has "
+            f"{free / 2**30:.1f} GiB free",
+            "lower workers or per_device_batch, or enlarge it (--shm-size of a container)",
+        )
+
+
 def micro_batches(
     workload: Workload, dataset: KeyedDataset, keys: MicroBatches, workers: int, pin: bool
 ) -> Iterator[Any]:
@@ -78,6 +118,7 @@ def micro_batches(
         batch_sampler=keys,
         collate_fn=workload.collate,
         num_workers=workers,
+        prefetch_factor=_AHEAD if workers else None,
         pin_memory=pin,
         worker_init_fn=_ignore_signals,
         # The base seed would otherwise be drawn from the global generator.

@@ -13,8 +13,18 @@ from torch import Tensor
 from crossmae.data.keyed import SampleKey
 from crossmae.errors import UserError, one_line
 from crossmae.run.progress import Report
+from crossmae.run.rank import local_size
 from crossmae.run.stop import StopGuard, Stopped
-from crossmae.train.batches import MicroBatches, SampleStream, micro_batches, micro_keys, place_batches, to_device
+from crossmae.train.batches import (
+    MicroBatches,
+    SampleStream,
+    bytes_in_flight,
+    micro_batches,
+    micro_keys,
+    place_batches,
+    require_shared_memory,
+    to_device,
+)
 from crossmae.train.checkpoint.manager import CheckpointManager
 from crossmae.train.config import FitExecution, TrainPlan, split_batch
 from crossmae.train.evidence import Circumstances, keep_evidence
@@ -80,8 +90,11 @@ class Trainer:
         """Trains to the end; ``report(step, total, metrics)`` is called on the main process."""
         if self.world.is_main:
             log.info("%s, %s", self.split, self.execution)
-        self.updates.prepare()
         keys = MicroBatches(self.stream, self.split, self.world.rank, self.step, self.total)
+        in_flight = bytes_in_flight(self.workload, self.data, keys, self.execution.workers)
+        # Before ``prepare``, where all processes meet: until then none has begun to load.
+        require_shared_memory(in_flight * local_size())
+        self.updates.prepare()
         pin = self.world.device.type == "cuda"
         batches = self._placed(micro_batches(self.workload, self.data, keys, self.execution.workers, pin))
         self.meter.resume()

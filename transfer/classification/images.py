@@ -11,7 +11,7 @@ from transfer.classification.transforms import Transform
 from transfer.datasets.labelled import LabelledImages
 
 Sample = tuple[Tensor, int]
-"""Normalised image (3, H, W) and its label."""
+"""Image (3, H, W) as its transform leaves it, and its label."""
 
 
 class DecodedImages:

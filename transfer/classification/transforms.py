@@ -3,8 +3,10 @@
 import math
 import random
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -24,7 +26,10 @@ def training_transform(
     std: RGB = IMAGENET_STD,
     interpolation: Interpolation = "bicubic",
 ) -> Transform:
-    """The transform to normalised (3, image_size, image_size) tensors; draws from the global generators.
+    """The transform to (3, image_size, image_size) tensors; draws from the global generators.
+
+    They are 8-bit pixels, a quarter of the bytes on their way to the device, where ``normalize`` does the rest; or
+    normalised already, where random erasing fills a part of them with normal noise.
 
     Args:
         mean, std: of the backbone's normalisation, for pixels in the unit range.
@@ -43,12 +48,28 @@ def training_transform(
         re_prob=augmentation.random_erasing,
         re_mode="pixel",
         re_count=1,
+        normalize=augmentation.random_erasing > 0,
         mean=mean,
         std=std,
     )
     if augmentation.crop == "tensorflow":
         transform.transforms[0] = SingleTryCrop(image_size, augmentation.scale)
     return _checked(transform)
+
+
+def normalize(images: Tensor, mean: RGB, std: RGB) -> Tensor:
+    """Normalises 8-bit pixels (N, 3, H, W) as torchvision's ``ToTensor`` and ``Normalize`` do; others are returned."""
+    if images.dtype is not torch.uint8:
+        return images
+    shift, scale = _statistics(mean, std, images.device)
+    return images.float().div_(255).sub_(shift).div_(scale)
+
+
+@cache
+def _statistics(mean: RGB, std: RGB, device: torch.device) -> tuple[Tensor, Tensor]:
+    # Kept, so that a GPU's host does not wait for a copy in every step.
+    shift, scale = torch.tensor([mean, std], device=device)[:, :, None, None]
+    return shift, scale
 
 
 class SingleTryCrop:

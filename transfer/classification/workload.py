@@ -1,6 +1,7 @@
 """What fine-tuning and linear probing share as workloads of the training engine."""
 
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ from crossmae.wrapped.build import require_whole_patches
 from transfer.classification.accuracy import Outcomes, predict, top_k
 from transfer.classification.images import EvaluationImages, TrainImages
 from transfer.classification.recipe import ClassificationExecution, ClassificationProtocol
-from transfer.classification.transforms import evaluation_transform, training_transform
+from transfer.classification.transforms import evaluation_transform, normalize, training_transform
 from transfer.datasets.labelled import LabelledImages
 
 
@@ -56,6 +57,11 @@ class ClassificationWorkload(Workload):
             common.augmentation, common.image_size, about.mean, about.std, about.interpolation
         )
         return TrainImages(self.train, transform, self.seed, self.execution.keep_decoded)
+
+    def prepare(self, batch: Any) -> Any:
+        """Images (N, 3, S, S), normalised on the device, and labels (N,)."""
+        images, labels = batch
+        return normalize(images, self.backbone.about.mean, self.backbone.about.std), labels
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """``top1`` and ``top5`` on all validation images, in percent."""

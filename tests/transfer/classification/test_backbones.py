@@ -109,9 +109,10 @@ def test_images_are_normalised_as_the_backbone_wants_them(root: Path) -> None:
     other = Backbone(plain.state_dict(), replace(plain.spec, mean=mean, std=std))
     pixels = []
     for backbone in (plain, other):
-        image, _ = workload_of(
+        workload = workload_of(
             backbone, root, method="finetune", augmentation={"random_erasing": 0.0, "rand_augment": None}
-        ).dataset()[SampleKey(0, 1)]
+        )
+        ((image,), _) = workload.prepare(workload.collate([workload.dataset()[SampleKey(0, 1)]]))
         scale, shift = (torch.tensor(values)[:, None, None] for values in (backbone.spec.std, backbone.spec.mean))
         pixels.append(image * scale + shift)
         assert image.std() > 0.1

@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from timm.data import create_transform
 from torch.multiprocessing.spawn import start_processes
 
 from crossmae.backbone import Backbone
@@ -26,13 +27,14 @@ from crossmae.errors import UserError
 from crossmae.recipe import Recipe, load_recipe
 from crossmae.run.stop import Stopped
 from crossmae.train.checkpoint.state_file import states
+from crossmae.weights.options import IMAGENET_MEAN, IMAGENET_STD
 from tests.support.labelled_images import task
 from transfer.classification.accuracy import label_rank, top_k
 from transfer.classification.finetune import layer_decay_groups
 from transfer.classification.images import TrainImages
 from transfer.classification.job import make_job
 from transfer.classification.recipe import Augmentation
-from transfer.classification.transforms import evaluation_transform, training_transform
+from transfer.classification.transforms import evaluation_transform, normalize, training_transform
 from transfer.datasets import demo
 from transfer.datasets.layouts import READERS
 from transfer.datasets.reader import Size
@@ -260,6 +262,23 @@ def test_augmentation_depends_on_seed_epoch_and_sample_alone(root: Path) -> None
     images = [first[key][0] for key in keys]
     assert all(torch.equal(again[key][0], image) for key, image in reversed(list(zip(keys, images, strict=True))))
     assert len({image.numpy().tobytes() for image in [*images, other[keys[0]][0]]}) == 5
+
+
+def test_pixels_that_are_normalised_on_the_device_are_those_of_timm_s_own_transform(root: Path) -> None:
+    train, _ = READERS["imagenet"]().read_both(root)
+    augmentation = Augmentation(random_erasing=0.0)
+    whole = create_transform(
+        64, is_training=True, scale=augmentation.scale, hflip=augmentation.flip, color_jitter=None,
+        auto_augment=augmentation.rand_augment, interpolation="bicubic", mean=IMAGENET_MEAN, std=IMAGENET_STD,
+    )  # fmt: skip
+    images = [
+        torch.stack([TrainImages(train, transform, 1, keep=False)[SampleKey(0, index)][0] for index in range(8)])
+        for transform in (training_transform(augmentation, 64), whole)
+    ]
+    assert images[0].dtype is torch.uint8
+    assert torch.equal(normalize(images[0], IMAGENET_MEAN, IMAGENET_STD), images[1])
+    erased = TrainImages(train, training_transform(Augmentation(random_erasing=1.0), 64), 1, keep=False)
+    assert erased[SampleKey(0, 0)][0].dtype is torch.float32
 
 
 def evaluate_share(rank: int, world: int, root: Path, port: int, out: str) -> None:
