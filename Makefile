@@ -4,7 +4,7 @@ BENCH := .venv-bench
 # One thread in each of pytest's processes: they share the cores among themselves. By file: what a file sets up, once.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
-.PHONY: setup flash demo demo-seeds paper-mini docs picture test test-all test-fast test-slow test-kills fuzz gpu bench-step bench-frozen bench-loader bench-harness lint clean
+.PHONY: setup flash demo demo-seeds paper-mini docs picture test test-all test-fast test-slow test-kills fuzz chaos gpu bench-step bench-frozen bench-loader bench-harness lint clean
 
 # PYTHON=python3.12 chooses another Python than the newest that will do, and makes .venv anew if it was of another one.
 setup:
@@ -55,6 +55,11 @@ gpu: setup
 FUZZ_MINUTES ?= 60
 fuzz: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz $(FUZZ_MINUTES)
+
+# Benchmarks that are disturbed at random, for an hour; their results must be those of an undisturbed one.
+CHAOS_MINUTES ?= 60
+chaos: setup
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.chaos $(CHAOS_MINUTES)
 
 # Training steps next to other implementations; the ratios come last. Nothing else should run meanwhile.
 bench-step: $(BENCH)/ready

@@ -6,7 +6,6 @@ BACKBONE is whatever ``crossmae.Backbone.load`` takes; FILE is what the config's
 import sys
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
@@ -14,6 +13,7 @@ from mmseg.registry import MODELS
 import segmentation.model  # noqa: F401 (registers PrefixMAE)
 from crossmae.backbone import Backbone
 from crossmae.errors import UserError
+from crossmae.weights.files import write_torch
 from segmentation.build.config import NATIVE
 from segmentation.weights import load_backbone
 
@@ -28,7 +28,7 @@ def export(source: str, path: Path, config: Path = NATIVE) -> None:
     module = MODELS.build(Config.fromfile(config).model.backbone)
     load_backbone(module, Backbone.load(source))
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"state_dict": module.state_dict()}, path)
+    write_torch({"state_dict": module.state_dict()}, path)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from mmengine.dist import barrier
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -16,6 +15,7 @@ from crossmae.run.stop import StopGuard
 from crossmae.train.checkpoint.manager import CheckpointManager
 from crossmae.train.runtime.distributed import join_world
 from crossmae.train.runtime.precision import matmul_precision
+from crossmae.weights.files import write_torch
 from segmentation.build.prepare import configure
 from segmentation.data.layout import digest_of_listing
 from segmentation.evaluation.finished import read_finished, require_fit, spec_of
@@ -116,7 +116,7 @@ def _write_results(runner: Runner, context: Context) -> None:
     context.per_sample(images.assign(sample=names))
     for path in draw(model, dataset, context.folder / "predictions", DRAWN):
         context.artifact(f"prediction_{path.stem}", path)
-    torch.save({"state_dict": model.state_dict(), "meta": {}}, context.folder / CHECKPOINT)
+    write_torch({"state_dict": model.state_dict(), "meta": {}}, context.folder / CHECKPOINT)
     context.artifact("checkpoint", context.folder / CHECKPOINT)
 
 

@@ -16,13 +16,12 @@ from torch import Tensor, nn
 
 from crossmae.data.keyed import seed_libraries
 from crossmae.errors import UserError
-from crossmae.files import write_atomically
 from crossmae.parsing import CountOrZero, Strict, parse
 from crossmae.train.batches import to_device
 from crossmae.train.checkpoint.manager import NONFINITE
 from crossmae.train.checkpoint.state_file import plain, states
 from crossmae.train.workload import Learner
-from crossmae.weights.files import read_content
+from crossmae.weights.files import read_content, write_torch
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def keep_evidence(folder: Path, rank: int, circumstances: Circumstances, batches
     """Writes what this process knows of the update."""
     content = {"circumstances": asdict(circumstances), "batches": to_device(batches, torch.device("cpu"))}
     path = folder / f"step-{circumstances.step:08d}.rank-{rank}.pt"
-    write_atomically(path, lambda part: torch.save(plain(content), part))
+    write_torch(plain(content), path)
 
 
 def read_evidence(folder: Path) -> Iterator[Evidence]:

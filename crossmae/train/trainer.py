@@ -178,7 +178,7 @@ class Trainer:
         try:
             batches = [self._batch(keys) for keys in suspects.values()]
             keep_evidence(folder, self.world.rank, circumstances, batches)
-        except (OSError, TypeError) as error:
+        except (UserError, OSError, TypeError) as error:
             log.warning("the samples of the update were not kept: %s", one_line(error, 200))
 
     def _batch(self, keys: list[SampleKey]) -> Any:

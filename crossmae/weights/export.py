@@ -6,14 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from crossmae.errors import UserError
-from crossmae.files import write_atomically
 from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.weights.checkpoint import save_backbone
-from crossmae.weights.files import OPTIONS, write_weights
+from crossmae.weights.files import OPTIONS, write_torch, write_weights
 from crossmae.weights.layouts.released import to_official
 from crossmae.weights.sources import SPEC, load_pretrained, read_source
 from crossmae.weights.spec import BackboneSpec, with_final_norm
@@ -56,7 +54,7 @@ def save_official(model: MaskedAutoencoder, path: Path) -> None:
         write_weights(weights, path, {OPTIONS: json.dumps(options)})
     elif path.suffix == ".pth":
         content = {"model": _detached(weights), OPTIONS: options}
-        write_atomically(path, lambda part: torch.save(content, part))
+        write_torch(content, path)
     else:
         raise UserError(f"{path}: released names are written to a .pth or a .safetensors")
 

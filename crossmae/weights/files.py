@@ -5,14 +5,14 @@ import hashlib
 import pickle
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -118,9 +118,26 @@ def arguments_in(content: Content) -> dict[str, Any]:
 
 
 def write_weights(weights: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Writes a ``.safetensors``, complete or not at all."""
+    """Writes a ``.safetensors``, complete or not at all.
+
+    Raises:
+        UserError: it cannot be written, as on a full disk.
+    """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    write_atomically(path, lambda part: save_file(plain, part, metadata=dict(metadata or {})))
+    _write(path, lambda part: save_file(plain, part, metadata=dict(metadata or {})))
+
+
+def write_torch(content: Mapping[str, Any], path: Path) -> None:
+    """Writes a ``.pth``, complete or not at all; raises as ``write_weights``."""
+    _write(path, lambda part: torch.save(content, part))
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    try:
+        write_atomically(path, write)
+    except (SafetensorError, RuntimeError) as error:  # in which the libraries hide that of the operating system
+        remedy = "free some space, or choose another folder"
+        raise UserError(f"{path} cannot be written ({one_line(error, 120)})", remedy) from error
 
 
 def digest_weights(weights: Mapping[str, Tensor]) -> str:

@@ -6,19 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from detectron2.config import instantiate
 from detectron2.engine import hooks
 from torch import nn
 
 from crossmae.backbone import Backbone
 from crossmae.errors import UserError, one_line
-from crossmae.files import write_atomically
 from crossmae.recipe import Recipe
 from crossmae.run.stop import StopGuard, Stopped
 from crossmae.train.checkpoint.manager import CheckpointManager
 from crossmae.train.config import Split, split_batch
 from crossmae.train.runtime.precision import precision_deviation
+from crossmae.weights.files import write_torch
 from detection.build.dims import Dims
 from detection.build.optimizer import optimizer_config, schedule_config
 from detection.data.samples import KeyedSamples, train_loader
@@ -125,7 +124,7 @@ def _trainer(model: nn.Module, run: VitDetRun, split: Split) -> MicroBatchTraine
 
 def _leave_weights(model: nn.Module, context: Context) -> None:
     path = context.folder / FINAL_WEIGHTS
-    write_atomically(path, lambda part: torch.save({"model": model.state_dict()}, part))
+    write_torch({"model": model.state_dict()}, path)
     context.artifact("model", path)
 
 

@@ -1,5 +1,6 @@
 """Writes the report."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +21,9 @@ from results.tables.fill import RunIndex
 from results.tables.formats import html_part, templates
 from results.tables.spec import load_table
 from results.tables.table import Table, fill_table
+
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+"""Control characters and marks that reorder text, which names of strangers may hold; no template does."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def write_report(runs: Runs, destination: Path, names: Sequence[str], title: str
     page = _page(runs, names, title)
     text = templates().get_template("report.html.j2").render(page=page)
     # Names of files may hold bytes that are no text.
-    write_text(text.encode(errors="replace").decode(), destination)
+    write_text(_UNSEEN.sub("", text.encode(errors="replace").decode()), destination)
     return destination
 
 

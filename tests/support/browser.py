@@ -31,6 +31,7 @@ class Visit:
     overflow: int
     """CSS pixels by which the page is wider than the screen."""
     broken_images: int
+    title: str
     screenshot: bytes
     """PNG."""
 
@@ -57,6 +58,7 @@ def visit(page: Path | str, width: int, height: int, whole: bool = False) -> Vis
             ],
             overflow=_script(session, "return document.documentElement.scrollWidth - window.innerWidth"),
             broken_images=_script(session, "return [...document.images].filter(one => !one.naturalWidth).length"),
+            title=_script(session, "return document.title"),
             screenshot=base64.b64decode(_get(f"{session}/screenshot")),
         )
 

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from crossmae.commands import data as commands
-from crossmae.data.decode import UnreadableImage, read_rgb
+from crossmae.data.decode import UnreadableImage, allow_known_formats_only, read_rgb
+from crossmae.data.names import Names
 from crossmae.data.open import open_images
 from crossmae.data.pictures import open_picture
 from crossmae.data.samples import MemorySamples, Views
@@ -26,6 +27,7 @@ from crossmae.data.staging.forms import Form
 from crossmae.data.staging.manifest import index_digest
 from crossmae.data.staging.stage import Staging
 from crossmae.errors import UserError
+from crossmae.pretraining.workload import Unreadable
 
 
 def encoded(kind: str = "PNG", value: int = 7, mode: str = "RGB", side: int = 8) -> bytes:
@@ -126,6 +128,12 @@ def test_nothing_but_images_is_decoded_whatever_its_name(tmp_path: Path, monkeyp
             with pytest.raises(UnreadableImage, match="none of JPEG"):
                 read(source)
     assert not mark.exists()
+    # Nor where an engine calls Pillow itself, once a run of it has begun.
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    allow_known_formats_only()
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(tmp_path / "photo.jpg")
+    assert Image.open(io.BytesIO(encoded("JPEG"))).size == (8, 8)
 
 
 def test_a_bomb_is_refused_by_its_head_in_both_decoders() -> None:
@@ -329,3 +337,25 @@ def test_a_cache_cannot_lead_out_of_its_files(place: list[int], tmp_path: Path) 
     (cache / "crossmae-cache.json").write_text(text)
     with pytest.raises(UserError, match="is damaged"):
         open_cache(cache)
+
+
+def test_the_list_of_unreadable_images_is_not_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="symbolic link"):
+        Unreadable(tmp_path / "link.txt", 10).add("a.jpg")
+    assert (tmp_path / "victim").read_text() == "precious"
+    # A name of other bytes than UTF-8's is listed as it is, and once.
+    for _ in range(2):
+        Unreadable(tmp_path / "list.txt", 10).add(os.fsdecode(b"gr\xfc\xdfe.jpg"))
+    assert (tmp_path / "list.txt").read_bytes() == b"gr\xfc\xdfe.jpg\n"
+
+
+def test_a_cache_whose_names_are_out_of_order_is_listed_to_its_end(tmp_path: Path) -> None:
+    for name in ("a/1", "c/2", "d/3"):
+        (tmp_path / "source" / name).parent.mkdir(parents=True)
+        (tmp_path / "source" / f"{name}.png").write_bytes(encoded())
+    Staging(tmp_path / "source", tmp_path / "cache", Form("jpeg", 400), processes=0).run()
+    cache = open_cache(tmp_path / "cache")
+    cache.names = Names(["a/1.png", "c/2.png", "b/3.png"])
+    assert cache.entries("")[0][0] == "a"

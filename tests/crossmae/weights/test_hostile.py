@@ -26,6 +26,7 @@ from crossmae.model.autoencoder import MaskedAutoencoder
 from crossmae.model.config import MAEConfig
 from crossmae.weights.checkpoint import save_checkpoint
 from crossmae.weights.export import export
+from crossmae.weights.files import write_torch, write_weights
 from crossmae.weights.layouts.released import to_official
 from crossmae.weights.sources import load_pretrained
 from crossmae.weights.spec import count_blocks
@@ -350,3 +351,15 @@ def test_there_are_no_more_blocks_than_weights(number: str) -> None:
         count_blocks(
             {"blocks.0.norm1.weight": torch.ones(1), f"blocks.{number}.norm1.weight": torch.ones(1)}, "blocks."
         )
+
+
+@pytest.mark.parametrize("write", [write_weights, write_torch])
+def test_a_disk_that_takes_no_more_is_one_line_and_leaves_nothing(write: Callable[..., None], tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(UserError, match=r"cannot be written.*free some space"):
+            write({"a": torch.zeros(10_000)}, tmp_path / "weights")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 """The report as a browser sees it: no word on the console, no request, nothing wider than the screen."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,39 @@ def test_the_report_opens_without_a_word_and_loads_nothing(dressed: RunFolder, t
     assert seen.requests == [page.as_uri()]
     assert seen.broken_images == 0
     assert seen.overflow <= 0
+
+
+HOSTILE = (
+    "<script>document.title='ran'</script>",
+    "<img src=x onerror=\"document.title='ran'\">",
+    "\" onmouseover=\"document.title='ran'",
+    "</style><svg onload=\"document.title='ran'\">",
+    "javascript:document.title='ran'",
+    "{{ 7 * 7 }} {% raw %}",
+    "$\\frac{1}{0}$ \\input{/etc/passwd}",
+    "=cmd|' /C calc'!A0",
+    "\x1b]0;title\x07\x1b[2J",
+    "../../../etc/passwd",
+    "\u202ereversed",
+)
+
+
+def test_names_errors_and_files_of_strangers_do_nothing(made: RunFolder, tmp_path: Path) -> None:
+    for number, text in enumerate(HOSTILE):
+        artifacts = {text: "../../../../../../etc/hostname", "picture": "picture.png"}
+        folder = made.record("inat19", text, 0, {"top1": 50.0, text: 1.0}, deviations=[text], artifacts=artifacts)
+        (folder / "picture.png").write_bytes(text.encode())
+        (folder / "progress.jsonl").write_text(json.dumps({"step": 1, "total": 2, "time": 1, text: 1.0}) + "\n")
+        made.failure("inat19", f"failed-{number}", 0, text)
+    page = write_report(made.runs(), tmp_path / "report.html", ["demo", "table1"], title=HOSTILE[0])
+    for width in (390, 1280):
+        seen = visit(page, width, 900)
+        assert seen.console == []
+        assert seen.requests == [page.as_uri()]
+        assert seen.title != "ran"
+    content = page.read_text()
+    assert Path("/etc/hostname").read_text().strip() not in content
+    assert content.isprintable() or all(character.isprintable() or character.isspace() for character in content)
 
 
 def test_a_page_that_does_otherwise_is_noticed(tmp_path: Path) -> None:

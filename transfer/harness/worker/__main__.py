@@ -65,14 +65,15 @@ def _first(folder: Path, request: Request) -> int:
     for line in attempts_of(folder).damaged:
         print(line, file=sys.stderr)
     begin_attempt(folder, request.command)
-    if link := _link_in(folder):
+    if link := link_in(folder):
         # In a stranger's folder it may point to any file of the user, which the run would write.
         return _leave(folder, Outcome(1, f"{link} is a link; remove it, or put what it points to in its place"))
     outcome = execute(folder, request) if request.devices == 1 else _several(folder, request)
     return _leave(folder, outcome)
 
 
-def _link_in(folder: Path) -> Path | None:
+def link_in(folder: Path) -> Path | None:
+    """A symbolic link anywhere in a run's folder, if there is one."""
     names = (Path(inner) / name for inner, folders, files in os.walk(folder) for name in (*folders, *files))
     return next((path for path in names if path.is_symlink()), None)
 

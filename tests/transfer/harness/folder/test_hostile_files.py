@@ -1,5 +1,6 @@
 """Links and pipes where a run keeps its files: nothing is written through a link, nobody waits for a pipe."""
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -11,12 +12,14 @@ from crossmae.errors import UserError
 from crossmae.files import open_to_append
 from crossmae.run.lock import TOKEN_VARIABLE, hold_folder, owner
 from crossmae.run.progress import ProgressFile
+from crossmae.train.checkpoint.state_file import save_state
 from results.record import RecordError
 from results.store import read_attempts, read_record
 from tests.support.runs import RunFolder
-from transfer.harness.folder.attempts import attempts_of
+from transfer.harness.folder.attempts import attempts_of, begin_attempt, seconds_in_attempts
 from transfer.harness.folder.pace import pace_of
 from transfer.harness.folder.record import record_fault
+from transfer.harness.worker.__main__ import link_in
 from transfer.task import Context
 
 
@@ -113,3 +116,28 @@ def test_results_are_readable_as_the_umask_says(tmp_path: Path) -> None:
         os.umask(before)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
     assert set(modes.values()) == {0o644}, modes
+
+
+@pytest.mark.parametrize("started", ["2026-08-01T12:00:00", "soon", "0001-01-01T00:00:00+14:00"])
+def test_a_note_of_another_making_ends_as_a_failed_try(run: Path, started: str) -> None:
+    (run / "session.json").write_text(json.dumps({"started": started, "command": "run_all"}))
+    (run / "progress.jsonl").write_text('{"time": 1e20, "step": 1, "total": 2}\n')
+    (run / "attempts").mkdir()
+    (run / "attempts" / "²².json").write_text("{}")
+    begin_attempt(run, "run_all")
+    (attempt,) = attempts_of(run).read
+    assert attempt.retryable
+    assert seconds_in_attempts(run) >= 0
+
+
+def test_a_run_with_a_link_in_its_folder_is_not_begun(run: Path, victim: Path) -> None:
+    assert link_in(run) is None
+    (run / "artifacts").mkdir()
+    (run / "artifacts" / "detections.png").symlink_to(victim)
+    assert link_in(run) == run / "artifacts" / "detections.png"
+
+
+def test_a_state_is_not_written_through_a_link(run: Path, victim: Path) -> None:
+    (run / "step-00000003.tmp").symlink_to(victim)
+    assert save_state(run, 3, {}).is_file()
+    assert victim.read_text() == "precious"
