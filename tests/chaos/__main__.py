@@ -30,10 +30,9 @@ def chaos(seconds: float, seed: int, training: bool) -> int:
     """Prints a line for each round, then how often what happened; returns the number of rounds that went wrong."""
     print(f"seed {seed}", flush=True)
     dice, counts, wrong = random.Random(seed), Counter[str](), 0
-    ends = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder:
         expected = undisturbed(Path(folder) / "undisturbed", training)
-        number = 0
+        number, ends = 0, time.monotonic() + seconds
         while time.monotonic() < ends:
             number += 1
             house = House((Path(folder) / f"round-{number}").resolve(), training)

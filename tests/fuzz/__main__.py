@@ -43,11 +43,12 @@ def _in_own_process(name: str, seconds: float) -> int:
         ended = subprocess.run(
             [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False
         )
-        *harms, last = ended.stdout.splitlines() or [""]
-        count, speed = last.split() if ended.returncode == 0 else ("?", "?")
+        lines = ended.stdout.splitlines()
+        count, speed = lines[-1].split() if ended.returncode == 0 else ("?", "?")
+        harms = [line for line in lines if " <- " in line]
         if ended.returncode:
             content = (Path(folder) / "last").read_bytes()
-            harms += [last, f"ended by {ended.returncode}: {ended.stderr[-300:]!r} <- {_keep(name, content)}"]
+            harms += [f"ended by {ended.returncode}: {ended.stderr[-300:]!r} <- {_keep(name, content)}"]
     print(f"{name:22}{count:>12}{speed:>10}{len(harms):>9}", *harms, sep="\n    ", flush=True)
     return len(harms)
 
