@@ -5,15 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch import Tensor
 
+from crossmae.backbone import Backbone
 from crossmae.errors import UserError
 from tests.transfer.robustness.conftest import SPECS, Classifier
+from transfer.classification.job import make_job, save
+from transfer.harness.plan.tasks import recipe_of
 from transfer.robustness.classes import real_labels, subset, synsets
 from transfer.robustness.corruptions import ALEXNET, EXTRA, SEVERITIES
 from transfer.robustness.sets import SETS
 from transfer.robustness.task import RobustnessTask
+from transfer.task import Context
 
 Pictures = list[Image.Image]
 
@@ -155,6 +160,23 @@ def test_mce_is_the_mean_of_errors_over_alexnets(classifier: Classifier, picture
     assert metrics["top1"] == pytest.approx(100 * 1.4 / 15)
     assert [metrics["error_frost"], metrics["error_speckle_noise"]] == pytest.approx([60, 100])
     assert context.deviations == ["160 images instead of 4,000,000"]
+
+
+def test_of_a_linear_probe_the_reported_head_is_scored(pictures: Pictures, tmp_path: Path) -> None:
+    spec, recipe = SPECS["imagenet_v2"], recipe_of(SPECS["imagenet_v2"], "imagenet_linear_demo")
+    folder = tmp_path / "imagenetv2-matched-frequency-format-val"
+    for number in range(1000):
+        (folder / str(number)).mkdir(parents=True)
+    put(pictures[0], folder / "7" / "0.jpeg")
+    images, backbone = SETS["v2"](tmp_path).images, Backbone.load("random:vit_demo")
+    (tmp_path / "run").mkdir()
+    context = Context(tmp_path / "run", tmp_path, seed=0)
+    model = make_job(backbone, recipe, images, images, context).workload.model()
+    for head, label in {"avg": 3, "token": 7}.items():
+        with torch.no_grad():
+            model.get_parameter(f"heads.{head}.1.bias")[label] = 1e3
+    save(model, backbone.spec, tmp_path / "probe.safetensors")
+    assert RobustnessTask(spec).evaluate(tmp_path / "probe.safetensors", recipe, context)["top1"] == 100
 
 
 @pytest.mark.parametrize(
