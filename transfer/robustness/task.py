@@ -15,6 +15,7 @@ from crossmae.data.demo.scenes import SceneSource
 from crossmae.data.images import FileDigest, described, digest_of_bytes, fingerprint_of
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
+from crossmae.run.rank import is_main
 from crossmae.train.runtime.distributed import join_world
 from transfer.classification.accuracy import Outcomes, predict, sample_table, top_k
 from transfer.classification.images import EvaluationImages
@@ -85,8 +86,9 @@ class RobustnessTask(Task):
         if not chosen.resized:
             return _corrupted(chosen, of_all)
         right = _is_right(chosen, among)
-        table = sample_table(chosen.images, among).assign(top1=right.astype(int))
-        context.per_sample(table if chosen.right is None else table.drop(columns="top5"))
+        if is_main():
+            table = sample_table(chosen.images, among).assign(top1=right.astype(int))
+            context.per_sample(table if chosen.right is None else table.drop(columns="top5"))
         metrics = {"top1": _percent(right)}
         if chosen.right is None:
             metrics["top5"] = top_k(among, 5)
