@@ -128,6 +128,8 @@ def fill(line: TableLine, index: RunIndex) -> Cell:
     if open_runs:
         state = CellState.FAILED if any(run.reason for run in open_runs) else CellState.MISSING
         return Cell(state, line.metric, values, deviations, _why_open(open_runs, values), tuple(runs))
+    if not runs and any(_asked(line, stored.record) for stored in index.done.get(place, [])):
+        return EMPTY  # a metric that is not defined for this backbone
     if not runs:
         return Cell(
             CellState.MISSING, line.metric, note=_why_missing(index.unfinished.get(("pretrain", line.backbone), []))
@@ -165,9 +167,11 @@ def _cost_of(pretraining: Record, steps: object, line: TableLine) -> float | Non
 
 
 def _chosen(line: TableLine, record: Record) -> bool:
-    return (
-        line.metric in record.metrics and line.seed in (None, record.seed) and line.recipe in (None, record.recipe.name)
-    )
+    return line.metric in record.metrics and _asked(line, record)
+
+
+def _asked(line: TableLine, record: Record) -> bool:
+    return line.seed in (None, record.seed) and line.recipe in (None, record.recipe.name)
 
 
 def of_one_protocol(done: list[StoredRecord]) -> tuple[list[StoredRecord], str | None]:

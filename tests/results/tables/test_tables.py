@@ -56,6 +56,14 @@ def test_a_cell_that_never_ran_is_missing(hand_checked: RunFolder) -> None:
     assert cell_of(filled("demo", hand_checked), "MAE", "ADE20K mIoU")["status"] == "missing"
 
 
+def test_a_metric_that_a_finished_run_does_not_have_is_not_missing(made: RunFolder) -> None:
+    made.record("imagenet_knn", "crossmae", 0, {"top1_raw": 30.0})
+    made.record("imagenet_knn", "mae", 0, {"top1_raw": 30.0, "top1_norm": 20.0})
+    text = terminal(filled("frozen", made))
+    assert "20.0" in text
+    assert "missing" not in text
+
+
 def test_a_planned_seed_that_never_began_makes_the_cell_missing(hand_checked: RunFolder, tmp_path: Path) -> None:
     planned = [Planned("imagenet_finetune", "random", seed) for seed in range(4)]
     text = write_tables(find_runs(hand_checked.out, planned), ["demo"], tmp_path)
