@@ -73,6 +73,7 @@ def test_commands_print_their_help(site: Path, elsewhere: Path, command: str) ->
     assert "Usage" in run(site, elsewhere, command, "--help")
 
 
+@pytest.mark.slow
 def test_demo_is_planned_outside_the_project(site: Path, elsewhere: Path) -> None:
     plan = run(site, elsewhere, "run_all", "--suite", "demo", "--out", "runs/demo", "--devices", "cpu", "--dry-run")
     assert "coco_vitdet" in plan

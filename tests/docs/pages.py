@@ -1,7 +1,7 @@
 """The code blocks of the documentation.
 
-Words behind a fence's language say what the tests do with it: ``sh run`` is run, ``sh run slow`` by the slow tests
-only, ``yaml file=PATH`` is saved as PATH. Commands in other ``sh`` blocks are only read by the real command lines.
+Words behind a fence's language say what the tests do with it: ``sh run`` is run, ``yaml file=PATH`` is saved as
+PATH. Commands in other ``sh`` blocks are only read by the real command lines.
 """
 
 import re
@@ -29,10 +29,6 @@ class Block:
     @property
     def is_run(self) -> bool:
         return self.is_shell and "run" in self.words
-
-    @property
-    def is_slow(self) -> bool:
-        return "slow" in self.words
 
     @property
     def file(self) -> str | None:

@@ -18,8 +18,7 @@ from tests.support.runs import RunFolder
 from transfer.cli import app as transfer
 from transfer.cli import run_all
 
-RUN = [page for page in PAGES if any(block.is_run and not block.is_slow for block in blocks(page))]
-SLOW = [page for page in PAGES if any(block.is_run and block.is_slow for block in blocks(page))]
+RUN = [page for page in PAGES if any(block.is_run for block in blocks(page))]
 OTHER_PROGRAMS = {".", "cd", "source", "tail", "sbatch", "pip"}
 
 
@@ -36,7 +35,7 @@ def as_the_demo_leaves_it(folder: Path) -> None:
             made.record("places365", backbone, seed, {"top1": 70.0 + gain + seed})
 
 
-def follow(page: Path, folder: Path, slow: bool) -> None:
+def follow(page: Path, folder: Path) -> None:
     """Saves what the page says to save and runs what is marked, in the order of the page."""
     as_the_demo_leaves_it(folder)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
@@ -45,22 +44,17 @@ def follow(page: Path, folder: Path, slow: bool) -> None:
             path = folder / block.file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text)
-        if block.is_run and (slow or not block.is_slow):
+        if block.is_run:
             done = subprocess.run(
                 ["bash", "-ec", block.text], cwd=folder, env=environment, capture_output=True, text=True
             )
             assert done.returncode == 0, f"{block.text}\n{done.stdout}{done.stderr}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_what_a_page_says_works_as_written(page: Path, tmp_path: Path) -> None:
-    follow(page, tmp_path, slow=False)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("page", SLOW, ids=name_of)
-def test_what_takes_longer_works_as_written(page: Path, tmp_path: Path) -> None:
-    follow(page, tmp_path, slow=True)
+    follow(page, tmp_path)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

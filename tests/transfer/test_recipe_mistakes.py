@@ -85,6 +85,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench.end()
 
 
+@pytest.mark.slow
 def test_the_command_names_one_mistake_per_engine_and_starts_nothing(bench: Bench) -> None:
     messages, tasks = {}, {}
     for task, mistake in ONE_PER_ENGINE.items():

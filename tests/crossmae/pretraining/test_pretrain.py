@@ -106,6 +106,7 @@ def test_a_mistake_is_one_line(
     assert line in said
 
 
+@pytest.mark.slow
 def test_sigterm_ends_with_the_resume_code_and_another_recipe_is_then_refused(data: Path, tmp_path: Path) -> None:
     long = command("demo_mae", data, tmp_path, "steps=100000")
     process = subprocess.Popen(long, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True)

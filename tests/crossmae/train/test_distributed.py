@@ -35,6 +35,7 @@ def samples_by_update(folder: Path) -> list[list[str]]:
     return [sorted(line for seen in files for line in seen[s * share : (s + 1) * share]) for s in range(60)]
 
 
+@pytest.mark.slow
 def test_one_process_two_processes_and_accumulation_do_the_same(tmp_path: Path) -> None:
     one = toy.run(toy.Toy(tmp_path / "one"))
     accumulated = toy.run(toy.Toy(tmp_path / "four"), execution=replace(toy.EXECUTION, per_device_batch=4))
@@ -51,6 +52,7 @@ def test_one_process_two_processes_and_accumulation_do_the_same(tmp_path: Path) 
     assert accumulated.step == one.step == 60
 
 
+@pytest.mark.slow
 def test_a_nan_on_one_rank_stops_both_with_the_same_line(tmp_path: Path) -> None:
     result = two_processes(tmp_path, "poisoned=7")
 
@@ -63,6 +65,7 @@ def test_a_nan_on_one_rank_stops_both_with_the_same_line(tmp_path: Path) -> None
     assert "sample-7" in listing.read_text()
 
 
+@pytest.mark.slow
 def test_sigterm_to_torchrun_stops_both_with_a_saved_state(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*TORCHRUN, SCRIPT, tmp_path, "delay=0.05", "steps=400"],

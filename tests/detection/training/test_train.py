@@ -44,6 +44,7 @@ class StoppedAt(Context):
             os.kill(os.getpid(), signal.SIGUSR1)
 
 
+@pytest.mark.slow
 def test_one_and_four_micro_batches_have_the_same_losses(
     backbone: Backbone, short_recipe: Recipes, new_context: New
 ) -> None:

@@ -80,6 +80,7 @@ def test_every_kind_of_verdict(place: Path) -> None:
     assert code == 1
 
 
+@pytest.mark.slow
 def test_the_second_call_evaluates_nothing_again_and_a_new_file_anew(place: Path) -> None:
     released(place, "good.pth", "50.0")
     models = {"good": entry("good.pth"), "absent": entry("absent.pth")}

@@ -19,6 +19,7 @@ def numbers(folder: Path, first: int) -> str:
     return f"numbers={folder}"
 
 
+@pytest.mark.slow
 def test_other_data_never_returns_an_old_number(bench: Bench) -> None:
     bench.suite(tasks=("counting",), counting=["seconds_per_step=0"])
     small, great = numbers(bench.folder / "small", 1), numbers(bench.folder / "great", 1000)
@@ -45,6 +46,7 @@ def test_data_that_does_not_exist_is_a_problem_and_not_nothing_to_do(bench: Benc
     assert "no data at absent" in output
 
 
+@pytest.mark.slow
 def test_a_backbone_under_another_name_is_a_row_of_its_own(bench: Bench) -> None:
     bench.suite(tasks=("counting",), counting=["seconds_per_step=0"])
     task = yaml.safe_load((TASKS / "counting.yaml").read_text())

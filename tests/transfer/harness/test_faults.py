@@ -167,6 +167,7 @@ def test_hanging_run_is_ended_and_retried(bench: Bench) -> None:
     assert_nothing_left_to_do(bench)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
@@ -188,6 +189,7 @@ def test_failing_run_says_why_and_leaves_the_others_alone(bench: Bench, fault: s
     assert bench.steps("counting") == STEPS
 
 
+@pytest.mark.slow
 def test_one_damaged_data_set_among_five(bench: Bench) -> None:
     tasks = [f"set{number}" for number in range(5)]
     plant_tasks(bench, tasks)
@@ -215,6 +217,7 @@ def plant_tasks(bench: Bench, names: list[str]) -> None:
     bench.options += ("--tasks", "more")
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_the_same_command_resumes(bench: Bench) -> None:
     bench.suite(counting=[SLOW], summing=[QUICK])
     first = bench.start()

@@ -16,6 +16,7 @@ def spans(bench: Bench) -> list[tuple[list[str], float, float]]:
     return runs
 
 
+@pytest.mark.slow
 def test_eight_runs_fill_eight_devices(bench: Bench) -> None:
     bench.pretend_gpus(8)
     bench.suite(tasks=("counting",), seeds=8, counting=["seconds_per_step=0.4"])
