@@ -43,6 +43,11 @@ test-fast: setup
 test-slow: setup
 	$(PYTEST) -m slow
 
+# The walk-throughs of docs/your_data.md, from nothing to a report: some minutes.
+.PHONY: walk
+walk: setup
+	WALK=1 $(PYTEST) -m slow tests/docs/test_pages.py -k whole_walks
+
 # A run of 1,000 updates, killed ten times: prints what each restart said.
 test-kills: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -s tests/crossmae/train/test_kills.py

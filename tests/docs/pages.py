@@ -1,7 +1,7 @@
 """The code blocks of the documentation.
 
-Words behind a fence's language say what the tests do with it: ``sh run`` is run, ``yaml file=PATH`` is saved as
-PATH. Commands in other ``sh`` blocks are only read by the real command lines.
+Words behind a fence's language say what the tests do with it: ``sh run`` is run, ``sh run long`` by ``make walk``
+only, ``yaml file=PATH`` is saved as PATH. Commands in other ``sh`` blocks are only read by the real command lines.
 """
 
 import re
@@ -29,6 +29,10 @@ class Block:
     @property
     def is_run(self) -> bool:
         return self.is_shell and "run" in self.words
+
+    @property
+    def is_long(self) -> bool:
+        return "long" in self.words
 
     @property
     def file(self) -> str | None:

@@ -14,11 +14,13 @@ import typer
 
 from crossmae.cli import app as crossmae
 from tests.docs.pages import PAGES, ROOT, blocks, inline_commands
+from tests.support.own_data import write_own_data
 from tests.support.runs import RunFolder
 from transfer.cli import app as transfer
 from transfer.cli import run_all
 
-RUN = [page for page in PAGES if any(block.is_run for block in blocks(page))]
+RUN = [page for page in PAGES if any(block.is_run and not block.is_long for block in blocks(page))]
+LONG = [page for page in PAGES if any(block.is_run and block.is_long for block in blocks(page))]
 OTHER_PROGRAMS = {".", "cd", "source", "tail", "sbatch", "pip"}
 
 
@@ -35,16 +37,17 @@ def as_the_demo_leaves_it(folder: Path) -> None:
             made.record("places365", backbone, seed, {"top1": 70.0 + gain + seed})
 
 
-def follow(page: Path, folder: Path) -> None:
+def follow(page: Path, folder: Path, *, whole: bool) -> None:
     """Saves what the page says to save and runs what is marked, in the order of the page."""
     as_the_demo_leaves_it(folder)
+    write_own_data(folder)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
     for block in blocks(page):
         if block.file:
             path = folder / block.file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text)
-        if block.is_run:
+        if block.is_run and (whole or not block.is_long):
             done = subprocess.run(
                 ["bash", "-ec", block.text], cwd=folder, env=environment, capture_output=True, text=True
             )
@@ -54,7 +57,14 @@ def follow(page: Path, folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_what_a_page_says_works_as_written(page: Path, tmp_path: Path) -> None:
-    follow(page, tmp_path)
+    follow(page, tmp_path, whole=False)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("WALK" not in os.environ, reason="takes minutes: make walk")
+@pytest.mark.parametrize("page", LONG, ids=name_of)
+def test_whole_walks_work_as_written(page: Path, tmp_path: Path) -> None:
+    follow(page, tmp_path, whole=True)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -31,7 +31,9 @@ _LAYOUTS = "one folder per class, perhaps below train and val, or a CSV file wit
 
 
 class OwnImages(Reader):
-    """Options: ``train`` and ``val``, folders or lists relative to the data; ``file_column``, ``label_column``."""
+    """Options: ``train`` and ``val``, folders or lists relative to the data; ``file_column``, ``label_column``;
+    ``layout``, where a folder has lists and class folders.
+    """
 
     published = None
 
@@ -114,9 +116,9 @@ class OwnImages(Reader):
             if not root.exists():
                 raise UserError(f"{root} does not exist", "name the folder or the list of your data")
             return self._list(root, None)
-        parts = {name: self.options[name] for name in ("train", "val") if name in self.options} or _parts(root)
+        parts = {name: self.options[name] for name in ("train", "val") if name in self.options} or self._parts(root)
         if "train" not in parts:
-            parts["train"] = _parts(root)["train"]
+            parts["train"] = self._parts(root)["train"]
         rows: dict[str, list[Row]] = {}
         for split, place in parts.items():
             if place.lower().endswith(LIST_SUFFIXES):
@@ -124,6 +126,9 @@ class OwnImages(Reader):
             else:
                 rows[split] = list(_class_folders(root, place))
         return rows
+
+    def _parts(self, root: Path) -> dict[str, str]:
+        return _parts(root, lists_count=self.options.get("layout") != "imagefolder")
 
     def _list(self, path: Path, split: str | None) -> dict[str, list[Row]]:
         rows = read_list(path, self.options.get("file_column"), self.options.get("label_column"))
@@ -144,10 +149,10 @@ class OwnImages(Reader):
         return found
 
 
-def _parts(root: Path) -> dict[str, str]:
+def _parts(root: Path, lists_count: bool) -> dict[str, str]:
     """Which folder or list holds which split, by their names; the folder itself where nothing is called so."""
     folders, files = (sorted(name for name in names if name[0] != ".") for names in entries(root))
-    lists = {Path(name).stem.lower(): name for name in files if name.lower().endswith(LIST_SUFFIXES)}
+    lists = {Path(name).stem.lower(): name for name in files if lists_count and name.lower().endswith(LIST_SUFFIXES)}
     for names in ({name.lower(): name for name in folders}, lists):
         train = next((names[name] for name in _TRAIN if name in names), None)
         val = next((names[name] for name in _VAL if name in names), None)

@@ -14,6 +14,7 @@ from results.report.pictures import read_pictures
 from results.report.summary import summarise
 from results.report.write import write_report
 from results.tables.spec import load_table
+from results.tables.write import tables_with_results
 from tests.support.runs import RunFolder
 
 
@@ -95,6 +96,7 @@ def test_the_summary_counts_and_names_what_disagrees(made: RunFolder) -> None:
 def test_own_tasks_and_backbones_have_their_sentence(made: RunFolder, tmp_path: Path) -> None:
     for name, top1 in (("alpha", 50.0), ("beta", 60.0)):
         made.record("pets_knn", name, 0, {"top1": top1}, deviations=())
+    assert tables_with_results(made.runs()) == ["overview"]
     page = write_report(made.runs(), tmp_path / "report.html", ["overview"]).read_text()
     assert "beta minus alpha is above 0 in 1 of 1 columns" in page
     assert "pets_knn top1" in page

@@ -92,6 +92,13 @@ def test_columns_and_separators_of_other_people(tmp_path: Path, separator: str) 
     assert not problems(path)
 
 
+def test_a_list_next_to_class_folders_counts_unless_somebody_says_otherwise(tmp_path: Path) -> None:
+    root = folder_of_classes(tmp_path)
+    (root / "notes.csv").write_text("who,when\nme,now\n")
+    assert "notes.csv has no column of files" in problems(root)[0]
+    assert not problems(root, layout="imagefolder")
+
+
 def test_links_are_followed_and_folders_below_classes_too(tmp_path: Path) -> None:
     root = folder_of_classes(tmp_path / "data", 2)
     save_image(tmp_path / "elsewhere" / "far.png")

@@ -84,25 +84,29 @@ def _entry(text: str) -> BackboneEntry:
 
 
 def _with_own_tasks(suite: Suite, specs: Mapping[str, TaskSpec], roots: DataRoots) -> tuple[Suite, dict[str, TaskSpec]]:
-    """``suite`` and ``specs`` with the tasks that the suite has for each data set that an option names.
+    """``suite`` and ``specs`` with the tasks on data of the user's, if the suite is for such.
 
-    The data set ``pets`` gets ``pets_finetune`` for ``imagefolder_finetune``, and so on.
+    These are the task files that extend a task of the suite and, for each data set that an option names and no such
+    file is about, one task for each that its layout allows: ``pets_finetune`` for ``imagefolder_finetune`` and so on.
 
     Raises:
-        UserError: there is no such data, its layout is none of ``LAYOUTS``, or a task has the name already.
+        UserError: there is no data, its layout is none of ``LAYOUTS``, or a task has the name already.
     """
-    if not suite.own:
-        return suite, dict(specs)
-    if not roots.own:
+    recipes = {name: recipe for tasks in suite.own.values() for name, recipe in tasks.items()}
+    tasks = {name: recipes[spec.extends] for name, spec in specs.items() if spec.extends in recipes}
+    described, known = {specs[name].dataset for name in tasks}, dict(specs)
+    if suite.own and not tasks and not roots.own:
         layouts = ", ".join(LAYOUTS)
         raise UserError(f"suite {suite.name} is for data of yours", f"name it: --data NAME=PATH:LAYOUT ({layouts})")
-    tasks, known = dict(suite.tasks), dict(specs)
-    for dataset, said in roots.own.items():
+    for dataset, said in roots.own.items() if suite.own else ():
+        if dataset in described:
+            continue
         for name, recipe in suite.own[said or recognise(roots.of(dataset))].items():
             base = spec_of(specs, name)
             task = f"{dataset}{name.removeprefix(str(base.dataset))}"
             if task in known:
                 raise UserError(f"there is a task {task!r} already", f"call the data otherwise than {dataset}")
-            known[task] = extended(base, task, base.title.replace(base.title.partition(",")[0], dataset), dataset, {})
-            tasks[task] = recipe
-    return replace(suite, tasks=tasks), known
+            title = f"{dataset},{base.title.rpartition(',')[2]}"
+            options = {"layout": said} if said else {}
+            known[task], tasks[task] = extended(base, task, title, dataset, options), recipe
+    return replace(suite, tasks={**suite.tasks, **tasks}), known
