@@ -88,7 +88,9 @@ class TableSpec(Strict):
     pretraining: tuple[Literal["images", "minutes"], ...] = ()
     """Columns at the end: what pretraining took, once for each size of model that the columns name."""
     adapts: bool = False
-    """Columns of tasks without any run are left out; a task that no built-in table shows gets a column, if it ran."""
+    """Columns of tasks without any run are left out."""
+    own_tasks: bool = False
+    """Of a table that adapts: a task that no built-in table shows gets a column, if it ran."""
     name: str = ""
 
 

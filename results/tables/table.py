@@ -103,8 +103,7 @@ def _adapted(spec: TableSpec, index: RunIndex) -> TableSpec:
     """``spec`` with columns for what was run; as it is, if nothing was."""
     columns = [column for column in spec.columns if column.task in index.tasks]
     costs = [column for column in spec.columns if column.pretraining and ("pretrain" in index.tasks)]
-    # A table of published numbers has none of a task of the user's.
-    for task in sorted(index.tasks - _built_in_tasks()) if spec.published is None else ():
+    for task in sorted(index.tasks - _built_in_tasks()) if spec.own_tasks else ():
         for metric in index.main_metrics(task):
             best = "min" if lower_is_better(metric) else "max"
             columns.append(TableLine(name=f"{task} {metric}", task=task, metric=metric, best=best))
