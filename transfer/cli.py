@@ -26,7 +26,7 @@ from transfer.commands.options import (
     TasksOption,
 )
 from transfer.commands.plan import check, plan, status, tasks
-from transfer.commands.results import board, claims, compare_backbones, report, tables
+from transfer.commands.results import board, claims, compare_backbones, curves, report, tables
 from transfer.commands.tune import tune
 from transfer.harness.benchmark import Benchmark
 from transfer.harness.launch.choose import choose_launcher
@@ -38,7 +38,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Compares ViT backbones on downstream tasks.",
 )
-for command in (tasks, plan, check, estimate, status, tune, evaluate, tables, claims, board, report, calibrate):
+for command in (
+    tasks,
+    plan,
+    check,
+    estimate,
+    status,
+    tune,
+    evaluate,
+    tables,
+    claims,
+    board,
+    report,
+    curves,
+    calibrate,
+):
     app.command()(command)
 app.command("compare")(compare_backbones)
 

@@ -1,5 +1,7 @@
-"""``transfer tables``, ``claims``, ``board``, ``report`` and ``compare``: what was measured."""
+"""``transfer tables``, ``claims``, ``board``, ``report``, ``compare`` and ``curves``: what was measured."""
 
+import time
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +9,7 @@ import typer
 from rich.console import Console
 
 from crossmae.errors import UserError
+from crossmae.run.lock import hold_folder
 from results.board import boards
 from results.board import terminal as terminal_boards
 from results.claims.ledger import ledger
@@ -15,6 +18,10 @@ from results.compare import compare, sentence
 from results.runs import Runs, find_runs
 from results.tables.spec import table_names
 from results.tables.write import tables_with_results, write_tables
+from transfer.curves import Curves
+from transfer.sinks import open_sink
+
+_FOLLOW_EVERY = 5.0
 
 RunsArgument = Annotated[Path, typer.Argument(help="A folder of runs, which are found at any depth.")]
 TableOption = Annotated[
@@ -99,6 +106,32 @@ def compare_backbones(
     console = Console()
     for comparison in compare(_found(runs), a, b):
         console.print(sentence(comparison), markup=False, highlight=False, soft_wrap=True)
+
+
+def curves(
+    runs: RunsArgument = Path("runs"),
+    to: Annotated[str, typer.Option("--to", help="tensorboard, wandb or mlflow.")] = "tensorboard",
+    out: Annotated[Path | None, typer.Option("--out", help="The logger's folder. Default: RUNS/logged/NAME.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Send what comes, until Ctrl-C.")] = False,
+) -> None:
+    """Sends the learning curves of all runs below a folder to a logger, each point once; the runs know nothing of it.
+
+    W&B and MLflow write files unless their own variables (WANDB_MODE, MLFLOW_TRACKING_URI) name a server.
+
+    Example: transfer curves runs/demo --to tensorboard --follow
+    """
+    if not runs.is_dir():
+        raise UserError(f"no folder {runs}", "give the folder of your runs, such as runs/demo")
+    folder = out or runs / "logged" / to
+    sink = open_sink(to, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold_folder(folder), closing(sink):
+        sent = Curves(runs, folder)
+        print(f"{sent.send(sink)} points sent: {folder}", flush=True)
+        with suppress(KeyboardInterrupt):
+            while follow:
+                time.sleep(_FOLLOW_EVERY)
+                sent.send(sink)
 
 
 def _found(folder: Path) -> Runs:
