@@ -114,6 +114,11 @@ class VitDetProtocol(Strict):
     least_steps: CountOrZero = 0
     """Updates that ``epochs`` of a small data set are raised to."""
 
+    @property
+    def strides(self) -> list[int]:
+        """Of the pyramid's levels, without the extra one, in pixels."""
+        return [int(self.patch_size / scale) for scale in self.pyramid.scales]
+
 
 @dataclass(frozen=True)
 class VitDetExecution(Execution):

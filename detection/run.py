@@ -9,6 +9,7 @@ import torch
 from detectron2.config import instantiate
 from detectron2.utils import comm
 
+from crossmae.backbone import Backbone
 from crossmae.data.decode import allow_known_formats_only
 from crossmae.recipe import Recipe
 from crossmae.train.runtime.distributed import World, join_world
@@ -20,34 +21,37 @@ from detection.build.model import model_config
 from detection.data.register import read_dicts, register
 from detection.data.samples import KeyedSamples
 from detection.recipe import Masks, VitDetExecution, VitDetProtocol, read_recipe
+from detection.wrapped import wrapped_config
 from transfer.task import Context
 
 
 @dataclass(frozen=True)
 class VitDetRun:
-    """What is to be done, for a backbone of which shape, on which processes, and where the results go."""
+    """What is to be done, on what backbone, on which processes, and where the results go."""
 
     protocol: VitDetProtocol
     execution: VitDetExecution
-    dims: Dims
+    net: Dims | Backbone
+    """Dimensions for detectron2's ViT, or a backbone to wrap."""
     world: World
     context: Context
     masks: Masks = "polygon"
 
 
 @contextmanager
-def start_run(recipe: Recipe, context: Context, dims: Dims, masks: Masks = "polygon") -> Iterator[VitDetRun]:
+def start_run(recipe: Recipe, context: Context, net: Dims | Backbone, masks: Masks = "polygon") -> Iterator[VitDetRun]:
     """Joins the run's processes for as long as the block lasts.
 
     Raises:
         UserError: the recipe is faulty or was written for a backbone of another depth.
     """
     values = read_recipe(recipe)
-    check_dims(values.protocol, dims)
     allow_known_formats_only()
+    if isinstance(net, Dims):
+        check_dims(values.protocol, net)
     precision = values.execution.matmul_precision
     with join_world("auto") as world, forgetting_groups(), matmul_precision(precision):
-        yield VitDetRun(values.protocol, values.execution, dims, world, context, masks)
+        yield VitDetRun(values.protocol, values.execution, net, world, context, masks)
 
 
 @contextmanager
@@ -104,11 +108,16 @@ class CocoData:
 
 
 def build_model(run: VitDetRun, relative_positions: bool) -> Any:
-    """Builds the detector with initial weights, which follow from the run's seed, on the run's device."""
+    """Builds the detector with initial weights, which follow from the run's seed, on the run's device.
+
+    A wrapped backbone has its own weights already, if it has any.
+    """
     execution, device = run.execution, run.world.device
     fused = execution.attention == "fused" or (execution.attention == "auto" and device.type == "cuda")
     torch.manual_seed(run.context.seed)
-    config = model_config(
-        run.protocol, run.dims, relative_positions, fused, execution.activation_checkpointing, run.masks is not None
-    )
+    recompute, masks = execution.activation_checkpointing, run.masks is not None
+    if isinstance(run.net, Dims):
+        config = model_config(run.protocol, run.net, relative_positions, fused, recompute, masks)
+    else:
+        config = wrapped_config(run.protocol, run.net, recompute, masks)
     return instantiate(config).to(device)

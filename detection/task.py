@@ -21,7 +21,9 @@ class ViTDetTask(Task):
     """``coco_vitdet`` (upstream's stock configuration) and, with the option ``relative_positions: "no"``,
     ``coco_vitdet_norelpos`` (ViTDet Table 4, which the CrossMAE paper's MAE row comes from).
 
-    With the option ``data: own``, ``coco_format_vitdet``: any data in COCO's format, with masks or without.
+    With the option ``data: own``, ``coco_format_vitdet``: any data in COCO's format, with masks or without. A backbone
+    that is no plain ViT is wrapped, which is noted; with the option ``wrapped: "yes"`` every backbone is, so that
+    different ones are compared under one protocol.
     """
 
     @property
@@ -78,9 +80,13 @@ class ViTDetTask(Task):
         relative_positions = self.spec.options.get("relative_positions", "yes") == "yes"
         if self._own:
             fitted, masks = self._own_data(recipe, context)
-            return train_vitdet(backbone, fitted, context, relative_positions, masks)
+            return train_vitdet(backbone, fitted, context, relative_positions, masks, wrapped=self._wrapped)
         published = context.data_root is not None and not (context.data_root / DEMO_FILE).is_file()
-        return train_vitdet(backbone, recipe, context, relative_positions, published=published)
+        return train_vitdet(backbone, recipe, context, relative_positions, published=published, wrapped=self._wrapped)
+
+    @property
+    def _wrapped(self) -> bool:
+        return self.spec.options.get("wrapped") == "yes"
 
     def _own_data(self, recipe: Recipe, context: Context) -> "tuple[Recipe, Masks]":
         """Tidies the data into the run's folder; the recipe for it, and how its masks are kept."""

@@ -91,6 +91,11 @@ class BackboneSpec(Strict):
         return self.image_size // self.patch_size
 
     @property
+    def staged(self) -> bool:
+        """Whether its maps have several strides."""
+        return False
+
+    @property
     def interpolation(self) -> Interpolation:
         """By which images are resized."""
         return "bicubic"
@@ -140,7 +145,7 @@ def is_plain(weights: Mapping[str, Tensor]) -> bool:
         side = _side(positions.shape[1] - spec.num_prefix, "")
     except (KeyError, ValueError, UserError):
         return False
-    expected = _expected(replace(spec, image_size=side * spec.patch_size))
+    expected = expected_weights(replace(spec, image_size=side * spec.patch_size))
     given = {**weights, "pos_embed": positions}
     return {name: tensor.shape for name, tensor in given.items()} == {n: t.shape for n, t in expected.items()}
 
@@ -166,7 +171,7 @@ def require_described(weights: Mapping[str, Tensor], spec: BackboneSpec, source:
     if not isinstance(heads, int) or heads < 1 or spec.embed_dim % heads:
         raise UserError(f"{source}: {heads!r} heads do not divide the width {spec.embed_dim}", "give ?heads=NUMBER")
     try:
-        expected = _expected(spec)
+        expected = expected_weights(spec)
     except (RuntimeError, OverflowError, TypeError) as error:  # sizes that no tensor can have
         raise UserError(f"{source} describes sizes that no weights have ({one_line(error, 80)})") from error
     if complaint := misfit(expected, weights):
@@ -290,7 +295,7 @@ def _refuse_gates(weights: Mapping[str, Tensor], source: str) -> None:
         raise UserError(f"{source} has gated MLPs (SwiGLU), which no task can take", "use a ViT with plain MLPs")
 
 
-def _expected(spec: BackboneSpec) -> Weights:
+def expected_weights(spec: BackboneSpec) -> Weights:
     """Names and shapes of all weights of such a transformer."""
     dim, hidden = spec.embed_dim, round(spec.embed_dim * spec.mlp_ratio)
     shapes: dict[str, tuple[int, ...]] = {

@@ -42,7 +42,7 @@ def build_timm(
     global_pool: str = "avg",
     expected_missing: Collection[str] = (),
 ) -> VisionTransformer:
-    """See ``Backbone.to_timm``."""
+    """See ``Backbone.to_timm``; without ``weights`` the model has initial ones."""
     size = image_size or spec.image_size
     height, width = (size, size) if isinstance(size, int) else size
     model = VisionTransformer(
@@ -53,6 +53,8 @@ def build_timm(
         fc_norm=global_pool == "avg",
         drop_path_rate=drop_path,
     )
+    if not weights:
+        return model
     placed = {name: tensor for name, tensor in weights.items() if global_pool == "token" or name not in _NORM}
     placed["pos_embed"] = resize_pos_embed(
         weights["pos_embed"], (height // spec.patch_size, width // spec.patch_size), spec.num_prefix

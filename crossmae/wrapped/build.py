@@ -13,7 +13,7 @@ from torch import Tensor
 
 from crossmae.errors import UserError, one_line
 from crossmae.weights.fit import load_strictly, misfit
-from crossmae.weights.spec import BackboneSpec
+from crossmae.weights.spec import BackboneSpec, expected_weights
 from crossmae.weights.timm import build_timm
 from crossmae.wrapped.spec import WrappedSpec
 
@@ -109,13 +109,21 @@ def _with_positions(weights: Mapping[str, Tensor], model: Any) -> Mapping[str, T
     return {**weights, "pos_embed": resample_abs_pos_embed(given, [rows, columns], num_prefix_tokens=0)}
 
 
-def require_no_larger(spec: WrappedSpec, weights: Mapping[str, Tensor], source: str) -> None:
+def require_no_larger(about: BackboneSpec | WrappedSpec, weights: Mapping[str, Tensor], source: str) -> None:
     """Refuses a specification out of a file whose model is larger than the file's weights.
 
     Raises:
         UserError: it is, so that a small file would fill the memory.
     """
-    need = sum(tensor.numel() for tensor in sketch(spec.model, spec.options).state_dict().values())
+    try:
+        places = (
+            expected_weights(about)
+            if isinstance(about, BackboneSpec)
+            else sketch(about.model, about.options).state_dict()
+        )
+    except (RuntimeError, OverflowError, TypeError) as error:  # sizes that no tensor can have
+        raise UserError(f"{source} describes sizes that no weights have ({one_line(error, 80)})") from error
+    need = sum(tensor.numel() for tensor in places.values())
     there = sum(tensor.numel() for tensor in weights.values())
     if need > 2 * there + 1_000_000:  # position embeddings may be those of larger images
         raise UserError(f"{source} describes a model of {need:,} weights and holds {there:,}", "take the whole file")

@@ -1,10 +1,13 @@
 """What a model is that is taken as it is."""
 
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from crossmae.parsing import Count, CountOrZero, NotEmpty, Strict
+from crossmae.parsing import Count, CountOrZero, NotEmpty, Strict, parse_json
 from crossmae.weights.options import IMAGENET_MEAN, IMAGENET_STD, RGB, Interpolation
+from crossmae.weights.spec import BackboneSpec
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,26 @@ class WrappedSpec(Strict):
     def function(self) -> list[Any]:
         """What decides next to the weights what the model computes."""
         return [self.model, self.options]
+
+
+WRITTEN = {"crossmae_plain": BackboneSpec, "crossmae_wrapped": WrappedSpec}
+"""Under one of these keys a finished model carries the specification of its backbone."""
+
+
+def written(about: BackboneSpec | WrappedSpec) -> dict[str, str]:
+    """The entry of a finished model's file that says what its backbone is."""
+    (key,) = [key for key, kind in WRITTEN.items() if type(about) is kind]
+    return {key: json.dumps(asdict(about))}
+
+
+def written_in(content: Mapping[str, Any], where: str) -> BackboneSpec | WrappedSpec | None:
+    """The specification that a finished model's file holds; None if it holds none.
+
+    Raises:
+        UserError: it holds one that cannot be read.
+    """
+    for key, kind in WRITTEN.items():
+        if isinstance(text := content.get(key), str):
+            about: BackboneSpec | WrappedSpec = parse_json(kind, text, f"{key} in {where}")
+            return about
+    return None

@@ -7,7 +7,7 @@ from detectron2 import model_zoo
 from timm.layers import get_act_layer
 from torch import nn
 
-from crossmae.weights.options import IMAGENET_MEAN, IMAGENET_STD
+from crossmae.weights.options import IMAGENET_MEAN, IMAGENET_STD, RGB
 from detection.build.dims import Dims
 from detection.model import KeyedRCNN, KeyedROIHeads, KeyedRPN, PerImageBoxPredictor, PerImageMaskHead, PlainViT
 from detection.recipe import VitDetProtocol
@@ -26,14 +26,20 @@ def model_config(
     Args:
         masks: without them, the head of masks is left out: Faster R-CNN.
     """
-    model = model_zoo.get_config("common/models/mask_rcnn_vitdet.py").model
-    model._target_ = KeyedRCNN
+    model = detector_config(protocol, dims.mean, dims.std, masks)
     net = model.backbone.net
     net._target_ = PlainViT
     net.fused_attention, net.activation_checkpointing = fused_attention, activation_checkpointing
     _set_vit(net, protocol, dims, relative_positions)
-    if (dims.mean, dims.std) != (IMAGENET_MEAN, IMAGENET_STD):  # which stand in the file, on the same scale
-        model.pixel_mean, model.pixel_std = ([255 * value for value in values] for values in (dims.mean, dims.std))
+    return model
+
+
+def detector_config(protocol: VitDetProtocol, mean: RGB, std: RGB, masks: bool = True) -> Any:
+    """The same with detectron2's ViT as the file has it, for images normalised by ``mean`` and ``std``."""
+    model = model_zoo.get_config("common/models/mask_rcnn_vitdet.py").model
+    model._target_ = KeyedRCNN
+    if (mean, std) != (IMAGENET_MEAN, IMAGENET_STD):  # which stand in the file, on the same scale
+        model.pixel_mean, model.pixel_std = ([255 * value for value in values] for values in (mean, std))
     _set_pyramid(model, protocol)
     _set_proposals(model.proposal_generator, protocol)
     _set_heads(model.roi_heads, protocol)
@@ -64,7 +70,7 @@ def _set_pyramid(model: Any, protocol: VitDetProtocol) -> None:
     backbone.square_pad = protocol.image_size
     backbone.out_channels = pyramid.channels
     backbone.scale_factors = list(pyramid.scales)
-    strides = [int(protocol.patch_size / scale) for scale in pyramid.scales]
+    strides = protocol.strides
     names = [f"p{stride.bit_length() - 1}" for stride in strides]
     if not pyramid.extra_level:
         backbone.top_block = None

@@ -3,6 +3,7 @@
 import pickle
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from crossmae.backbone import Backbone, BackboneSpec, WrappedSpec
 from crossmae.errors import UserError
 from crossmae.files import open_regular
 from crossmae.model.presets import PRESETS
 from crossmae.recipe import Recipe
 from crossmae.weights.files import read_content
 from crossmae.weights.fit import misfit
+from crossmae.wrapped.build import require_no_larger
+from crossmae.wrapped.spec import written_in
 from detection.build.dims import Dims
 from detection.evaluation.metrics import score
 from detection.recipe import Masks
@@ -25,6 +29,9 @@ from transfer.task import Context
 
 Weights = dict[str, Tensor]
 NET = "backbone.net."
+
+WRAPPED_NET = f"{NET}maps.trunk.pos_embed"
+"""A weight that a plain ViT has where it was wrapped."""
 
 _CONSTANTS = re.compile(r"pixel_mean|pixel_std|proposal_generator\.anchor_generator\.cell_anchors\.\d+")
 """What older files hold next to the weights, and the configuration says anyway; detectron2 passes over it, too."""
@@ -49,8 +56,8 @@ def evaluate_vitdet(path: Path, recipe: Recipe, context: Context, masks: Masks =
     Raises:
         UserError: the file is unreadable or does not fit the recipe, or the data is unusable.
     """
-    weights = read_detector(path)
-    with start_run(recipe, context, dims_of(weights), masks) as run:
+    weights, about = _weights_and_spec(path)
+    with start_run(recipe, context, _net(weights, about), masks) as run:
         data = CocoData.read(run)
         model = build_model(run, has_relative_positions(weights))
         load_detector(model, weights, path)
@@ -63,14 +70,40 @@ def read_detector(path: Path) -> Weights:
     Raises:
         UserError: no readable file, or no ViTDet in it.
     """
+    return _weights_and_spec(path)[0]
+
+
+def _weights_and_spec(path: Path) -> tuple[Weights, BackboneSpec | WrappedSpec | None]:
+    """The weights, and what the file says of its backbone: ours do, others do not."""
     content = _read(path)
     weights = content.get("model", content) if isinstance(content, Mapping) else None
     if not isinstance(weights, Mapping):
         raise UserError(f"{path} holds no named weights", "name a detector's file")
     tensors = {name: _tensor(value, name, path) for name, value in weights.items() if _is_weight(name, value)}
-    if problem := _no_vitdet(tensors):
+    about = written_in(content, str(path))
+    if about is not None:
+        require_no_larger(about, tensors, str(path))
+    if not isinstance(about, WrappedSpec) and WRAPPED_NET not in tensors and (problem := _no_vitdet(tensors)):
         raise UserError(f"{path} holds no ViTDet: {problem}")
-    return tensors
+    return tensors, about
+
+
+def _net(weights: Weights, about: BackboneSpec | WrappedSpec | None) -> Dims | Backbone:
+    """What the detector of these weights is built on: its sizes as they show, the rest as its file says."""
+    if isinstance(about, WrappedSpec) or (about is not None and WRAPPED_NET in weights):
+        return Backbone({}, about)
+    dims = dims_of(weights)
+    if about is None:
+        return dims
+    heads = dims.num_heads if has_relative_positions(weights) else about.num_heads
+    return replace(
+        dims,
+        num_heads=heads,
+        activation=about.activation,
+        norm_eps=about.norm_eps,
+        mean=about.mean,
+        std=about.std,
+    )
 
 
 def dims_of(weights: Weights) -> Dims:

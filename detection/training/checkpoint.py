@@ -42,7 +42,9 @@ class DetectorStates:
         self.manager.save(step, state)
 
 
-def identity_of(backbone: Backbone, recipe: Recipe, context: Context, relative_positions: bool) -> dict[str, Any]:
+def identity_of(
+    backbone: Backbone, recipe: Recipe, context: Context, relative_positions: bool, wrapped: bool
+) -> dict[str, Any]:
     """What a state belongs to: only a start with the same values may resume from it."""
     assert context.data_root is not None
     annotations = digest_of_bytes(annotation_file(context.data_root, "train"))[:16]
@@ -52,4 +54,5 @@ def identity_of(backbone: Backbone, recipe: Recipe, context: Context, relative_p
         "seed": context.seed,
         "relative_positions": relative_positions,
         "data": annotations,
+        **({"wrapped": backbone.about.function} if wrapped else {}),
     }

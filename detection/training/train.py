@@ -10,7 +10,7 @@ from detectron2.config import instantiate
 from detectron2.engine import hooks
 from torch import nn
 
-from crossmae.backbone import Backbone
+from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.errors import UserError, one_line
 from crossmae.recipe import Recipe
 from crossmae.run.stop import StopGuard, Stopped
@@ -18,6 +18,7 @@ from crossmae.train.checkpoint.manager import CheckpointManager
 from crossmae.train.config import Split, split_batch
 from crossmae.train.runtime.precision import precision_deviation
 from crossmae.weights.files import write_torch
+from crossmae.wrapped.spec import written
 from detection.build.dims import Dims
 from detection.build.optimizer import optimizer_config, schedule_config
 from detection.data.samples import KeyedSamples, train_loader
@@ -27,6 +28,7 @@ from detection.run import CocoData, VitDetRun, build_model, start_run
 from detection.training.checkpoint import DetectorStates, identity_of
 from detection.training.loop import MicroBatchTrainer, Report, SaveAndStop
 from detection.weights import load_backbone
+from detection.wrapped import PROTOCOL, wrapped_groups
 from transfer.task import Context
 
 FINAL_WEIGHTS = "model_final.pth"
@@ -42,12 +44,14 @@ def train_vitdet(
     relative_positions: bool,
     masks: Masks = "polygon",
     published: bool = False,
+    wrapped: bool = False,
 ) -> dict[str, float]:
     """Trains a detector on ``backbone`` and evaluates it.
 
     Args:
         masks: how the masks of the data are kept; None for boxes alone, without a head of masks.
         published: whether the data is to be COCO 2017; other numbers of images are a deviation then.
+        wrapped: whether a plain ViT is to be wrapped, too, as every other backbone is (``detection.wrapped``).
 
     Returns:
         Box and mask AP in percent, on every process.
@@ -58,20 +62,23 @@ def train_vitdet(
             loss that became infinite or NaN, or a batch that does not divide by the processes.
     """
     context.deviation(precision_deviation(context.precision))
-    with start_run(recipe, context, Dims.of(backbone.spec), masks) as run:
+    net = Dims.of(backbone.about) if isinstance(backbone.about, BackboneSpec) and not wrapped else backbone
+    if net is backbone and not wrapped:
+        context.deviation(PROTOCOL)
+    with start_run(recipe, context, net, masks) as run:
         data = CocoData.read(run)
         if published:
             for text in data.departures():
                 context.deviation(text)
         model = build_model(run, relative_positions)
-        _load(model, backbone, run)
+        if net is not backbone:
+            _load(model, backbone, run)
         manager = CheckpointManager(context.folder, run.world)
-        _train(
-            model, data.samples(context.seed), run, manager, identity_of(backbone, recipe, context, relative_positions)
-        )
+        identity = identity_of(backbone, recipe, context, relative_positions, net is backbone)
+        _train(model, data.samples(context.seed), run, manager, identity)
         metrics = score(model, data, run)
         if run.world.is_main:
-            _leave_weights(model, context)
+            _leave_weights(model, backbone, context)
             shutil.rmtree(manager.folder, ignore_errors=True)
         return dict(run.world.share(metrics))
 
@@ -106,9 +113,6 @@ def _train(
 
 
 def _trainer(model: nn.Module, run: VitDetRun, split: Split) -> MicroBatchTrainer:
-    optimizer = optimizer_config(run.protocol, run.dims)
-    optimizer.params.model = model
-    optimizer.fused = True
     trainer = MicroBatchTrainer(
         micro_batches=split.accumulation,
         bf16=run.context.precision == "bf16",
@@ -116,15 +120,25 @@ def _trainer(model: nn.Module, run: VitDetRun, split: Split) -> MicroBatchTraine
         seed=run.context.seed,
         model=run.world.wrap(model, broadcast_buffers=False),  # as detectron2; they are constants
         data_loader=(),
-        optimizer=instantiate(optimizer),
+        optimizer=_optimizer(model, run),
     )
     trainer.register_hooks([hooks.LRScheduler(scheduler=instantiate(schedule_config(run.protocol)))])
     return trainer
 
 
-def _leave_weights(model: nn.Module, context: Context) -> None:
+def _optimizer(model: nn.Module, run: VitDetRun) -> torch.optim.Optimizer:
+    protocol = run.protocol
+    if not isinstance(run.net, Dims):
+        return torch.optim.AdamW(wrapped_groups(model, protocol), protocol.lr, protocol.betas, fused=True)
+    optimizer = optimizer_config(protocol, run.net)
+    optimizer.params.model = model
+    optimizer.fused = True
+    return instantiate(optimizer)
+
+
+def _leave_weights(model: nn.Module, backbone: Backbone, context: Context) -> None:
     path = context.folder / FINAL_WEIGHTS
-    write_torch({"model": model.state_dict()}, path)
+    write_torch({"model": model.state_dict(), **written(backbone.about)}, path)
     context.artifact("model", path)
 
 

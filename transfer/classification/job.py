@@ -1,7 +1,7 @@
 """From a recipe to what the training engine runs; finished classifiers, kept and evaluated again."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -20,6 +20,7 @@ from crossmae.weights.options import SourceOptions
 from crossmae.weights.spec import MAES, count_blocks, describe
 from crossmae.wrapped.build import require_no_larger
 from transfer.classification.attentive import AttentiveProbe
+from crossmae.wrapped.spec import written, written_in
 from transfer.classification.finetune import Finetune
 from transfer.classification.linear import LinearProbe
 from transfer.classification.recipe import (
@@ -40,9 +41,6 @@ _HEAD = ("head.", "fc_norm.")
 
 _OPTIONS = "crossmae_classifier"
 """Under this key a classifier carries what its weights do not say of its backbone."""
-
-_WRAPPED = "crossmae_wrapped"
-"""Under this key it carries the specification of a wrapped backbone."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def make_job(
 def save(model: nn.Module, about: BackboneSpec | WrappedSpec, path: Path) -> None:
     """Writes a classifier as ``evaluate`` reads it."""
     if isinstance(about, WrappedSpec):
-        write_weights(model.state_dict(), path, {_WRAPPED: json.dumps(asdict(about))})
+        write_weights(model.state_dict(), path, written(about))
         return
     options = {
         "heads": about.num_heads,
@@ -127,14 +125,13 @@ def _backbone(file: WeightFile, path: Path) -> Backbone:
     body = {name: value for name, value in body.items() if not name.startswith("heads.")}
     if len(body) == len(file.weights):
         raise UserError(f"{path} holds no classifier: it has no head", "give a fine-tuned or probed model")
-    wrapped = file.arguments.get(_WRAPPED)
-    if wrapped is not None:
-        about = parse_json(WrappedSpec, wrapped, f"{_WRAPPED} in {path}")
+    about = written_in(file.arguments, str(path))
+    if isinstance(about, WrappedSpec):
         require_no_larger(about, body, str(path))
         return Backbone({}, about)
-    written = file.arguments.get(_OPTIONS)
-    if written is not None:
-        return Backbone(*describe(body, str(path), parse_json(SourceOptions, written, f"{_OPTIONS} in {path}")))
+    options = file.arguments.get(_OPTIONS)
+    if options is not None:
+        return Backbone(*describe(body, str(path), parse_json(SourceOptions, options, f"{_OPTIONS} in {path}")))
     # A released file is one of CrossMAE's or MAE's sizes.
     kernel = body.get("patch_embed.proj.weight")
     arch = (
