@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from detectron2.config import instantiate
 from detectron2.engine import hooks
 from torch import nn

@@ -19,8 +19,8 @@ from crossmae.weights.fit import load_strictly
 from crossmae.weights.options import SourceOptions
 from crossmae.weights.spec import MAES, count_blocks, describe
 from crossmae.wrapped.build import require_no_larger
-from transfer.classification.attentive import AttentiveProbe
 from crossmae.wrapped.spec import written, written_in
+from transfer.classification.attentive import AttentiveProbe
 from transfer.classification.finetune import Finetune
 from transfer.classification.linear import LinearProbe
 from transfer.classification.recipe import (
