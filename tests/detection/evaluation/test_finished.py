@@ -111,8 +111,14 @@ FOREIGN: dict[str, tuple[Any, str]] = {
     "a classifier": ({"model": {"fc.weight": torch.zeros(2)}}, "holds no ViTDet"),
     "numbers as names": ({"model": {1: torch.zeros(2)}}, "holds no ViTDet"),
     "no blocks": (vitdet(**{f"{NET}blocks.0.mlp.fc1.weight": None}), "it has no weight backbone.net.blocks.0.mlp"),
-    "flat positions": (vitdet(**{f"{NET}pos_embed": torch.zeros(5, 8)}), r"pos_embed has the shape \(5, 8\)"),
-    "no positions": (vitdet(**{f"{NET}pos_embed": torch.zeros(1, 0, 8)}), r"pos_embed has the shape \(1, 0, 8\)"),
+    "flat positions": (
+        vitdet(**{f"{NET}pos_embed": torch.zeros(5, 8)}),
+        r"backbone.net.pos_embed has the shape \(5, 8\)",
+    ),
+    "no positions": (
+        vitdet(**{f"{NET}pos_embed": torch.zeros(1, 0, 8)}),
+        r"backbone.net.pos_embed has the shape \(1, 0, 8\)",
+    ),
     "a gap": (vitdet(**{f"{NET}blocks.{9**9 % 10**6}.norm1.weight": torch.zeros(8)}), "its blocks are 0, 1, 420489"),
     "a claim": (
         vitdet(**{f"{NET}pos_embed": torch.zeros(1).expand(1, 10**6, 10**6)}),
