@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from crossmae.data.images import Images
 from crossmae.data.samples import BoxSamples, ImageSamples, MemorySamples, Views, make_views
-from crossmae.errors import UserError
+from crossmae.errors import UserError, printable
 from crossmae.files import open_to_append, read_regular
 from crossmae.model.attention import check_backend
 from crossmae.model.autoencoder import MaskedAutoencoder
@@ -114,7 +114,7 @@ class Unreadable:
         if image in self._known:
             return
         self._known.add(image)
-        log.warning("%s cannot be read; the next image takes its place", image)
+        log.warning("%s cannot be read; the next image takes its place", printable(image))
         with open_to_append(self.path) as file:
             file.write(f"{image}\n".encode("utf-8", "surrogateescape"))
         if len(self._known) > self.most:
