@@ -30,7 +30,7 @@ def test_every_dependency_is_pinned() -> None:
         *project["dependencies"],
         *(line for extra in project["optional-dependencies"].values() for line in extra),
     ]
-    names = {normal(re.split(r"[<>=]", line)[0]) for line in wanted}
+    names = {normal(re.split(r"[<>=\[]", line)[0]) for line in wanted}
     pinned = {normal(name) for name in Environment(ROOT).pins()}
     assert names - pinned == NOT_IN_THE_REGISTRY | BUILT_ON_DEMAND
 

@@ -9,7 +9,7 @@ import pytest
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe, load_recipe
 from tests.support.labelled_images import task
-from transfer.classification.recipe import FinetuneProtocol, LinearProbeProtocol, read_recipe
+from transfer.classification.recipe import AttentiveProbeProtocol, FinetuneProtocol, LinearProbeProtocol, read_recipe
 
 RECIPES = Path(str(files("transfer.classification"))) / "recipes"
 FINETUNE: dict[str, Any] = {"method": "finetune", "epochs": 2, "global_batch": 16, "base_lr": 0.01}
@@ -23,7 +23,9 @@ def recipe(protocol: dict[str, Any], **execution: Any) -> Recipe:
 @pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*.yaml")))
 def test_every_recipe_is_read(name: str) -> None:
     read = read_recipe(load_recipe(RECIPES, name))
-    assert isinstance(read.protocol, LinearProbeProtocol if "linear" in name else FinetuneProtocol)
+    kinds = {"linear": LinearProbeProtocol, "attentive": AttentiveProbeProtocol}
+    expected = next((protocol for kind, protocol in kinds.items() if kind in name), FinetuneProtocol)
+    assert isinstance(read.protocol, expected)
 
 
 @pytest.mark.parametrize(
