@@ -9,7 +9,7 @@ from crossmae.data.images import DEMO_FILE, FileDigest, digest_of_bytes
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from detection.recipe import fit_to_data, read_recipe
-from transfer.task import Context, Problem, Task
+from transfer.task import OWN_DATA, Context, Problem, Task
 
 if TYPE_CHECKING:
     from crossmae.backbone import Backbone
@@ -94,7 +94,7 @@ class ViTDetTask(Task):
 
         assert context.data_root is not None
         data = read_own(context.data_root, self.spec.options)
-        context.data_root = tidy(data, context.folder / "data")
+        context.data_root = tidy(data, context.folder / OWN_DATA)
         images = len({thing["image_id"] for thing in data.train.content["annotations"]})
         return fit_to_data(recipe, len(data.train.categories), images), data.masks
 

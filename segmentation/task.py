@@ -13,7 +13,7 @@ from segmentation.data.layout import fingerprint_of_ade20k
 from segmentation.data.own import fingerprint_of_own, read_own, tidy
 from segmentation.data.own_check import check_own, describe_own
 from segmentation.recipe import fit_to_data, read_recipe
-from transfer.task import Context, Problem, Task
+from transfer.task import OWN_DATA, Context, Problem, Task
 
 if TYPE_CHECKING:
     from crossmae.backbone import Backbone
@@ -94,7 +94,7 @@ class UperNetTask(Task):
         """Lays the data out in the run's folder; the recipe for it, and whether label 0 is a class."""
         assert context.data_root is not None
         data = read_own(context.data_root, self.spec.options)
-        context.data_root = tidy(data, context.folder / "data")
+        context.data_root = tidy(data, context.folder / OWN_DATA)
         images = len(data.splits["training"].names)
         return fit_to_data(recipe, len(data.classes), images, depth), data.keep_zero
 

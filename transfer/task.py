@@ -45,6 +45,10 @@ def check_name(kind: str, name: str) -> str:
     )
 
 
+OWN_DATA = "data"
+"""Where in a run's folder a task lays out the user's own data for its engine; removed at every start of the run."""
+
+
 @dataclass(frozen=True)
 class FinishedModel(Strict):
     """What a task evaluates instead of training: the file ``model`` that a run of ``task`` leaves in its folder."""

@@ -6,6 +6,7 @@ attempt. Exit codes: 0 done, 75 stopped with its state saved, 1 failed with the 
 
 import logging
 import os
+import shutil
 import sys
 from contextlib import suppress
 from dataclasses import asdict
@@ -24,6 +25,7 @@ from transfer.harness.plan.tasks import make_importable
 from transfer.harness.worker import torchrun
 from transfer.harness.worker.execute import Outcome, execute
 from transfer.harness.worker.process_tree import die_with_parent
+from transfer.task import OWN_DATA
 
 LOCK_PATIENCE = 90.0
 """Seconds that a run waits for its predecessor's last processes to end."""
@@ -65,6 +67,8 @@ def _first(folder: Path, request: Request) -> int:
     for line in attempts_of(folder).damaged:
         print(line, file=sys.stderr)
     begin_attempt(folder, request.command)
+    # Links to the user's own data, which a former start laid out, are laid out anew.
+    shutil.rmtree(folder / OWN_DATA, ignore_errors=True)
     if link := link_in(folder):
         # In a stranger's folder it may point to any file of the user, which the run would write.
         return _leave(folder, Outcome(1, f"{link} is a link; remove it, or put what it points to in its place"))
@@ -73,9 +77,17 @@ def _first(folder: Path, request: Request) -> int:
 
 
 def link_in(folder: Path) -> Path | None:
-    """A symbolic link anywhere in a run's folder, if there is one."""
+    """A symbolic link in a run's folder that leads out of it, if there is one; submitit's lead to its own files."""
+    inside = folder.resolve()
     names = (Path(inner) / name for inner, folders, files in os.walk(folder) for name in (*folders, *files))
-    return next((path for path in names if path.is_symlink()), None)
+    return next((path for path in names if path.is_symlink() and not _target(path).is_relative_to(inside)), None)
+
+
+def _target(link: Path) -> Path:
+    try:
+        return link.resolve()
+    except (OSError, RuntimeError):  # A link to itself.
+        return Path("/")
 
 
 def _leave(folder: Path, outcome: Outcome) -> int:

@@ -137,6 +137,14 @@ def test_a_run_with_a_link_in_its_folder_is_not_begun(run: Path, victim: Path) -
     assert link_in(run) == run / "artifacts" / "detections.png"
 
 
+def test_links_within_a_run_are_no_harm(run: Path) -> None:
+    """As submitit makes them."""
+    (run / "slurm").mkdir()
+    (run / "slurm" / "1_submission.sh").write_text("#!/bin/bash\n")
+    (run / "slurm" / ".submission_file.sh").symlink_to(run / "slurm" / "1_submission.sh")
+    assert link_in(run) is None
+
+
 def test_a_state_is_not_written_through_a_link(run: Path, victim: Path) -> None:
     (run / "step-00000003.tmp").symlink_to(victim)
     assert save_state(run, 3, {}).is_file()
