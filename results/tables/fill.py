@@ -77,6 +77,13 @@ class RunIndex:
         return {task for task, _ in (*self.done, *self.unfinished)}
 
     @cached_property
+    def _by_backbone(self) -> dict[str, list[StoredRecord]]:
+        runs: dict[str, list[StoredRecord]] = defaultdict(list)
+        for (_, backbone), done in self.done.items():
+            runs[backbone] += done
+        return runs
+
+    @cached_property
     def _names(self) -> set[str]:
         return {backbone for _, backbone in (*self.done, *self.unfinished)}
 
@@ -100,8 +107,7 @@ class RunIndex:
 
     def lineages(self, backbone: str) -> dict[str, object]:
         """The pretraining runs that records on ``backbone`` say it came from, each with its number of updates."""
-        runs = [run for (_, name), done in self.done.items() if name == backbone for run in done]
-        refs = [run.record.backbone for run in runs]
+        refs = [run.record.backbone for run in self._by_backbone.get(backbone, ())]
         return {
             str(ref.lineage["pretraining_run"]): ref.pretraining.get("steps")
             for ref in refs
