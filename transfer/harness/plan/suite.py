@@ -76,14 +76,24 @@ class Suite:
         return {"pretrain", *self.tasks, *(task for entry in self.backbones for task in entry.also)}
 
     def override(self, task: str, change: str) -> "Suite":
-        """This suite with one more ``key=value`` for ``task``; ``devices`` belongs to the suite, not to a recipe."""
+        """This suite with one more ``key=value`` for ``task``, after those that it has for single backbones.
+
+        ``devices`` belongs to the suite, not to a recipe.
+        """
         key, _, value = change.partition("=")
         if key == "devices":
             if not value.isdecimal() or not int(value):
                 raise UserError(f"--set {task}.{change}: devices are counted", f"give one such as {task}.devices=2")
             return replace(self, devices={**self.devices, task: int(value)})
-        changes = (*self.overrides.get(task, ()), change)
-        return replace(self, overrides={**self.overrides, task: changes})
+        entries = tuple(
+            replace(entry, overrides=_added(entry.overrides, task, change)) if task in entry.overrides else entry
+            for entry in self.backbones
+        )
+        return replace(self, backbones=entries, overrides=_added(self.overrides, task, change))
+
+
+def _added(overrides: Mapping[str, tuple[str, ...]], task: str, change: str) -> dict[str, tuple[str, ...]]:
+    return {**overrides, task: (*overrides.get(task, ()), change)}
 
 
 def load_suite(name: str) -> Suite:

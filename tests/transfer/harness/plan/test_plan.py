@@ -8,8 +8,9 @@ import pytest
 from crossmae.errors import UserError
 from results.tables.spec import table_names
 from transfer.harness.plan.plan import make_plan
-from transfer.harness.plan.suite import BackboneEntry, Suite, load_suite
+from transfer.harness.plan.suite import BUILT_IN, BackboneEntry, Suite, load_suite
 from transfer.harness.plan.tasks import load_specs
+from transfer.harness.worker.adapter import load_adapter
 
 SPECS = load_specs()
 
@@ -56,6 +57,22 @@ def test_changed_pretraining_is_another_backbone_for_every_task() -> None:
     before, after = identities(suite), identities(suite.override("pretrain", "steps=7"))
     assert all(before[key] == after[key] for key in before if key[1] == "random")
     assert all(before[key] != after[key] for key in before if key[1] != "random")
+
+
+def test_a_change_by_the_caller_comes_after_those_of_a_single_backbone() -> None:
+    own = BackboneEntry("mine", pretrain="demo_mae", overrides={"pretrain": ("steps=900",)})
+    suite = replace(load_suite("demo"), backbones=(own,))
+    for changed, steps in (suite, 900), (suite.override("pretrain", "steps=7"), 7):
+        assert make_plan(changed, SPECS, Path("out"))[0].recipe.protocol["steps"] == steps
+
+
+SUITES = [load_suite(path.stem) for path in sorted(BUILT_IN.glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("suite", [suite for suite in SUITES if suite.backbones], ids=lambda suite: suite.name)
+def test_every_recipe_of_a_suite_fits_its_backbones(suite: Suite) -> None:
+    for run in {run.recipe.hash: run for run in make_plan(suite, SPECS, Path("out"))}.values():
+        load_adapter(run.task).check_recipe(run.recipe)
 
 
 def test_other_weights_in_the_same_file_are_another_backbone(tmp_path: Path) -> None:
