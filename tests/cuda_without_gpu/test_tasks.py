@@ -4,12 +4,16 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crossmae.data.demo.scenes import SceneSource
+from crossmae.data.demo.write import write_unlabelled
+from transfer.datasets import demo
+from transfer.datasets.reader import Size
 from transfer.harness.plan.tasks import load_specs
 from transfer.harness.worker.adapter import load_adapter
 
@@ -20,18 +24,22 @@ BEFORE_AN_UPDATE = ".to(world.device)"
 
 
 @pytest.fixture(scope="session")
-def data_of(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Writes a task's demo data once."""
+def data_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Path]]:
+    """Writes a task's demo data once, few images for pretraining and classification."""
     folder = tmp_path_factory.mktemp("data")
 
     def write(name: str) -> Path:
         spec = load_specs()[name]
         root = folder / str(spec.dataset)
-        if not root.exists():
+        if name == "pretrain":
+            write_unlabelled(root, count=200)
+        elif not root.exists():
             load_adapter(spec).demo(root, SceneSource())
         return root
 
-    return write
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "IMAGENET_SIZE", Size(classes=6, train=200, val=70))
+        yield write
 
 
 def run(library: Path, data: Path, folder: Path, task: str, recipe: str, *overrides: str) -> dict[str, Any]:
@@ -58,14 +66,14 @@ def waits_of_updates(outcomes: dict[str, Any]) -> set[str]:
     return {line for line, times in lines.items() if times > 1}
 
 
-def test_pretraining(guard_library: Path, data_of: Any, tmp_path: Path) -> None:
+def test_pretraining(guard_library: Path, data_of: Callable[[str], Path], tmp_path: Path) -> None:
     short = ("steps=6", "warmup_steps=2", "log_every=2", "checkpoint_every=5")
     outcomes = run(guard_library, data_of("pretrain"), tmp_path, "pretrain", "demo_crossmae", *short)
     same_losses(outcomes)
     assert waits_of_updates(outcomes) == set()
 
 
-def test_fine_tuning(guard_library: Path, data_of: Any, tmp_path: Path) -> None:
+def test_fine_tuning(guard_library: Path, data_of: Callable[[str], Path], tmp_path: Path) -> None:
     data = data_of("imagenet_finetune")
     outcomes = run(guard_library, data, tmp_path, "imagenet_finetune", "demo", *CLASSIFICATION)
     same_losses(outcomes)
@@ -74,7 +82,7 @@ def test_fine_tuning(guard_library: Path, data_of: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_linear_probe(guard_library: Path, data_of: Any, tmp_path: Path) -> None:
+def test_linear_probe(guard_library: Path, data_of: Callable[[str], Path], tmp_path: Path) -> None:
     outcomes = run(guard_library, data_of("imagenet_linear"), tmp_path, "imagenet_linear", "demo", *CLASSIFICATION)
     same_losses(outcomes)
     # LARS has no fused kernel that leaves an update out by itself: the host asks once.
@@ -82,14 +90,14 @@ def test_linear_probe(guard_library: Path, data_of: Any, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_vitdet(guard_library: Path, data_of: Any, tmp_path: Path) -> None:
+def test_vitdet(guard_library: Path, data_of: Callable[[str], Path], tmp_path: Path) -> None:
     short = ("steps=2", "milestones=[1, 2]", "warmup_steps=1", "drawn_images=2", "log_every=1")
     outcomes = run(guard_library, data_of("coco_vitdet"), tmp_path, "coco_vitdet", "demo", *short)
     same_losses(outcomes)
 
 
 @pytest.mark.slow
-def test_upernet(guard_library: Path, data_of: Any, tmp_path: Path) -> None:
+def test_upernet(guard_library: Path, data_of: Callable[[str], Path], tmp_path: Path) -> None:
     short = ("steps=2", "warmup_steps=1", "evaluate_every=2", "log_every=1")
     outcomes = run(guard_library, data_of("ade20k_upernet"), tmp_path, "ade20k_upernet", "demo", *short)
     # A GPU takes another backbone class with the same function, whose construction draws other numbers before the
