@@ -4,7 +4,8 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +13,35 @@ import pytest
 
 from crossmae.data.demo.scenes import SceneSource
 from crossmae.data.demo.write import write_unlabelled
-from transfer.datasets import demo
-from transfer.datasets.reader import Size
+from detection.data.demo import write_demo as write_coco
+from segmentation.data.demo import write as write_ade20k
+from tests.support.labelled_images import write_imagenet
 from transfer.harness.plan.tasks import load_specs
-from transfer.harness.worker.adapter import load_adapter
 
 CLASSIFICATION = ("steps=4", "warmup_epochs=0", "device=auto", "evaluate_every_epochs=null", "log_every=1")
+WRITERS: dict[str, Callable[[Path], None]] = {
+    "pretrain": partial(write_unlabelled, count=200),
+    "imagenet": partial(write_imagenet, train=200, val=70),
+    "coco": partial(write_coco, scenes=SceneSource(0), counts={"train": 60, "val": 6}),
+    "ade20k": partial(write_ade20k, scenes=SceneSource(0), counts={"training": 24, "validation": 6}),
+}
 UPDATE = ("crossmae/train/step.py", "crossmae/train/monitor/health.py", "crossmae/model/", "crossmae/pretraining/")
 """Where lines of an update lie, as the engine of pretraining and classification makes it."""
 BEFORE_AN_UPDATE = ".to(world.device)"
 
 
 @pytest.fixture(scope="session")
-def data_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Path]]:
-    """Writes a task's demo data once, few images for pretraining and classification."""
+def data_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Writes a few images of a task's demo data, once."""
     folder = tmp_path_factory.mktemp("data")
 
     def write(name: str) -> Path:
-        spec = load_specs()[name]
-        root = folder / str(spec.dataset)
-        if name == "pretrain":
-            write_unlabelled(root, count=200)
-        elif not root.exists():
-            load_adapter(spec).demo(root, SceneSource())
+        root = folder / str(load_specs()[name].dataset)
+        if not root.exists():
+            WRITERS[root.name](root)
         return root
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "IMAGENET_SIZE", Size(classes=6, train=200, val=70))
-        yield write
+    return write
 
 
 def run(library: Path, data: Path, folder: Path, task: str, recipe: str, *overrides: str) -> dict[str, Any]:

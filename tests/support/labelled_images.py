@@ -4,9 +4,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from crossmae.data.demo.scenes import SceneSource
 from transfer.classification.task import ClassificationTask
+from transfer.datasets import demo
+from transfer.datasets.reader import Size
 from transfer.task import TaskSpec
 
 
@@ -15,6 +19,13 @@ def save_image(path: Path, mode: str = "RGB", side: int = 20) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(len(str(path))).integers(0, 255, (side, side, 3), dtype=np.uint8)
     Image.fromarray(noise).convert(mode).save(path)
+
+
+def write_imagenet(root: Path, train: int = 48, val: int = 50) -> None:
+    """The demo's ImageNet of six classes with fewer images."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "IMAGENET_SIZE", Size(6, train, val))
+        demo.write_imagenet(root, SceneSource(0))
 
 
 def write_json(path: Path, content: object) -> None:

@@ -11,8 +11,7 @@ from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.data.demo.scenes import SceneSource
 from detection.data.demo import write_demo as write_coco
 from segmentation.data.demo import write as write_ade20k
-from transfer.datasets import demo
-from transfer.datasets.reader import Size
+from tests.support.labelled_images import write_imagenet
 from transfer.harness.plan.tasks import load_specs, recipe_of
 from transfer.harness.worker.adapter import load_adapter
 from transfer.task import Context
@@ -55,9 +54,7 @@ def backbone_of(kind: str) -> Backbone:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "IMAGENET_SIZE", Size(6, 48, 30))
-        demo.write_imagenet(folder / "imagenet", SceneSource(0))
+    write_imagenet(folder / "imagenet", val=30)
     write_coco(folder / "coco", SceneSource(0), {"train": 8, "val": 3})
     write_ade20k(folder / "ade20k", SceneSource(0), {"training": 8, "validation": 3})
     return folder

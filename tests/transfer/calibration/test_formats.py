@@ -16,8 +16,7 @@ from safetensors.torch import load_file
 
 from crossmae.backbone import Backbone
 from crossmae.data.demo.scenes import SceneSource
-from transfer.datasets import demo as classification
-from transfer.datasets.reader import Size
+from tests.support.labelled_images import write_imagenet
 from transfer.harness.plan.tasks import load_specs, recipe_of
 from transfer.harness.worker.adapter import load_adapter
 from transfer.task import Context
@@ -27,12 +26,6 @@ SHORT = {
     "coco_vitdet": ("steps=20", "global_batch=8", "milestones=[18]", "warmup_steps=2", "layer_decay=1.0"),
     "ade20k_upernet": ("steps=12", "warmup_steps=2", "global_batch=4"),
 }
-
-
-def write_imagenet(root: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classification, "IMAGENET_SIZE", Size(6, 48, 50))
-        classification.write_imagenet(root, SceneSource(0))
 
 
 def write_coco(root: Path) -> None:

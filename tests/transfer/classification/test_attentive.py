@@ -10,13 +10,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from crossmae.backbone import Backbone
-from crossmae.data.demo.scenes import SceneSource
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
+from tests.support.labelled_images import write_imagenet
 from transfer.classification.attentive import CapiProbe, EfficientProbing
 from transfer.classification.task import ClassificationTask
-from transfer.datasets import demo
-from transfer.datasets.reader import Size
 from transfer.harness.plan.tasks import load_specs
 from transfer.task import Context
 
@@ -66,9 +64,7 @@ def test_each_head_of_capis_probe_attends_by_itself() -> None:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "imagenet"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "IMAGENET_SIZE", Size(6, 48, 51))
-        demo.write_imagenet(folder, SceneSource(0))
+    write_imagenet(folder, val=51)
     return folder
 
 

@@ -14,13 +14,11 @@ import torch
 from torch.multiprocessing.spawn import start_processes
 
 from crossmae.backbone import Backbone
-from crossmae.data.demo.scenes import SceneSource
 from crossmae.recipe import Recipe
 from crossmae.run.progress import ProgressFile
+from tests.support.labelled_images import write_imagenet
 from transfer.classification.job import make_job
-from transfer.datasets import demo
 from transfer.datasets.layouts import READERS
-from transfer.datasets.reader import Size
 from transfer.task import Context
 
 SCRIPT = Path(__file__).parents[2] / "support" / "torchrun" / "train_classifier.py"
@@ -32,9 +30,7 @@ LINEAR = {"method": "linear", "image_size": 64, "steps": 8, "global_batch": 16, 
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """48 training images and 51 validation images."""
     folder = tmp_path_factory.mktemp("data") / "imagenet"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "IMAGENET_SIZE", Size(6, 48, 51))
-        demo.write_imagenet(folder, SceneSource(0))
+    write_imagenet(folder, val=51)
     return folder
 
 

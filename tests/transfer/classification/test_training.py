@@ -21,23 +21,20 @@ from timm.data import create_transform
 from torch.multiprocessing.spawn import start_processes
 
 from crossmae.backbone import Backbone
-from crossmae.data.demo.scenes import SceneSource
 from crossmae.data.keyed import SampleKey
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe, load_recipe
 from crossmae.run.stop import Stopped
 from crossmae.train.checkpoint.state_file import states
 from crossmae.weights.options import IMAGENET_MEAN, IMAGENET_STD
-from tests.support.labelled_images import task
+from tests.support.labelled_images import task, write_imagenet
 from transfer.classification.accuracy import label_rank, top_k
 from transfer.classification.finetune import layer_decay_groups
 from transfer.classification.images import TrainImages
 from transfer.classification.job import make_job
 from transfer.classification.recipe import Augmentation
 from transfer.classification.transforms import evaluation_transform, normalize, training_transform
-from transfer.datasets import demo
 from transfer.datasets.layouts import READERS
-from transfer.datasets.reader import Size
 from transfer.task import Context
 
 FINETUNE: dict[str, Any] = {
@@ -61,9 +58,7 @@ def recipe(protocol: dict[str, Any], **execution: Any) -> Recipe:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A demo ImageNet of 48 training and 50 validation images."""
     folder = tmp_path_factory.mktemp("data") / "imagenet"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "IMAGENET_SIZE", Size(6, 48, 50))
-        demo.write_imagenet(folder, SceneSource(0))
+    write_imagenet(folder)
     return folder
 
 

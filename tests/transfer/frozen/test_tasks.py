@@ -15,14 +15,12 @@ import pandas as pd
 import pytest
 
 from crossmae.backbone import Backbone
-from crossmae.data.demo.scenes import SceneSource
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from crossmae.train.runtime.distributed import World
-from transfer.datasets import demo
+from tests.support.labelled_images import write_imagenet
 from transfer.datasets.labelled import LabelledImages
 from transfer.datasets.layouts import READERS
-from transfer.datasets.reader import Size
 from transfer.frozen.extract import Extractor
 from transfer.frozen.knn import KnnTask
 from transfer.frozen.linear import LinearTask
@@ -49,9 +47,7 @@ TASKS: dict[str, FrozenTask[Any]] = {"knn": KNN, "logistic": LOGISTIC, "linear":
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """49 training images and 51 validation images."""
     folder = tmp_path_factory.mktemp("data") / "imagenet"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "IMAGENET_SIZE", Size(6, 49, 51))
-        demo.write_imagenet(folder, SceneSource(0))
+    write_imagenet(folder, train=49, val=51)
     return folder
 
 

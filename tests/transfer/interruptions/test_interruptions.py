@@ -9,16 +9,9 @@ import pytest
 
 from crossmae.data.demo.scenes import SceneSource
 from tests.support.interrupting import Bench
-from transfer.datasets import demo as classification
-from transfer.datasets.reader import Size
+from tests.support.labelled_images import write_imagenet
 
 pytestmark = pytest.mark.slow
-
-
-def write_imagenet(root: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classification, "IMAGENET_SIZE", Size(6, 48, 50))
-        classification.write_imagenet(root, SceneSource(0))
 
 
 def write_coco(root: Path) -> None:
