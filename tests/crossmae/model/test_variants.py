@@ -62,18 +62,18 @@ def test_every_trainable_parameter_gets_a_gradient(variant: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_loss_falls_over_200_steps(variant: str) -> None:
+def test_the_loss_falls_over_60_steps(variant: str) -> None:
     torch.manual_seed(0)
     model = MaskedAutoencoder(preset_config("vit_demo", **VARIANTS[variant]))
     images = demo_images(512, model.config.image_size)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.05, fused=True)
     losses = []
-    for _ in range(200):
+    for _ in range(60):
         loss = model(images[torch.randint(len(images), (16,))]).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
-    first, last = np.mean(losses[:10]), np.mean(losses[-20:])
+    first, last = np.mean(losses[:10]), np.mean(losses[-10:])
     print(f"{variant}: {first:.3f} -> {last:.3f}")
-    assert last < 0.9 * first
+    assert last < 0.8 * first
