@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 class UperNetTask(Task):
     """UperNet on ADE20K with mmsegmentation; ``miou``, ``aacc`` and ``macc`` at a single scale.
 
-    With the option ``data: own``, ``masks_upernet``: any images with masks.
+    With the option ``data: own``, ``masks_upernet``: any images with masks. A backbone that is no plain ViT is wrapped,
+    which is noted; with the option ``wrapped: "yes"`` every backbone is, so that different ones are compared under one
+    protocol.
     """
 
     @property
@@ -68,12 +70,16 @@ class UperNetTask(Task):
         from segmentation.run import train
 
         if self._own:
-            fitted, keep_zero = self._own_data(recipe, context, backbone.spec.depth)
-            return train(backbone, fitted, context, keep_zero)
+            fitted, keep_zero = self._own_data(recipe, context, backbone.about.depth)
+            return train(backbone, fitted, context, keep_zero, self._wrapped)
         if context.data_root is not None:
             for text in check.departures(context.data_root):
                 context.deviation(text)
-        return train(backbone, recipe, context)
+        return train(backbone, recipe, context, wrapped=self._wrapped)
+
+    @property
+    def _wrapped(self) -> bool:
+        return self.spec.options.get("wrapped") == "yes"
 
     def evaluate(self, weights: Path, recipe: Recipe, context: Context) -> dict[str, float]:
         """Evaluates the finished model in ``weights``, an mmengine checkpoint.
@@ -82,11 +88,11 @@ class UperNetTask(Task):
             UserError: mmsegmentation is not installed, or weights or data are unusable.
         """
         self._require_mmsegmentation()
-        from segmentation.evaluation.finished import read_finished, spec_of
+        from segmentation.evaluation.finished import read_finished
         from segmentation.run import evaluate
 
         if self._own:
-            fitted, keep_zero = self._own_data(recipe, context, spec_of(read_finished(weights)).depth)
+            fitted, keep_zero = self._own_data(recipe, context, read_finished(weights).about.depth)
             return evaluate(weights, fitted, context, keep_zero)
         return evaluate(weights, recipe, context)
 

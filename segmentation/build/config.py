@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmengine.config import Config
 
 import segmentation.model  # noqa: F401 (registers PrefixMAE)
+from crossmae.backbone import BackboneSpec, WrappedSpec
 from crossmae.errors import UserError
 from crossmae.weights.options import IMAGENET_MEAN, IMAGENET_STD
 from segmentation.data.layout import ADE20K_CLASSES, image_suffix
 from segmentation.recipe import UperNetProtocol
-
-if TYPE_CHECKING:
-    from crossmae.backbone import BackboneSpec
+from segmentation.wrapped import WrappedLayerDecay, wrapped_parts
 
 Values = dict[str, Any]
 
@@ -28,23 +27,35 @@ NATIVE = Path(__file__).parents[1] / "configs" / "upernet_vit_b16.py"
 
 
 def upernet(
-    values: UperNetProtocol, spec: "BackboneSpec", data_root: Path, classes: Sequence[str] = (), keep_zero: bool = False
+    values: UperNetProtocol,
+    about: BackboneSpec | WrappedSpec,
+    data_root: Path,
+    classes: Sequence[str] = (),
+    keep_zero: bool = False,
+    wrapped: bool = False,
 ) -> Config:
     """Builds the config of a run on one process, as a user of mmengine would write it.
 
     Args:
         values: a recipe's protocol.
-        spec: the backbone's dimensions.
+        about: what the backbone is.
         data_root: folder with ``images`` and ``annotations``.
         classes: names of the data set's classes; needed where they are not ADE20K's 150.
         keep_zero: label 0 is the first class, and not ignored.
+        wrapped: whether a plain ViT is wrapped, too, as every other backbone is (``segmentation.wrapped``).
 
     Raises:
         UserError: the recipe is for a deeper backbone, or mmsegmentation cannot build this one.
     """
-    _check_blocks(values, spec)
     config = Config.fromfile(NATIVE)
-    config.merge_from_dict({"model": _model(values, spec), "optim_wrapper": _optimizer(values, spec)})
+    if isinstance(about, BackboneSpec) and not wrapped:
+        parts = _native_parts(values, about)
+    else:
+        parts = wrapped_parts(values, about)
+        config.optim_wrapper.constructor = WrappedLayerDecay.__name__
+    config.merge_from_dict({"model": _model(values, about, parts), "optim_wrapper": _optimizer(values, about)})
+    if about.staged:  # its maps are the pyramid's levels
+        del config.model["neck"]
     config.param_scheduler = _schedule(values)
     config.train_cfg.max_iters = values.steps
     config.train_dataloader.batch_size = values.global_batch
@@ -60,7 +71,7 @@ def upernet(
     return config
 
 
-def _check_blocks(values: UperNetProtocol, spec: "BackboneSpec") -> None:
+def _check_blocks(values: UperNetProtocol, spec: BackboneSpec) -> None:
     assert values.out_indices is not None
     if max(values.out_indices) >= spec.depth:
         fitting = f"ade20k_upernet_{spec.arch}" if spec.arch else "one with other out_indices"
@@ -69,25 +80,25 @@ def _check_blocks(values: UperNetProtocol, spec: "BackboneSpec") -> None:
         )
 
 
-def _model(values: UperNetProtocol, spec: "BackboneSpec") -> Values:
+def _model(values: UperNetProtocol, about: BackboneSpec | WrappedSpec, parts: Values) -> Values:
     assert values.classes is not None
     crop = (values.crop, values.crop)
     head = {"num_classes": values.classes}
     return {
+        **parts,
         "pretrained": None,
-        "data_preprocessor": {"size": crop, **_normalisation(spec)},
-        "backbone": _backbone(values, spec),
-        "neck": {"embed_dim": spec.embed_dim},
-        "decode_head": {"in_channels": [spec.embed_dim] * 4, "channels": values.channels, **head},
-        "auxiliary_head": {"in_channels": spec.embed_dim, "channels": values.aux_channels, **head},
+        "data_preprocessor": {"size": crop, **_normalisation(about)},
+        "decode_head": {**parts["decode_head"], "channels": values.channels, **head},
+        "auxiliary_head": {**parts["auxiliary_head"], "channels": values.aux_channels, **head},
         "test_cfg": {"crop_size": crop, "stride": (values.stride, values.stride)},
     }
 
 
-def _backbone(values: UperNetProtocol, spec: "BackboneSpec") -> Values:
+def _native_parts(values: UperNetProtocol, spec: BackboneSpec) -> Values:
+    _check_blocks(values, spec)
     # mmsegmentation's class has one token before the patches.
     kind = {} if spec.num_prefix == 1 else {"type": "PrefixMAE", "num_prefix": spec.num_prefix}
-    return {
+    backbone = {
         **kind,
         "img_size": (values.crop, values.crop),
         "patch_size": values.patch_size,
@@ -101,9 +112,15 @@ def _backbone(values: UperNetProtocol, spec: "BackboneSpec") -> Values:
         "norm_cfg": {"eps": spec.norm_eps},
         "act_cfg": _ACTIVATIONS[spec.activation],
     }
+    return {
+        "backbone": backbone,
+        "neck": {"embed_dim": spec.embed_dim},
+        "decode_head": {"in_channels": [spec.embed_dim] * 4},
+        "auxiliary_head": {"in_channels": spec.embed_dim},
+    }
 
 
-def _normalisation(spec: "BackboneSpec") -> Values:
+def _normalisation(spec: BackboneSpec | WrappedSpec) -> Values:
     if (spec.mean, spec.std) == (IMAGENET_MEAN, IMAGENET_STD):  # which stand in the file, on the same scale
         return {}
     return {"mean": [255 * value for value in spec.mean], "std": [255 * value for value in spec.std]}
@@ -117,7 +134,7 @@ def _whole(mlp_ratio: float) -> int:
     return int(mlp_ratio)
 
 
-def _optimizer(values: UperNetProtocol, spec: "BackboneSpec") -> Values:
+def _optimizer(values: UperNetProtocol, spec: BackboneSpec | WrappedSpec) -> Values:
     return {
         "optimizer": {"lr": values.lr, "weight_decay": values.weight_decay},
         "paramwise_cfg": {"num_layers": spec.depth, "layer_decay_rate": values.layer_decay},

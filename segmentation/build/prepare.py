@@ -1,5 +1,6 @@
 """A recipe on one of this project's runs: the native config plus processes, precision, device, resumable samples."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from mmengine.config import Config
 
 import segmentation.data.samples
 import segmentation.training.loop  # noqa: F401 (registers what a prepared config names)
-from crossmae.backbone import BackboneSpec
+from crossmae.backbone import BackboneSpec, WrappedSpec
 from crossmae.data.decode import allow_known_formats_only
 from crossmae.errors import UserError
 from crossmae.run.rank import under_torchrun, world_size
@@ -19,7 +20,8 @@ from segmentation.build.config import upernet
 from segmentation.data.check import require_readable
 from segmentation.data.layout import ADE20K_CLASSES, CLASS_FILE, class_names
 from segmentation.evaluation.metrics import SegmentationMetric
-from segmentation.recipe import UperNetExecution, UperNetRecipe
+from segmentation.recipe import UperNetExecution, UperNetProtocol, UperNetRecipe
+from segmentation.wrapped import PROTOCOL, wrapped_departures
 from transfer.task import Context
 
 
@@ -36,8 +38,18 @@ class Shares:
         return self.per_process // self.micro_batches
 
 
-def configure(spec: BackboneSpec, recipe: UperNetRecipe, context: Context, keep_zero: bool = False) -> Config:
+def configure(
+    about: BackboneSpec | WrappedSpec,
+    recipe: UperNetRecipe,
+    context: Context,
+    keep_zero: bool = False,
+    wrapped: bool = False,
+) -> Config:
     """Builds the mmengine config of a run, and notes on ``context`` what departs from the published protocol.
+
+    Args:
+        keep_zero: label 0 is the first class, and not ignored.
+        wrapped: whether a plain ViT is wrapped, too, as every other backbone is.
 
     Raises:
         UserError: the recipe fits neither backbone, data nor number of processes.
@@ -45,15 +57,13 @@ def configure(spec: BackboneSpec, recipe: UperNetRecipe, context: Context, keep_
     assert context.data_root is not None
     protocol, names = recipe.protocol, class_names(context.data_root)
     assert protocol.classes is not None
-    assert protocol.out_indices is not None
     _require_classes(context.data_root, names, protocol.classes)
     require_readable(context.data_root, protocol.classes)
     allow_known_formats_only()
-    if max(protocol.out_indices) < spec.depth - 1:
-        blocks = ", ".join(map(str, protocol.out_indices))
-        context.deviation(f"taps blocks {blocks} of {spec.depth}, counted from 0: not the last one")
+    for text in _departures(protocol, about, wrapped):
+        context.deviation(text)
     background = names.index("background") if "background" in names else None
-    config = upernet(protocol, spec, context.data_root, names, keep_zero)
+    config = upernet(protocol, about, context.data_root, names, keep_zero, wrapped)
     return prepare(config, recipe.execution, context, background)
 
 
@@ -87,6 +97,17 @@ def shares(global_batch: int, processes: int, per_device_batch: int) -> Shares:
     per_process = global_batch // processes
     parts = next(k for k in range(1, per_process + 1) if per_process % k == 0 and per_process // k <= per_device_batch)
     return Shares(per_process, parts)
+
+
+def _departures(protocol: UperNetProtocol, about: BackboneSpec | WrappedSpec, wrapped: bool) -> Iterator[str]:
+    """What of a backbone departs from the published protocol, or from the one of wrapped backbones."""
+    if wrapped or isinstance(about, WrappedSpec):
+        if not wrapped:
+            yield PROTOCOL
+        yield from wrapped_departures(protocol, about)
+    elif protocol.out_indices and max(protocol.out_indices) < about.depth - 1:
+        blocks = ", ".join(map(str, protocol.out_indices))
+        yield f"taps blocks {blocks} of {about.depth}, counted from 0: not the last one"
 
 
 def _require_classes(root: Path, names: tuple[str, ...], classes: int) -> None:
@@ -128,8 +149,8 @@ def _batch_norm(config: Config, share: Shares, context: Context) -> None:
     if not torch.cuda.is_available():
         # SyncBN refuses to run on the CPU as soon as there is a process group.
         images = share.per_forward
-        for part in (config.model.neck, config.model.decode_head, config.model.auxiliary_head):
-            part.norm_cfg = {"type": "BN", "requires_grad": True}
+        for name in {"neck", "decode_head", "auxiliary_head"} & config.model.keys():
+            config.model[name].norm_cfg = {"type": "BN", "requires_grad": True}
         context.deviation("batch norm per process instead of synchronized")
     if images != share.per_process * world_size():
         context.deviation(f"batch norm over {images} images (batch: {share.per_process * world_size()})")
