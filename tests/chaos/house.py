@@ -17,7 +17,7 @@ from crossmae.run.lock import owner
 from results.record import RecordError
 from results.store import read_record
 from tests.support.bench import TASKS
-from tests.transfer.interruptions.test_interruptions import write_imagenet
+from tests.support.labelled_images import write_imagenet
 
 SHARED = Path("/dev/shm")
 SMALL = {task: ("quick", ["seconds_per_step=0.2"]) for task in ("counting", "summing")}
