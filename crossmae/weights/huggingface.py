@@ -87,11 +87,13 @@ class _VitConfig(Strict):
 
 
 @dataclass(frozen=True)
-class _ImageConfig(Strict):
-    """What is read of the ``preprocessor_config.json``: the normalisation of pixels between 0 and 1."""
+class ImageConfig(Strict):
+    """What is read of the ``preprocessor_config.json``: the normalisation of pixels between 0 and 1, the resizing."""
 
     image_mean: RGB | None = None
     image_std: RGB | None = None
+    resample: int | None = None
+    """PIL's number: 2 is bilinear, 3 bicubic."""
 
 
 def read_vitmae(folder: Path) -> AutoencoderWeights:
@@ -100,7 +102,7 @@ def read_vitmae(folder: Path) -> AutoencoderWeights:
     Raises:
         UserError: no such folder.
     """
-    config, weights = read_config(folder), _weights(folder)
+    config, weights = read_config(folder), weights_in(folder)
     if config.get("model_type") != "vit_mae":
         raise UserError(f"{folder} holds no ViTMAE but model_type {config.get('model_type')!r}")
     if config.get("hidden_act", "gelu") != "gelu":
@@ -118,11 +120,11 @@ def read_encoder(name: str, source: str, options: SourceOptions) -> tuple[Weight
         UserError: neither, not reachable, or another kind of model.
     """
     folder = local_folder(name)
-    config = _part_of(folder / CONFIG, _VitConfig)
+    config = read_part(folder / CONFIG, _VitConfig)
     if config.model_type not in _KINDS:
         kinds = ", ".join(_KINDS)
-        raise UserError(f"{source} holds no plain ViT ({kinds}) but model_type {config.model_type!r}")
-    encoder = encoder_of(find_vit(_weights(folder), source, SourceOptions()))
+        raise UserError(f"{source} holds none of {kinds}, DINOv3, CLIP, SigLIP but model_type {config.model_type!r}")
+    encoder = encoder_of(find_vit(weights_in(folder), source, SourceOptions()))
     log_left_out(source, encoder)
     ours = encoder.weights
     if not config.final_norm:
@@ -137,7 +139,7 @@ def _said(folder: Path, config: _VitConfig, source: str) -> SourceOptions:
         raise UserError(f"{source} has gated MLPs (SwiGLU), which no task can take", "use a ViT with plain MLPs")
     if config.hidden_act not in _ACTIVATIONS:
         raise UserError(f"{source} has an activation that no task can take ({config.hidden_act})", "give another ViT")
-    images = _part_of(folder / IMAGES, _ImageConfig) if (folder / IMAGES).is_file() else _ImageConfig()
+    images = read_images(folder)
     return SourceOptions(
         heads=config.num_attention_heads,
         act=_ACTIVATIONS[config.hidden_act],
@@ -147,9 +149,16 @@ def _said(folder: Path, config: _VitConfig, source: str) -> SourceOptions:
     )
 
 
-def _part_of(path: Path, kind: type[T]) -> T:
-    """The fields of the dataclass ``kind`` that stand in a JSON file."""
+def read_images(folder: Path) -> ImageConfig:
+    """What a folder says of its images; nothing, if it has no such file."""
+    return read_part(folder / IMAGES, ImageConfig) if (folder / IMAGES).is_file() else ImageConfig()
+
+
+def read_part(path: Path, kind: type[T]) -> T:
+    """The fields of the dataclass ``kind`` that stand in a JSON file, in its ``vision_config`` if there is one."""
     content = parse_file(dict, path) if path.is_file() else read_config(path.parent)
+    if isinstance(vision := content.get("vision_config"), dict):
+        content = {**vision, "model_type": content.get("model_type")}
     return parse(kind, {f.name: content[f.name] for f in fields(kind) if f.name in content}, str(path))  # type: ignore[arg-type]
 
 
@@ -250,7 +259,7 @@ def _write(weights: Mapping[str, Tensor], config: Mapping[str, Any], folder: Pat
     write_json(config, folder / CONFIG)
 
 
-def _weights(folder: Path) -> Weights:
+def weights_in(folder: Path) -> Weights:
     """The weights of a folder, in one file or in the several that an index lists."""
     for name in _FILES:
         if (folder / name).is_file():

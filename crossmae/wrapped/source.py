@@ -26,7 +26,8 @@ from crossmae.weights.sources import naming, read_source
 from crossmae.weights.spec import BackboneSpec
 from crossmae.weights.timm import has_plain_weights, pretrained_weights
 from crossmae.wrapped.build import sketch
-from crossmae.wrapped.maps import prefix_tokens, strides_and_channels, trained_norm
+from crossmae.wrapped.describe import describe_model
+from crossmae.wrapped.huggingface import read_wrapped_folder
 from crossmae.wrapped.spec import WrappedSpec
 
 
@@ -51,6 +52,10 @@ def open_source(source: str, seed: int, num_heads: int | None = None) -> tuple[W
             if unfit := [option for option in options.given() if option in _PLAIN_ONLY]:
                 raise UserError(f"{source}: timm's name says {', '.join(unfit)} of this model", "leave it out")
             return _read_timm(name, file, source, options)
+    if place.startswith("hf:"):
+        with naming(place):
+            if read := read_wrapped_folder(place.removeprefix("hf:"), source, options):
+                return read
     folder = Path(place)
     if (folder / CONFIG).is_file() and read_config(folder).get("format") == WRAPPED:
         with naming(place):
@@ -67,39 +72,6 @@ def save_wrapped(weights: Mapping[str, Tensor], spec: WrappedSpec, folder: Path)
     write_json({"format": WRAPPED, "backbone": asdict(spec)}, folder / CONFIG)
 
 
-def describe_model(model: str, options: Mapping[str, Any], source: str, said: SourceOptions) -> WrappedSpec:
-    """What a task must know of timm's ``model`` with these arguments of its constructor.
-
-    Raises:
-        UserError: a model without feature maps, or with neither one stride nor those of stages.
-    """
-    trunk = sketch(model, options)
-    if not hasattr(trunk, "forward_intermediates") or not getattr(trunk, "feature_info", None):
-        raise UserError(
-            f"{source} is a {type(trunk).__name__}, which gives no feature maps", "take another model of timm"
-        )
-    strides, channels = strides_and_channels(trunk)
-    staged = len(set(strides)) > 1
-    config = trunk.pretrained_cfg
-    return WrappedSpec(
-        model=model,
-        options=dict(options),
-        source=source,
-        staged=staged,
-        depth=len(strides),
-        embed_dim=channels[-1],
-        patch_size=max(strides),
-        image_size=_image_size(trunk, options, max(strides)),
-        class_token=getattr(trunk, "cls_token", None) is not None,
-        num_prefix=prefix_tokens(trunk),
-        final_norm=any(True for _ in trained_norm(trunk).parameters()),
-        mean=said.mean or tuple(config["mean"]),
-        std=said.std or tuple(config["std"]),
-        interpolation="bilinear" if config.get("interpolation") == "bilinear" else "bicubic",
-        pretraining={"method": config.get("tag") or "none", "wrapped": {"model": model, **options}},
-    )
-
-
 def _read_timm(name: str, file: str, source: str, options: SourceOptions) -> tuple[Weights, WrappedSpec]:
     built = {"img_size": options.image_size} if options.image_size else {}
     spec = describe_model(name, built, source, options)
@@ -107,13 +79,6 @@ def _read_timm(name: str, file: str, source: str, options: SourceOptions) -> tup
         return pretrained_weights(name, **built), spec
     weights, origin = _weights_of(read_content(Path(file)), sketch(name, built), name, source, options)
     return weights, replace(spec, pretraining={**spec.pretraining, "file": origin})
-
-
-def _image_size(trunk: Any, options: Mapping[str, Any], multiple: int) -> int:
-    embedding = getattr(trunk, "patch_embed", None)
-    size = options.get("img_size") or getattr(embedding, "img_size", None) or trunk.pretrained_cfg["input_size"][1:]
-    side = size if isinstance(size, int) else size[0]
-    return max(multiple, side // multiple * multiple)
 
 
 def _weights_of(

@@ -7,7 +7,7 @@ import torch
 from crossmae.backbone import Backbone
 from crossmae.weights.options import SourceOptions
 from crossmae.wrapped.build import create
-from crossmae.wrapped.source import describe_model
+from crossmae.wrapped.describe import describe_model
 
 VIT: dict[str, Any] = {"img_size": 64, "patch_size": 8, "embed_dim": 48, "depth": 4, "num_heads": 3}
 

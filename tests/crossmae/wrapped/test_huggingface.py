@@ -1,0 +1,104 @@
+"""Folders of transformers' models give the features of the models that wrote them, or one line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from crossmae.backbone import Backbone, WrappedSpec
+from crossmae.errors import UserError
+from tests.support.hf_folders import FOLDERS
+from tests.support.vit_files import IMAGES
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+@torch.no_grad()
+def test_features_are_the_originals(kind: str, tmp_path: Path) -> None:
+    original = FOLDERS[kind](tmp_path)
+    backbone = Backbone.load(f"hf:{tmp_path}")
+    assert isinstance(backbone.about, WrappedSpec)
+    features = backbone.features().eval()
+    assert original.tokens.std() > 0.2
+    torch.testing.assert_close(features.body.forward_features(IMAGES), original.tokens, atol=1e-4, rtol=0)
+    torch.testing.assert_close(features(IMAGES).pooled, original.pooled, atol=1e-4, rtol=0)
+
+
+def changed(kind: str, folder: Path, config: dict[str, Any], weights: Callable[[dict[str, Any]], Any]) -> str:
+    """The source of a folder with other values in its configuration and other weights."""
+    FOLDERS[kind](folder)
+    (folder / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | config))
+    state = load_file(folder / "model.safetensors")
+    weights(state)
+    save_file(state, folder / "model.safetensors", {"format": "pt"})
+    return f"hf:{folder}"
+
+
+def test_names_in_memory_are_those_on_disk(tmp_path: Path) -> None:
+    kind = "transformers DINOv3"
+
+    def rename(state: dict[str, Any]) -> None:
+        for name in [name for name in state if name.startswith("layer.")]:
+            state[f"model.{name}"] = state.pop(name)
+
+    renamed = Backbone.load(changed(kind, tmp_path / "memory", {}, rename))
+    assert renamed.digest == Backbone.load(changed(kind, tmp_path / "disk", {}, dict)).digest
+
+
+def test_normalisation_and_resizing_are_the_folders_or_assumed_and_recorded(tmp_path: Path) -> None:
+    source = changed("transformers SigLIP", tmp_path, {}, dict)
+    about = Backbone.load(source).about
+    assert about.pretraining["assumed"] == {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    assert about.pretraining["file"]["left_out"] == ["logit_bias", "logit_scale", "text_model"]
+    said = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6], "resample": 2}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(said))
+    about = Backbone.load(source).about
+    assert (about.mean, about.std, about.interpolation) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "bilinear")
+    assert "assumed" not in about.pretraining
+    assert Backbone.load(f"{source}?mean=0.2,0.2,0.2").about.mean == (0.2,) * 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "weights", "says"),
+    [
+        ("transformers CLIP", {"vision_config": {"layer_norm_eps": 0.1}}, dict, "epsilon 0.1"),
+        ("transformers CLIP, exact GELU", {"hidden_act": "relu"}, dict, "activation .*relu"),
+        ("transformers DINOv3", {"hidden_act": "gelu_new"}, dict, "gelu_tanh in its MLPs"),
+        (
+            "transformers DINOv3",
+            {},
+            lambda s: s.update({"layer.0.attention.k_proj.bias": torch.ones(64)}),
+            "without a place: blocks.0.attn.k_bias",
+        ),
+        ("transformers SigLIP", {}, lambda s: s.pop("vision_model.head.attention.in_proj_bias"), "SigLIP"),
+        ("transformers CLIP", {}, lambda s: s.pop("vision_model.embeddings.class_embedding"), "CLIP"),
+        (
+            "transformers DINOv3",
+            {},
+            lambda s: s.update({"embeddings.patch_embeddings.weight": torch.ones(3)}),
+            "patch embedding of shape",
+        ),
+        (
+            "transformers DINOv3",
+            {"num_attention_heads": 5},
+            dict,
+            "does not fit timm.s vit_small_patch16_dinov3: shapes",
+        ),
+    ],
+)
+def test_what_timm_has_no_place_for_is_one_line(
+    kind: str, config: dict[str, Any], weights: Callable[[dict[str, Any]], Any], says: str, tmp_path: Path
+) -> None:
+    source = changed(kind, tmp_path, config, weights)
+    with pytest.raises(UserError, match=says) as refused:
+        Backbone.load(source)
+    assert "\n" not in str(refused.value)
+
+
+def test_options_that_the_folder_decides_are_refused(tmp_path: Path) -> None:
+    FOLDERS["transformers DINOv3"](tmp_path)
+    with pytest.raises(UserError, match="the folder says heads of this model"):
+        Backbone.load(f"hf:{tmp_path}?heads=4")
