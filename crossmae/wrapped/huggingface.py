@@ -21,7 +21,7 @@ from crossmae.weights.files import Weights
 from crossmae.weights.fit import misfit
 from crossmae.weights.huggingface import local_folder, read_images, read_part, weights_in
 from crossmae.weights.layouts.find import encoder_of, find_vit, log_left_out
-from crossmae.weights.layouts.names import LAYOUTS, Layout, Rules
+from crossmae.weights.layouts.names import CLIP, DINOV2_GATED, DINOV3, SIGLIP, Layout
 from crossmae.weights.options import Interpolation, SourceOptions
 from crossmae.weights.spec import count_blocks
 from crossmae.wrapped.build import sketch
@@ -189,78 +189,15 @@ def _dinov2(weights: Weights, _config: _Config) -> tuple[Weights, Values]:
     return weights, own
 
 
-_QKV: Rules = tuple(
-    (rf"\.(?:self_attn|attention)\.{short}_proj\.", f".attn.{name}.")
-    for short, name in {"q": "query", "k": "key", "v": "value"}.items()
-)
-
-_CLIP = (
-    "embeddings.patch_embedding.weight",
-    r"encoder\.layers\.0\.",
-    (
-        (r"^encoder\.layers\.", "blocks."),
-        *_QKV,
-        (r"\.self_attn\.out_proj\.", ".attn.proj."),
-        (r"\.layer_norm([12])\.", r".norm\1."),
-        (r"^pre_layrnorm\.", "norm_pre."),
-        (r"^post_layernorm\.", "norm."),
-        (r"^embeddings\.patch_embedding\.", "patch_embed.proj."),
-        (r"^embeddings\.position_embedding\.weight$", "pos_embed"),
-        (r"^embeddings\.class_embedding$", "cls_token"),
-        (r"^head\.probe$", "attn_pool.latent"),
-        (r"^head\.attention\.in_proj_(weight|bias)$", r"attn_pool.qkv.\1"),
-        (r"^head\.attention\.out_proj\.", "attn_pool.proj."),
-        (r"^head\.layernorm\.", "attn_pool.norm."),
-        (r"^head\.mlp\.", "attn_pool.mlp."),
-    ),
-)
-
-_DINOV3 = Layout(
-    "transformers DINOv3",
-    "embeddings.patch_embeddings.weight",
-    r"(?:model\.)?layer\.0\.",
-    (
-        (r"^(?:model\.)?layer\.", "blocks."),
-        (r"\.attention\.([qkv])_proj\.bias$", r".attn.\1_bias"),
-        *_QKV,
-        (r"\.attention\.o_proj\.", ".attn.proj."),
-        (r"\.layer_scale([12])\.lambda1$", r".gamma_\1"),
-        (r"\.mlp\.gate_proj\.", ".mlp.fc1_g."),
-        (r"\.mlp\.up_proj\.", ".mlp.fc1."),
-        (r"\.mlp\.down_proj\.", ".mlp.fc2."),
-        (r"^embeddings\.patch_embeddings\.", "patch_embed.proj."),
-        (r"^embeddings\.(cls_token|mask_token)$", r"\1"),
-        (r"^embeddings\.register_tokens$", "reg_token"),
-    ),
-)
-
-(_TRANSFORMERS,) = [layout for layout in LAYOUTS if layout.name == "transformers"]
-_DINOV2_GATED = _Family(
-    replace(
-        _TRANSFORMERS,
-        rules=(
-            *_TRANSFORMERS.rules,
-            (r"\.mlp\.weights_in\.", ".mlp.fc1."),
-            (r"\.mlp\.weights_out\.", ".mlp.fc2."),
-        ),
-    ),
-    "vit_giant_patch14_reg4_dinov2",
-    heads=12,
-    activation="silu",
-    eps=1e-6,
-    adapt=_dinov2,
-)
-
 _FAMILIES = {
     **dict.fromkeys(
         ("clip", "clip_vision_model"),
-        _Family(Layout("transformers CLIP", *_CLIP), "vit_base_patch16_clip_224", 12, "quick_gelu", 1e-5, _clip),
+        _Family(CLIP, "vit_base_patch16_clip_224", 12, "quick_gelu", 1e-5, _clip),
     ),
     **dict.fromkeys(
         ("siglip", "siglip_vision_model"),
-        _Family(
-            Layout("transformers SigLIP", *_CLIP), "vit_base_patch16_siglip_224", 12, "gelu_pytorch_tanh", 1e-6, _siglip
-        ),
+        _Family(SIGLIP, "vit_base_patch16_siglip_224", 12, "gelu_pytorch_tanh", 1e-6, _siglip),
     ),
-    "dinov3_vit": _Family(_DINOV3, "vit_small_patch16_dinov3", 6, "gelu", 1e-5, _dinov3),
+    "dinov3_vit": _Family(DINOV3, "vit_small_patch16_dinov3", 6, "gelu", 1e-5, _dinov3),
 }
+_DINOV2_GATED = _Family(DINOV2_GATED, "vit_giant_patch14_reg4_dinov2", 12, "silu", 1e-6, _dinov2)

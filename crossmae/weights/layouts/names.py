@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -94,6 +94,66 @@ LAYOUTS = (
             (r"\.layer_scale([12])\.lambda1$", r".ls\1.gamma"),
         ),
     ),
+)
+
+_QKV: Rules = tuple(
+    (rf"\.(?:self_attn|attention)\.{short}_proj\.", f".attn.{name}.")
+    for short, name in {"q": "query", "k": "key", "v": "value"}.items()
+)
+
+CLIP = Layout(
+    "transformers CLIP",
+    "embeddings.patch_embedding.weight",
+    r"encoder\.layers\.0\.",
+    (
+        (r"^encoder\.layers\.", "blocks."),
+        *_QKV,
+        (r"\.self_attn\.out_proj\.", ".attn.proj."),
+        (r"\.layer_norm([12])\.", r".norm\1."),
+        (r"^pre_layrnorm\.", "norm_pre."),
+        (r"^post_layernorm\.", "norm."),
+        (r"^embeddings\.patch_embedding\.", "patch_embed.proj."),
+        (r"^embeddings\.position_embedding\.weight$", "pos_embed"),
+        (r"^embeddings\.class_embedding$", "cls_token"),
+    ),
+)
+
+SIGLIP = replace(
+    CLIP,
+    name="transformers SigLIP",
+    rules=(
+        *CLIP.rules,
+        (r"^head\.probe$", "attn_pool.latent"),
+        (r"^head\.attention\.in_proj_(weight|bias)$", r"attn_pool.qkv.\1"),
+        (r"^head\.attention\.out_proj\.", "attn_pool.proj."),
+        (r"^head\.layernorm\.", "attn_pool.norm."),
+        (r"^head\.mlp\.", "attn_pool.mlp."),
+    ),
+)
+
+DINOV3 = Layout(
+    "transformers DINOv3",
+    "embeddings.patch_embeddings.weight",
+    r"(?:model\.)?layer\.0\.",
+    (
+        (r"^(?:model\.)?layer\.", "blocks."),
+        (r"\.attention\.([qkv])_proj\.bias$", r".attn.\1_bias"),
+        *_QKV,
+        (r"\.attention\.o_proj\.", ".attn.proj."),
+        (r"\.layer_scale([12])\.lambda1$", r".gamma_\1"),
+        (r"\.mlp\.gate_proj\.", ".mlp.fc1_g."),
+        (r"\.mlp\.up_proj\.", ".mlp.fc1."),
+        (r"\.mlp\.down_proj\.", ".mlp.fc2."),
+        (r"^embeddings\.patch_embeddings\.", "patch_embed.proj."),
+        (r"^embeddings\.(cls_token|mask_token)$", r"\1"),
+        (r"^embeddings\.register_tokens$", "reg_token"),
+    ),
+)
+
+DINOV2_GATED = replace(
+    LAYOUTS[-1],
+    name="transformers DINOv2",
+    rules=(*LAYOUTS[-1].rules, (r"\.mlp\.weights_in\.", ".mlp.fc1."), (r"\.mlp\.weights_out\.", ".mlp.fc2.")),
 )
 
 LEFT_OUT = re.compile(

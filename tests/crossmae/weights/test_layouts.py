@@ -1,4 +1,4 @@
-"""Files of every layout give the features of the model that wrote them, or one line that says what to write."""
+"""Where a vision transformer lies in a file, what is assumed of it, and one line that says what to write."""
 
 import argparse
 import logging
@@ -10,40 +10,9 @@ import numpy as np
 import pytest
 import timm
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from crossmae import Backbone, UserError
-from tests.support.vit_files import FILES, IMAGES, other, prefixed, timm_vit
-
-ROOT = Path(__file__).parents[3]
-
-
-def features(backbone: Backbone) -> Tensor:
-    """All tokens after the final norm, if there is one, as every task computes them."""
-    model, spec, weights = backbone.to_timm(0).eval(), backbone.spec, backbone.state_dict()
-    tokens: Tensor = model.forward_features(IMAGES)
-    if spec.final_norm:
-        tokens = F.layer_norm(tokens, (spec.embed_dim,), weights["norm.weight"], weights["norm.bias"], spec.norm_eps)
-    return tokens
-
-
-@pytest.mark.parametrize("layout", FILES)
-def test_features_are_the_originals(layout: str, tmp_path: Path) -> None:
-    source, original = FILES[layout](tmp_path)
-    with torch.no_grad():
-        found, expected = features(Backbone.load(source)), original()
-    assert expected.std() > 0.2
-    if "fine-tuned" in layout:  # the original's norm stands behind the pooling
-        norm = timm_vit().norm
-        found = norm(found)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
-
-
-def test_the_page_names_every_layout_and_no_other() -> None:
-    page = (ROOT / "docs/your_checkpoint.md").read_text()
-    table = page.split("<!-- layouts -->")[1]
-    assert [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("|")][2:] == list(FILES)
+from tests.support.vit_files import FILES, other, prefixed, timm_vit
 
 
 def saved(content: Any, folder: Path) -> Path:
