@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.sources import HEAD, SOURCES, line, lines_of_page
+from tests.support.sources import HEAD, ORIGINALS, SOURCES, line, lines_of_page
+
+ALL = [pytest.param(source, marks=pytest.mark.slow) if source in ORIGINALS else source for source in SOURCES]
+"""Models of whole size are slow."""
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", ALL)
 def test_features_are_as_near_the_originals_as_the_page_says(source: str, tmp_path: Path) -> None:
     measured = SOURCES[source](tmp_path)
     (written,) = [line for line in lines_of_page() if line.startswith(f"| {source} |")]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import timm
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 from crossmae.backbone import Backbone, BackboneSpec, WrappedSpec
 from tests.support.families import FAMILIES, backbone_of, model_of
 from tests.support.hf_folders import FOLDERS
-from tests.support.vit_files import FILES, IMAGES, timm_vit
+from tests.support.vit_files import FILES, IMAGES, drawn, timm_vit
 
 PAGE = Path(__file__).parents[2] / "docs/your_checkpoint.md"
 MARK = "<!-- sources -->"
@@ -49,6 +50,12 @@ WRITE = {
     "OpenCLIP `visual.trunk.`": "`mine.pt`; the text tower is left out",
 }
 
+ORIGINALS = {
+    "OpenAI, OpenCLIP `visual.conv1`": "vit_xsmall_patch16_clip_224",
+    "DINOv3, original": "vit_small_patch16_dinov3_qkvb",
+}
+"""Names that timm converts, and the model of timm that is given."""
+
 
 def write(source: str) -> str:
     """What a user writes for a source of the table."""
@@ -56,6 +63,8 @@ def write(source: str) -> str:
         return "`hf:FOLDER`"
     if source.startswith("timm's "):
         return WRITE.get(source) or ("`mine.pth`" if source in FILES else f"`timm:{FAMILIES[_family(source)][0]}`")
+    if source in ORIGINALS:
+        return f"`timm:{ORIGINALS[source]}@mine.pth`"
     return WRITE.get(source, "`mine.pth`")
 
 
@@ -98,6 +107,61 @@ def _of_family(source: str) -> Callable[[Path], Measured]:
     return measure
 
 
+def _of_original(model: str, write: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> Callable[[Path], Measured]:
+    """A file with the names of the code that first had timm's ``model``, which timm itself converts."""
+
+    @torch.no_grad()
+    def measure(folder: Path) -> Measured:
+        theirs = drawn(timm.create_model(model, num_classes=0))
+        torch.save(write(theirs.state_dict()), folder / "w.pth")
+        backbone = Backbone.load(f"timm:{model}@{folder / 'w.pth'}")
+        images = torch.randn(1, 3, *theirs.pretrained_cfg["input_size"][1:], generator=torch.Generator().manual_seed(0))
+        return Measured(backbone, _difference((backbone.features().eval()(images).pooled, theirs(images))))
+
+    return measure
+
+
+def _openai(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """OpenAI's names, which OpenCLIP has, too, with a text tower."""
+    rules = {
+        r"^pos_embed$": "positional_embedding",
+        r"^cls_token$": "class_embedding",
+        r"^patch_embed\.proj\.": "conv1.",
+        r"^norm_pre\.": "ln_pre.",
+        r"^norm\.": "ln_post.",
+        r"^blocks\.": "transformer.resblocks.",
+        r"\.norm([12])\.": r".ln_\1.",
+        r"\.attn\.qkv\.": ".attn.in_proj_",
+        r"\.attn\.proj\.": ".attn.out_proj.",
+        r"\.mlp\.fc1\.": ".mlp.c_fc.",
+        r"\.mlp\.fc2\.": ".mlp.c_proj.",
+    }
+    theirs = {}
+    for name, tensor in state.items():
+        renamed = name
+        for pattern, replacement in rules.items():
+            renamed = re.sub(pattern, replacement, renamed)
+        theirs[f"visual.{renamed}"] = tensor
+    for name in ("visual.positional_embedding", "visual.class_embedding"):
+        theirs[name] = theirs[name].flatten(0, -2).squeeze(0)
+    text = {"transformer.resblocks.0.ln_1.weight": torch.ones(8), "positional_embedding": torch.ones(77, 8)}
+    return {**theirs, **text, "visual.proj": torch.ones(256, 8), "logit_scale": torch.ones(())}
+
+
+def _dinov3(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The names of DINOv3's own code: biases of queries and values in one, with a mask over those of the keys."""
+    theirs = {}
+    for name, tensor in state.items():
+        if name.endswith("q_bias"):
+            values = state[name.replace("q_bias", "v_bias")]
+            theirs[name.replace("q_bias", "qkv.bias")] = torch.cat([tensor, torch.zeros_like(tensor), values])
+        elif not name.endswith("v_bias"):
+            renamed = re.sub(r"\.gamma_([12])$", r".ls\1.gamma", name)
+            theirs[renamed.replace("reg_token", "storage_tokens")] = tensor
+    width = state["cls_token"].shape[-1]
+    return {**theirs, "mask_token": torch.zeros(1, width), "rope_embed.periods": torch.ones(16)}
+
+
 def _family(source: str) -> str:
     return source.removeprefix("timm's ")
 
@@ -112,6 +176,8 @@ def _difference(*pairs: tuple[Tensor, Tensor]) -> float:
 SOURCES: dict[str, Callable[[Path], Measured]] = {
     **{source: _of_file(source) for source in FILES},
     **{source: _of_folder(source) for source in FOLDERS},
+    "OpenAI, OpenCLIP `visual.conv1`": _of_original(ORIGINALS["OpenAI, OpenCLIP `visual.conv1`"], _openai),
+    "DINOv3, original": _of_original(ORIGINALS["DINOv3, original"], _dinov3),
     # timm has no name for a ViT with eight class tokens.
     **{f"timm's {family}": _of_family(f"timm's {family}") for family in FAMILIES if family != "eight class tokens"},
 }
