@@ -24,6 +24,7 @@ from crossmae.weights.checkpoint import (
     read_config,
 )
 from crossmae.weights.files import OPTIONS, WeightFile, Weights, arguments_in, part_of, read_content, read_weights
+from crossmae.weights.layouts.distributed import is_distributed, read_anything
 from crossmae.weights.layouts.find import encoder_of, find_vit, log_left_out
 from crossmae.weights.options import SourceOptions, split_source
 from crossmae.weights.spec import MAES, BackboneSpec, describe, require_described, stated
@@ -58,7 +59,7 @@ def _read(place: str, source: str, options: SourceOptions, seed: int) -> tuple[W
         from crossmae.weights.timm import read_timm
 
         return read_timm(name, source, options)
-    if path.is_file():
+    if path.is_file() or is_distributed(path):
         return _file(path, source, options)
     if options.key or options.prefix is not None:
         raise UserError(f"{source} is no weight file", "leave out key and prefix, which say what to take from one")
@@ -131,7 +132,7 @@ def _folder(folder: Path, source: str) -> tuple[Weights, BackboneSpec]:
 
 
 def _file(path: Path, source: str, options: SourceOptions) -> tuple[Weights, BackboneSpec]:
-    content = read_content(path)
+    content = read_anything(path)
     if isinstance(content.get(SPEC), str):
         spec = parse_json(BackboneSpec, content[SPEC], f"{SPEC} in {path}")
         weights = {name: value for name, value in content.items() if isinstance(value, Tensor)}

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from crossmae.errors import UserError
 from crossmae.model.positions import resize_pos_embed
-from crossmae.weights.files import Weights, read_content
+from crossmae.weights.files import Weights
 from crossmae.weights.fit import load_strictly
+from crossmae.weights.layouts.distributed import read_anything
 from crossmae.weights.layouts.find import encoder_of, find_vit, log_left_out
 from crossmae.weights.layouts.names import LEFT_OUT
 from crossmae.weights.options import Activation, SourceOptions
@@ -105,7 +106,7 @@ def read_timm(name: str, source: str, options: SourceOptions) -> tuple[Weights, 
         raise UserError(f"timm knows no model {name!r}", "find one with timm.list_models('vit_*')")
     plan = _plan(name)
     said = _said(plan, source)
-    content = read_content(Path(file)) if file else {**pretrained_weights(name)}
+    content = read_anything(Path(file)) if file else {**pretrained_weights(name)}
     encoder = encoder_of(find_vit(content, source, options))
     log_left_out(source, encoder)
     pretraining = {"method": plan.pretrained_cfg["tag"], **({"file": encoder.origin} if file else {})}

@@ -17,8 +17,9 @@ from crossmae.errors import UserError, one_line
 from crossmae.files import write_json
 from crossmae.parsing import Strict, parse
 from crossmae.weights.checkpoint import CONFIG, WEIGHTS, read_config
-from crossmae.weights.files import Weights, part_of, read_content, read_weights, write_weights
+from crossmae.weights.files import Weights, part_of, read_weights, write_weights
 from crossmae.weights.fit import misfit
+from crossmae.weights.layouts.distributed import read_anything
 from crossmae.weights.layouts.find import PAGE, FoundViT, find_vit, log_left_out, taken_from, weight_sets
 from crossmae.weights.layouts.names import LEFT_OUT, Layout
 from crossmae.weights.options import WRAPPED, SourceOptions, split_source, with_option
@@ -77,7 +78,7 @@ def _read_timm(name: str, file: str, source: str, options: SourceOptions) -> tup
     spec = describe_model(name, built, source, options)
     if not file:
         return pretrained_weights(name, **built), spec
-    weights, origin = _weights_of(read_content(Path(file)), sketch(name, built), name, source, options)
+    weights, origin = _weights_of(read_anything(Path(file)), sketch(name, built), name, source, options)
     return weights, replace(spec, pretraining={**spec.pretraining, "file": origin})
 
 

@@ -34,6 +34,7 @@ class Measured:
 
 
 WRITE = {
+    "FSDP, torchtitan: a folder of `.distcp`": "`FOLDER`",
     "MAE with its decoder": "`mine.pth`; the decoder is left out",
     "MAE, fine-tuned (`fc_norm`)": "`mine.pth`; head and `fc_norm` are left out",
     "DINO, iBOT `?key=teacher`": "`mine.pth?key=teacher`, for ViT-S `&heads=6`",

@@ -1,5 +1,6 @@
 """Small vision transformers of other libraries, in the files that people have; each with its own features."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ import transformers
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from crossmae.weights.layouts.names import LAYOUTS
 
@@ -173,12 +175,26 @@ def of_transformers(model_name: str, shards: bool = False, memory: bool = False,
     return make
 
 
+def distributed(folder: Path) -> tuple[str, Features]:
+    """A folder of torch.distributed.checkpoint, as FSDP's users and torchtitan write it, with an optimizer."""
+    model = timm_vit()
+    state = {
+        "model": model.state_dict(),
+        "optimizer": {"state": {"norm.weight": {"exp_avg": torch.ones(64)}}},
+        "step": 3,
+    }
+    with warnings.catch_warnings(action="ignore"):  # that no process group is there
+        save(state, checkpoint_id=folder, no_dist=True)
+    return f"{folder}?heads=4", lambda: model.forward_features(IMAGES)
+
+
 FILES: dict[str, Any] = {
     "timm's names": of_timm(dict),
     "timm, no class token": of_timm(dict, class_token=False, global_pool="avg", fc_norm=False),
     "DDP `module.`": of_timm(partial(prefixed, prefix="module.")),
     "compile `_orig_mod.`": of_timm(partial(prefixed, prefix="module._orig_mod.")),
     "FSDP `_fsdp_wrapped_module.`": of_timm(fsdp),
+    "FSDP, torchtitan: a folder of `.distcp`": distributed,
     "MAE with its decoder": of_timm(mae),
     "MAE, fine-tuned (`fc_norm`)": of_timm(finetuned),
     "SimMIM `encoder.`": of_timm(lambda s: {"model": prefixed({**s, "mask_token": torch.ones(1, 1, 64)}, "encoder.")}),

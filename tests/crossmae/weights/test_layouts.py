@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +117,34 @@ def test_a_file_without_a_vit_says_what_it_holds(tmp_path: Path) -> None:
 @pytest.mark.parametrize("layout", [name for name in FILES if not name.startswith("transformers")])
 def test_objects_in_a_file_of_any_layout_run_nothing(layout: str, tmp_path: Path) -> None:
     source, _ = FILES[layout](tmp_path)
-    path = source.partition("?")[0]
-    torch.save({**torch.load(path, weights_only=True), "args": Attack(tmp_path / "was-here")}, path)
-    with pytest.raises(UserError, match="refused"):
+    path = Path(source.partition("?")[0])
+    attack = Attack(tmp_path / "was-here")
+    if path.is_dir():
+        (path / ".metadata").write_bytes(pickle.dumps(attack))
+    else:
+        torch.save({**torch.load(path, weights_only=True), "args": attack}, path)
+    with pytest.raises(UserError, match=r"refused|nothing of it was run"):
         Backbone.load(source)
     assert not (tmp_path / "was-here").exists()
+
+
+def test_a_folder_of_distcp_that_is_no_whole_checkpoint_is_one_line(tmp_path: Path) -> None:
+    source, _ = FILES["FSDP, torchtitan: a folder of `.distcp`"](tmp_path)
+    (part,) = tmp_path.glob("*.distcp")
+    description = (tmp_path / ".metadata").read_bytes()
+    stranger = description.replace(part.name.encode(), b"../.distcp"[: len(part.name)].ljust(len(part.name), b"x"))
+    for damage, says in (
+        (lambda: part.write_bytes(part.read_bytes()[:30_000]), "larger than its files"),
+        (lambda: part.write_bytes(b"0" * len(description) * 100), "no readable checkpoint"),
+        (lambda: (tmp_path / ".metadata").write_bytes(stranger), "is no file of it"),
+        (lambda: (tmp_path / ".metadata").write_bytes(description[:100]), "no readable checkpoint"),
+        (lambda: (tmp_path / ".metadata").write_bytes(pickle.dumps({})), "no description"),
+        (lambda: (tmp_path / ".metadata").write_bytes(pickle.dumps(os.getcwd)), "wants to run posix.getcwd"),
+    ):
+        damage()
+        with pytest.raises(UserError, match=says) as refused:
+            Backbone.load(source)
+        assert "\n" not in str(refused.value)
 
 
 class Attack:

@@ -11,6 +11,7 @@ from crossmae.weights.options import WRAPPED, split_source
 
 _NAMED = ("random:", "timm:", "hf:")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_DISTRIBUTED = ".metadata"
 _CONFIGS = ("config.json", "preprocessor_config.json")
 """What decides next to the weights what the model of a folder computes."""
 
@@ -47,7 +48,12 @@ def _is_wrapped(path: Path) -> bool:
 
 
 def _weight_files(path: Path) -> list[Path]:
-    """The file of a folder's weights, or all that its index lists; ``path`` itself if it is no such folder."""
+    """The file of a folder's weights, or all that its index lists; ``path`` itself if it is no such folder.
+
+    Of a folder of torch.distributed.checkpoint, which has no index to read, all files.
+    """
+    if (path / _DISTRIBUTED).is_file():
+        return sorted(file for file in path.iterdir() if file.is_file())
     for name in _WEIGHTS:
         index = path / f"{name}.index.json"
         if (path / name).is_file():
