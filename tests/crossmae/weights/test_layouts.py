@@ -133,15 +133,16 @@ def test_a_folder_of_distcp_that_is_no_whole_checkpoint_is_one_line(tmp_path: Pa
     (part,) = tmp_path.glob("*.distcp")
     description = (tmp_path / ".metadata").read_bytes()
     stranger = description.replace(part.name.encode(), b"../.distcp"[: len(part.name)].ljust(len(part.name), b"x"))
-    for damage, says in (
-        (lambda: part.write_bytes(part.read_bytes()[:30_000]), "larger than its files"),
-        (lambda: part.write_bytes(b"0" * len(description) * 100), "no readable checkpoint"),
-        (lambda: (tmp_path / ".metadata").write_bytes(stranger), "is no file of it"),
-        (lambda: (tmp_path / ".metadata").write_bytes(description[:100]), "no readable checkpoint"),
-        (lambda: (tmp_path / ".metadata").write_bytes(pickle.dumps({})), "no description"),
-        (lambda: (tmp_path / ".metadata").write_bytes(pickle.dumps(os.getcwd)), "wants to run posix.getcwd"),
+    metadata = tmp_path / ".metadata"
+    for file, damaged, says in (
+        (part, part.read_bytes()[:30_000], "larger than its files"),
+        (part, b"0" * 400_000, "no readable checkpoint"),
+        (metadata, stranger, "is no file of it"),
+        (metadata, description[:100], "no readable checkpoint"),
+        (metadata, pickle.dumps({}), "no description"),
+        (metadata, pickle.dumps(os.getcwd), "wants to run posix.getcwd"),
     ):
-        damage()
+        file.write_bytes(damaged)
         with pytest.raises(UserError, match=says) as refused:
             Backbone.load(source)
         assert "\n" not in str(refused.value)
