@@ -136,7 +136,7 @@ def test_a_folder_of_distcp_that_is_no_whole_checkpoint_is_one_line(tmp_path: Pa
     metadata = tmp_path / ".metadata"
     for file, damaged, says in (
         (part, part.read_bytes()[:30_000], "larger than its files"),
-        (part, b"0" * 400_000, "no readable checkpoint"),
+        (part, b"0" * 1_000_000, "no readable checkpoint"),
         (metadata, stranger, "is no file of it"),
         (metadata, description[:100], "no readable checkpoint"),
         (metadata, pickle.dumps({}), "no description"),
