@@ -5,7 +5,7 @@ import hashlib
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,12 +63,10 @@ class WeightFile:
     """Options of the run that wrote the file: the ``args`` of a ``.pth``, the metadata of a ``.safetensors``."""
 
 
-def read_content(path: Path, stand_ins: Sequence[tuple[type, str]] = ()) -> Content:
+def read_content(path: Path) -> Content:
     """Everything in safetensors or a PyTorch file, whichever it is by its content; none of its code is run.
 
-    Args:
-        stand_ins: classes of ours that are built in place of those that the file names; by default, argparse's
-            Namespace and numpy's numbers may be in it, and no other object.
+    argparse's Namespace and numpy's numbers may be in it, and mmengine's log buffers, in whose place blanks are built.
 
     Raises:
         UserError: no such file, damaged, something else, larger in memory than on the disk, or a pickle that holds
@@ -81,7 +79,7 @@ def read_content(path: Path, stand_ins: Sequence[tuple[type, str]] = ()) -> Cont
     if head[8:9] == b"{":
         return _read_safetensors(path)
     if head.startswith((b"PK\x03\x04", b"\x80\x02")):
-        return _read_torch(path, list(stand_ins) or _harmless())
+        return _read_torch(path)
     if head.startswith(b"\x80"):  # of another protocol than PyTorch's
         raise _refused(path)
     kinds = [kind for start, kind in _STRANGERS.items() if head.lstrip().startswith(start)]
@@ -170,9 +168,9 @@ def _read_safetensors(path: Path) -> Content:
     return {**metadata, **weights}
 
 
-def _read_torch(path: Path, known_classes: list[Any]) -> Content:
+def _read_torch(path: Path) -> Content:
     size = path.stat().st_size
-    known = torch.serialization.safe_globals(known_classes)
+    known = torch.serialization.safe_globals(_harmless())
     try:
         _refuse_compressed(path, size)
         # Opened here: PyTorch goes by the name of a path.
@@ -245,9 +243,23 @@ def _is_plain(value: Any, budget: Iterator[int], depth: int = 0) -> bool:
 
 
 def _harmless() -> list[Any]:
-    """Classes of plain values: the Namespace of a run's options, and numpy's numbers, which meters leave behind."""
-    names = ["numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"]
-    return [argparse.Namespace, *((_scalar, name) for name in names), np.dtype, *(type(np.dtype(t)) for t in _SCALARS)]
+    """Classes of plain values: the Namespace of a run's options, and numpy's numbers, which meters leave behind.
+
+    Also blanks in place of what mmengine's log buffers are made of.
+    """
+    numpy = [f"numpy.{core}.multiarray" for core in ("core", "_core")]
+    numbers = [*((_scalar, f"{module}.scalar") for module in numpy), np.dtype, *(type(np.dtype(t)) for t in _SCALARS)]
+    arrays = ["numpy.ndarray", *(f"{module}._reconstruct" for module in numpy)]
+    buffers = ["mmengine.logging.history_buffer.HistoryBuffer", "builtins.getattr", "builtins.slice", *arrays]
+    return [argparse.Namespace, *numbers, *((_Blank, name) for name in buffers)]
+
+
+class _Blank:
+    """Stands for an object that is not looked at."""
+
+    def __init__(self, *_: Any) -> None: ...
+
+    def __setstate__(self, state: Any) -> None: ...
 
 
 def _scalar(kind: "np.dtype[Any]", content: bytes) -> Any:

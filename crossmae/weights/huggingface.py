@@ -1,8 +1,9 @@
 """Hugging Face folders (``config.json`` and weights), read and written without transformers."""
 
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +25,7 @@ from crossmae.weights.spec import BackboneSpec, describe, with_final_norm
 T = TypeVar("T")
 
 IMAGES = "preprocessor_config.json"
-_FILES = ("model.safetensors", "pytorch_model.bin")
+FILES = ("model.safetensors", "pytorch_model.bin")
 _KINDS = {
     "vit": 1e-12,
     "vit_mae": 1e-12,
@@ -92,6 +93,8 @@ class ImageConfig(Strict):
 
     image_mean: RGB | None = None
     image_std: RGB | None = None
+    do_normalize: bool = True
+    rescale_factor: float | None = None
     resample: int | None = None
     """PIL's number: 2 is bilinear, 3 bicubic."""
 
@@ -150,8 +153,15 @@ def _said(folder: Path, config: _VitConfig, source: str) -> SourceOptions:
 
 
 def read_images(folder: Path) -> ImageConfig:
-    """What a folder says of its images; nothing, if it has no such file."""
-    return read_part(folder / IMAGES, ImageConfig) if (folder / IMAGES).is_file() else ImageConfig()
+    """What a folder says of its images; nothing, if it has no such file.
+
+    Raises:
+        UserError: pixels that are not brought between 0 and 1 before they are normalised.
+    """
+    images = read_part(folder / IMAGES, ImageConfig) if (folder / IMAGES).is_file() else ImageConfig()
+    if images.rescale_factor is not None and not math.isclose(images.rescale_factor, 1 / 255, rel_tol=1e-3):
+        raise UserError(f"{folder / IMAGES} multiplies pixels by {images.rescale_factor:g}, not by 1/255")
+    return images if images.do_normalize else replace(images, image_mean=(0, 0, 0), image_std=(1, 1, 1))
 
 
 def read_part(path: Path, kind: type[T]) -> T:
@@ -255,18 +265,18 @@ def _images(spec: BackboneSpec) -> dict[str, Any]:
 
 
 def _write(weights: Mapping[str, Tensor], config: Mapping[str, Any], folder: Path) -> None:
-    write_weights(weights, folder / _FILES[0], {"format": "pt"})
+    write_weights(weights, folder / FILES[0], {"format": "pt"})
     write_json(config, folder / CONFIG)
 
 
 def weights_in(folder: Path) -> Weights:
     """The weights of a folder, in one file or in the several that an index lists."""
-    for name in _FILES:
+    for name in FILES:
         if (folder / name).is_file():
             return read_weights(folder / name).weights
         if (folder / f"{name}.index.json").is_file():
             return _shards(folder, folder / f"{name}.index.json")
-    raise UserError(f"{folder} has no {' or '.join(_FILES)}")
+    raise UserError(f"{folder} has no {' or '.join(FILES)}")
 
 
 def _shards(folder: Path, index: Path) -> Weights:

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from crossmae.parsing import Strict, parse
 from crossmae.weights.checkpoint import CONFIG, WEIGHTS, read_config
 from crossmae.weights.files import Weights, part_of, read_weights, write_weights
 from crossmae.weights.fit import misfit
+from crossmae.weights.huggingface import FILES, local_folder, read_part
 from crossmae.weights.layouts.distributed import read_anything
 from crossmae.weights.layouts.find import PAGE, FoundViT, find_vit, log_left_out, taken_from, weight_sets
 from crossmae.weights.layouts.names import LEFT_OUT, Layout
@@ -55,6 +56,9 @@ def open_source(source: str, seed: int, num_heads: int | None = None) -> tuple[W
             return _read_timm(name, file, source, options)
     if place.startswith("hf:"):
         with naming(place):
+            if written := _written_by_timm(place, options):
+                weights, about = open_source(written, seed, num_heads)
+                return weights, replace(about, source=source)
             if read := read_wrapped_folder(place.removeprefix("hf:"), source, options):
                 return read
     folder = Path(place)
@@ -71,6 +75,49 @@ def save_wrapped(weights: Mapping[str, Tensor], spec: WrappedSpec, folder: Path)
     """Writes weights and then the specification; each file is complete or not there."""
     write_weights(weights, folder / WEIGHTS)
     write_json({"format": WRAPPED, "backbone": asdict(spec)}, folder / CONFIG)
+
+
+@dataclass(frozen=True)
+class _TimmConfig(Strict):
+    """What is read of the ``config.json`` of a folder that timm wrote for the Hugging Face hub."""
+
+    architecture: str | None = None
+    global_pool: str | None = None
+    model_args: dict[str, Any] = field(default_factory=dict)
+    pretrained_cfg: dict[str, Any] = field(default_factory=dict)
+
+
+_NO_MATTER = {"num_classes", "global_pool", "img_size"}
+"""Arguments of a model's constructor that only heads and positions depend on."""
+
+
+def _written_by_timm(place: str, options: SourceOptions) -> str | None:
+    """``timm:NAME@FILE`` with options for a folder that timm wrote; None for other folders.
+
+    Raises:
+        UserError: timm's name does not say how its model was built.
+    """
+    folder = local_folder(place.removeprefix("hf:"))
+    config = read_part(folder / CONFIG, _TimmConfig)
+    if config.architecture is None:
+        return None
+    arguments = {name: value for name, value in config.model_args.items() if name not in _NO_MATTER}
+    if arguments.pop("in_chans", 3) != 3 or arguments:
+        raise UserError(f"{place}: timm's {config.architecture} was built with {config.model_args}")
+    size, images = config.model_args.get("img_size"), config.pretrained_cfg
+    said = {"mean": images.get("mean"), "std": images.get("std")}
+    wrapped = timm.is_model(config.architecture) and not has_plain_weights(config.architecture)
+    if wrapped:
+        pool = getattr(sketch(config.architecture, {}), "global_pool", None)
+        if pool is not None and config.global_pool not in (None, "", pool):
+            raise UserError(f"{place} pools by {config.global_pool}, timm's {config.architecture} by {pool}")
+        said["image_size"] = size[0] if isinstance(size, list) and size else size
+    told = options.over(parse(SourceOptions, said, f"{folder / CONFIG}:")).given()
+    listed = {name: ",".join(map(str, value)) if isinstance(value, tuple) else value for name, value in told.items()}
+    files = [folder / name for name in FILES if (folder / name).is_file()]
+    if not files:
+        raise UserError(f"{folder} has no {' or '.join(FILES)}")
+    return f"timm:{config.architecture}@{files[0]}?{'&'.join(f'{name}={value}' for name, value in listed.items())}"
 
 
 def _read_timm(name: str, file: str, source: str, options: SourceOptions) -> tuple[Weights, WrappedSpec]:

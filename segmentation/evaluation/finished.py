@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -40,7 +39,7 @@ def read_finished(path: Path) -> Finished:
     Raises:
         UserError: no such file, unreadable, or no UperNet on a MAE backbone or a wrapped one; in one line.
     """
-    content = read_content(path, _MMENGINE_OBJECTS)
+    content = read_content(path)
     state = content.get("state_dict", content)
     state = state if isinstance(state, dict) else {}
     state = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
@@ -101,19 +100,3 @@ def require_fit(state: Weights, places: Weights, path: Path) -> None:
     wrong = sorted(state.keys() ^ places.keys()) or sorted(n for n in state if state[n].shape != places[n].shape)
     if wrong:
         raise UserError(f"{path} does not fit this recipe: {len(wrong)} weights differ, {wrong[0]} for one")
-
-
-class _Blank:
-    """Stands for an object that is not looked at."""
-
-    def __init__(self, *_: Any) -> None: ...
-
-    def __setstate__(self, state: Any) -> None: ...
-
-
-_MMENGINE_OBJECTS = [
-    *((_Blank, name) for name in ("mmengine.logging.history_buffer.HistoryBuffer", "builtins.getattr")),
-    *((_Blank, name) for name in ("builtins.slice", "numpy.ndarray", "numpy.dtype")),
-    *((_Blank, f"numpy.{core}.multiarray.{name}") for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
-]
-"""mmengine's checkpoints hold log buffers besides the weights; unpickling builds blanks in their place."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from mmengine.logging import MessageHub
 from mmengine.registry import init_default_scope
 from mmseg.models.backbones.mae import MAE
 from mmseg.registry import MODELS
@@ -18,6 +19,7 @@ from crossmae.recipe import load_recipe
 from segmentation.build.config import upernet
 from segmentation.recipe import RECIPES, read_recipe
 from segmentation.weights import check_names, load_backbone
+from tests.support.vit_files import FILES
 
 PROTOCOL = read_recipe(load_recipe(RECIPES, "ade20k_upernet_demo")).protocol
 
@@ -152,3 +154,13 @@ def test_layer_scale_must_arrive_where_the_backbone_has_it() -> None:
 def test_long_lists_are_cut() -> None:
     with pytest.raises(UserError, match=r"w7 and 4 more$"):
         check_names({"a"}, {"a", *(f"w{i}" for i in range(8)), "x1", "x2", "x3", "x4"}, "never")
+
+
+def test_a_checkpoint_with_mmengines_log_buffers_is_read_and_they_are_not(tmp_path: Path) -> None:
+    hub = MessageHub("run")
+    hub.update_scalar("train/loss", 1.0)
+    FILES["mmpretrain, mmsegmentation"](tmp_path)
+    content = torch.load(tmp_path / "w.pth", weights_only=True)
+    torch.save({**content, "message_hub": hub.state_dict()}, tmp_path / "w.pth")
+    backbone = Backbone.load(f"{tmp_path / 'w.pth'}?heads=4")
+    assert backbone.spec.pretraining["file"]["layout"] == "mmpretrain"

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file, save_file
+from timm.models._hub import save_config_for_hf
 
-from crossmae.backbone import Backbone
+from crossmae.backbone import Backbone, BackboneSpec, WrappedSpec
 from crossmae.errors import UserError
 from tests.support.hf_folders import FOLDERS
+from tests.support.vit_files import drawn
 
 
 def changed(kind: str, folder: Path, config: dict[str, Any], weights: Callable[[dict[str, Any]], Any]) -> str:
@@ -92,3 +95,53 @@ def test_options_that_the_folder_decides_are_refused(tmp_path: Path) -> None:
     FOLDERS["transformers DINOv3"](tmp_path)
     with pytest.raises(UserError, match="the folder says heads of this model"):
         Backbone.load(f"hf:{tmp_path}?heads=4")
+
+
+def written_by_timm(name: str, folder: Path, **changes: Any) -> tuple[str, Any]:
+    """The source of a folder as timm writes one for the hub, and timm's model."""
+    model = drawn(timm.create_model(name, num_classes=0))
+    folder.mkdir(exist_ok=True)
+    save_file(model.state_dict(), folder / "model.safetensors")
+    save_config_for_hf(model, folder / "config.json")
+    (folder / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | changes))
+    return f"hf:{folder}", model
+
+
+@pytest.mark.parametrize(("name", "kind"), [("test_vit", BackboneSpec), ("test_convnext", WrappedSpec)])
+@torch.no_grad()
+def test_a_folder_that_timm_wrote_is_read_by_the_name_in_it(name: str, kind: type, tmp_path: Path) -> None:
+    said = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
+    source, model = written_by_timm(name, tmp_path, pretrained_cfg=said)
+    backbone = Backbone.load(source)
+    assert type(backbone.about) is kind
+    assert (backbone.about.source, backbone.about.mean, backbone.about.std) == (source, *map(tuple, said.values()))
+    images = torch.randn(1, 3, backbone.about.image_size, backbone.about.image_size)
+    torch.testing.assert_close(backbone.features().eval()(images).pooled, model(images), atol=1e-4, rtol=0)
+    assert Backbone.load(f"{source}?mean=0.5,0.5,0.5").about.mean == (0.5,) * 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"architecture": "vit_base_patch16_siglip_224", "global_pool": "avg"}, "pools by avg, timm's .* by map"),
+        ({"model_args": {"drop_rate": 0.1}}, "was built with"),
+        ({"architecture": "no_such"}, "no_such"),
+        ({"pretrained_cfg": {"mean": "red"}}, "mean"),
+    ],
+)
+def test_what_timms_name_does_not_say_is_one_line(changes: dict[str, Any], says: str, tmp_path: Path) -> None:
+    source, _ = written_by_timm("test_convnext", tmp_path, **changes)
+    with pytest.raises(UserError, match=says) as refused:
+        Backbone.load(source)
+    assert "\n" not in str(refused.value)
+
+
+def test_pixels_that_are_not_normalised_or_on_another_scale(tmp_path: Path) -> None:
+    source = changed("transformers SigLIP", tmp_path, {}, dict)
+    images = tmp_path / "preprocessor_config.json"
+    images.write_text(json.dumps({"do_normalize": False, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}))
+    about = Backbone.load(source).about
+    assert (about.mean, about.std) == ((0.0,) * 3, (1.0,) * 3)
+    images.write_text(json.dumps({"rescale_factor": 1 / 127.5}))
+    with pytest.raises(UserError, match="multiplies pixels by"):
+        Backbone.load(source)
