@@ -15,6 +15,7 @@ from crossmae.errors import UserError, one_line
 from crossmae.weights.fit import load_strictly, misfit
 from crossmae.weights.spec import BackboneSpec, expected_weights
 from crossmae.weights.timm import build_timm
+from crossmae.wrapped.maps import strides_and_channels
 from crossmae.wrapped.spec import WrappedSpec
 
 Size = int | tuple[int, int]
@@ -81,6 +82,10 @@ def build(
     if kind not in _BORN_WITH_A_SIZE and hasattr(model, "set_input_size"):
         resized = {} if patch == spec.patch_size else {"patch_size": (patch, patch)}
         model.set_input_size(img_size=size, **resized)
+    if patch != spec.patch_size and (stride := strides_and_channels(model)[0][-1]) != patch:
+        raise UserError(
+            f"{spec.source} has patches of {stride} pixels that timm cannot resize", f"set patch_size to {stride}"
+        )
     return model
 
 

@@ -10,6 +10,8 @@ from torch import nn
 
 from crossmae.backbone import Backbone, WrappedSpec
 from crossmae.errors import UserError
+from crossmae.weights.options import SourceOptions
+from crossmae.wrapped.describe import describe_model
 from crossmae.wrapped.layers import decayed_groups, layer_ids
 from tests.support.families import FAMILIES, backbone_of, model_of
 
@@ -75,6 +77,14 @@ def test_a_larger_patch_keeps_the_response_to_smooth_images() -> None:
     large = backbone.maps(64, patch_size=16).trunk.patch_embed(larger)
     inner = [row * 4 + column for row in (1, 2) for column in (1, 2)]  # where the border of the image has no part
     torch.testing.assert_close(small[:, inner], large[:, inner], rtol=0.02, atol=0.02)
+
+
+def test_patches_that_timm_does_not_resize_are_one_line() -> None:
+    about = describe_model(
+        "naflexvit_base_patch16_gap", {"embed_dim": 48, "depth": 1, "num_heads": 3}, "n", SourceOptions()
+    )
+    with pytest.raises(UserError, match="patches of 16 pixels that timm cannot resize; set patch_size to 16"):
+        Backbone({}, about).maps(64, patch_size=8)
 
 
 def test_saved_ones_are_read_again(tmp_path: Path) -> None:
