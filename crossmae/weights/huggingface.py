@@ -25,6 +25,9 @@ from crossmae.weights.spec import BackboneSpec, describe, with_final_norm
 T = TypeVar("T")
 
 IMAGES = "preprocessor_config.json"
+PROCESSOR = "processor_config.json"
+"""Where transformers 5 writes the same for a model of images and text, under ``image_processor``."""
+
 FILES = ("model.safetensors", "pytorch_model.bin")
 _KINDS = {
     "vit": 1e-12,
@@ -93,7 +96,7 @@ class ImageConfig(Strict):
 
     image_mean: RGB | None = None
     image_std: RGB | None = None
-    do_normalize: bool = True
+    do_normalize: bool | None = None
     rescale_factor: float | None = None
     resample: int | None = None
     """PIL's number: 2 is bilinear, 3 bicubic."""
@@ -158,17 +161,19 @@ def read_images(folder: Path) -> ImageConfig:
     Raises:
         UserError: pixels that are not brought between 0 and 1 before they are normalised.
     """
-    images = read_part(folder / IMAGES, ImageConfig) if (folder / IMAGES).is_file() else ImageConfig()
+    files = [folder / name for name in (IMAGES, PROCESSOR) if (folder / name).is_file()]
+    images = read_part(files[0], ImageConfig) if files else ImageConfig()
     if images.rescale_factor is not None and not math.isclose(images.rescale_factor, 1 / 255, rel_tol=1e-3):
-        raise UserError(f"{folder / IMAGES} multiplies pixels by {images.rescale_factor:g}, not by 1/255")
-    return images if images.do_normalize else replace(images, image_mean=(0, 0, 0), image_std=(1, 1, 1))
+        raise UserError(f"{files[0]} multiplies pixels by {images.rescale_factor:g}, not by 1/255")
+    return replace(images, image_mean=(0, 0, 0), image_std=(1, 1, 1)) if images.do_normalize is False else images
 
 
 def read_part(path: Path, kind: type[T]) -> T:
-    """The fields of the dataclass ``kind`` that stand in a JSON file, in its ``vision_config`` if there is one."""
+    """The fields of the dataclass ``kind`` that stand in a JSON file, in its part for images if there is one."""
     content = parse_file(dict, path) if path.is_file() else read_config(path.parent)
-    if isinstance(vision := content.get("vision_config"), dict):
-        content = {**vision, "model_type": content.get("model_type")}
+    for part in ("vision_config", "image_processor"):
+        if isinstance(of_images := content.get(part), dict):
+            content = {**of_images, "model_type": content.get("model_type")}
     return parse(kind, {f.name: content[f.name] for f in fields(kind) if f.name in content}, str(path))  # type: ignore[arg-type]
 
 
@@ -305,7 +310,8 @@ def local_folder(name: str) -> Path:
     try:
         return Path(
             snapshot_download(
-                name, allow_patterns=[CONFIG, IMAGES, "*.index.json", "model*.safetensors", "pytorch_model*.bin"]
+                name,
+                allow_patterns=[CONFIG, IMAGES, PROCESSOR, "*.index.json", "model*.safetensors", "pytorch_model*.bin"],
             )
         )
     except (OSError, ValueError) as error:

@@ -52,6 +52,10 @@ def test_normalisation_and_resizing_are_the_folders_or_assumed_and_recorded(tmp_
     assert (about.mean, about.std, about.interpolation) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "bilinear")
     assert "assumed" not in about.pretraining
     assert Backbone.load(f"{source}?mean=0.2,0.2,0.2").about.mean == (0.2,) * 3
+    # As transformers 5 writes it next to a tokenizer.
+    (tmp_path / "preprocessor_config.json").unlink()
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": said}))
+    assert Backbone.load(source).about.mean == (0.1, 0.2, 0.3)
 
 
 @pytest.mark.parametrize(

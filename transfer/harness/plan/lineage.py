@@ -12,7 +12,7 @@ from crossmae.weights.options import WRAPPED, split_source
 _NAMED = ("random:", "timm:", "hf:")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _DISTRIBUTED = ".metadata"
-_CONFIGS = ("config.json", "preprocessor_config.json")
+_CONFIGS = ("config.json", "preprocessor_config.json", "processor_config.json")
 """What decides next to the weights what the model of a folder computes."""
 
 
