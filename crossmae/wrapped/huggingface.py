@@ -121,16 +121,16 @@ def _converted(weights: Weights, config: _Config, family: _Family, source: str) 
             f"{source} has norms with epsilon {config.layer_norm_eps:g}, timm's {family.model} has {family.eps:g}"
         )
     kernel = weights["patch_embed.proj.weight"]
-    if kernel.ndim != 4:
+    if kernel.ndim != 4 or not kernel.numel():
         raise UserError(f"{source} has a patch embedding of shape {tuple(kernel.shape)}", "take a model of images")
     width, _, _, patch = kernel.shape
     try:
         weights, own = family.adapt(dict(weights), replace(config, hidden_act=_ACTIVATIONS[activation]))
         prefix = sum(weights[name].shape[1] for name in ("cls_token", "reg_token") if name in weights)
+        positions = weights.get("pos_embed")
+        side = (config.image_size or 224) if positions is None else patch * isqrt(positions.shape[1] - prefix)
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
         raise UserError(f"{source} is no {family.layout.name} that timm has ({one_line(error, 80)})") from error
-    positions = weights.get("pos_embed")
-    side = (config.image_size or 224) if positions is None else patch * isqrt(positions.shape[1] - prefix)
     return weights, {
         "img_size": side,
         "patch_size": patch,
