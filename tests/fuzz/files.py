@@ -26,9 +26,12 @@ from crossmae.train.checkpoint.manager import CheckpointManager
 from crossmae.train.checkpoint.state_file import states
 from crossmae.train.runtime.distributed import World
 from crossmae.weights.checkpoint import save_checkpoint
+from crossmae.weights.huggingface import IMAGES
 from crossmae.weights.layouts.released import to_official
 from crossmae.weights.sources import load_pretrained
 from tests.fuzz.targets import Make, Target, remove
+from tests.support.hf_folders import FOLDERS
+from tests.support.vit_files import distributed
 from transfer.datasets.layouts import reader_of
 
 CONFIG = MAEConfig(
@@ -76,6 +79,18 @@ def _checkpoint_config(folder: Path) -> Target:
         load_pretrained(folder / "c")
 
     return Target(folder, [path.read_bytes()], read, path)
+
+
+def _distributed(pattern: str, folder: Path) -> Target:
+    source, _ = distributed(folder)
+    (path,) = folder.glob(pattern)
+    return Target(folder, [path.read_bytes()], lambda: Backbone.load(source), path)
+
+
+def _hugging_face(name: str, folder: Path) -> Target:
+    FOLDERS["transformers DINOv3"](folder)
+    (folder / IMAGES).write_text('{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "resample": 2}')
+    return Target(folder, [(folder / name).read_bytes()], lambda: Backbone.load(f"hf:{folder}"), folder / name)
 
 
 def _states(name: str, folder: Path) -> Target:
@@ -191,6 +206,10 @@ FILES: dict[str, Make] = {
     "weights-pth": _weights(lambda state: _torch({"model": to_official(state)}), "w.pth"),
     "weights-safetensors": _weights(lambda state: save(to_official(state)), "w.safetensors"),
     "checkpoint-config": _checkpoint_config,
+    "distributed-metadata": partial(_distributed, ".metadata"),
+    "distributed-part": partial(_distributed, "*.distcp"),
+    "hf-config": partial(_hugging_face, "config.json"),
+    "hf-images": partial(_hugging_face, IMAGES),
     "state": partial(_states, ""),
     "state-identity": partial(_states, "identity.json"),
     "image": _image,
