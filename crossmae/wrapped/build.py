@@ -38,7 +38,7 @@ def create(model: str, options: Mapping[str, Any]) -> Any:
         raise UserError(f"timm has no model {model!r} with {', '.join(options) or 'its own options'}")
     try:
         return timm.create_model(model, pretrained=False, num_classes=0, **options)
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+    except (TypeError, ValueError, ArithmeticError, AssertionError, RuntimeError) as error:
         raise UserError(f"timm does not build {model} with {dict(options)} ({one_line(error, 160)})") from error
 
 
