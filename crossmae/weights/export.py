@@ -34,7 +34,7 @@ def export(source: str, destination: Path, form: str) -> None:
     if form == "official":
         save_official(load_pretrained(source), destination)
     elif form == "hf-vitmae":
-        from crossmae.weights.huggingface import save_vitmae
+        from crossmae.weights.huggingface.vitmae import save_vitmae
 
         save_vitmae(load_pretrained(source), destination)
     else:
@@ -74,7 +74,7 @@ def _export_encoder(weights: Mapping[str, Tensor], spec: BackboneSpec, destinati
     if form == "timm":
         save_timm(weights, spec, destination)
     elif form == "hf-vit":
-        from crossmae.weights.huggingface import save_vit
+        from crossmae.weights.huggingface.vit import save_vit
 
         save_vit(weights, spec, destination)
     else:

@@ -23,11 +23,12 @@ from crossmae.weights.checkpoint import (
     read_checkpoint,
     read_config,
 )
+from crossmae.weights.describe import MAES, describe
 from crossmae.weights.files import OPTIONS, WeightFile, Weights, arguments_in, part_of, read_content, read_weights
 from crossmae.weights.layouts.distributed import is_distributed, read_anything
 from crossmae.weights.layouts.find import encoder_of, find_vit, log_left_out
 from crossmae.weights.options import SourceOptions, split_source
-from crossmae.weights.spec import MAES, BackboneSpec, describe, require_described, stated
+from crossmae.weights.spec import BackboneSpec, require_described, stated
 
 SPEC = "crossmae_backbone"
 """Under this key a file with timm's names carries its BackboneSpec."""
@@ -66,14 +67,14 @@ def _read(place: str, source: str, options: SourceOptions, seed: int) -> tuple[W
     if colon and kind == "random":
         return _random(name, source, seed)
     if colon and kind == "hf":
-        from crossmae.weights.huggingface import read_encoder
+        from crossmae.weights.huggingface.vit import read_encoder
 
         return read_encoder(name, source, options)
     if path.is_dir():
         return _folder(path, source)
     raise UserError(
         f"no backbone {source!r}",
-        "give a checkpoint folder, a weight file, timm:NAME, hf:FOLDER_OR_NAME or random:PRESET",
+        "give a checkpoint folder, a weight file, timm:NAME, hf:FOLDER, python:MODULE:FUNCTION or random:PRESET",
     )
 
 
@@ -171,14 +172,14 @@ def _method(config: MAEConfig) -> dict[str, object]:
 def _local(source: str) -> Path:
     if not source.startswith("hf:"):
         return Path(source)
-    from crossmae.weights.huggingface import local_folder
+    from crossmae.weights.huggingface.folder import local_folder
 
     return local_folder(source.removeprefix("hf:"))
 
 
 def _autoencoder(path: Path, source: str, options: SourceOptions) -> AutoencoderWeights:
     if path.is_dir():
-        from crossmae.weights.huggingface import read_vitmae
+        from crossmae.weights.huggingface.vitmae import read_vitmae
 
         return read_vitmae(path)
     if not options.key and options.prefix is None:

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from crossmae.errors import UserError
 from crossmae.model.positions import resize_pos_embed
+from crossmae.weights.describe import describe, is_plain
 from crossmae.weights.files import Weights
 from crossmae.weights.fit import load_strictly
 from crossmae.weights.layouts.distributed import read_anything
 from crossmae.weights.layouts.find import encoder_of, find_vit, log_left_out
 from crossmae.weights.layouts.names import LEFT_OUT
 from crossmae.weights.options import Activation, SourceOptions
-from crossmae.weights.spec import BackboneSpec, describe, is_plain
+from crossmae.weights.spec import BackboneSpec
 
 _ACTIVATIONS: dict[type[nn.Module], Activation] = {
     nn.GELU: "gelu",

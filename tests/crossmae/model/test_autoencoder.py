@@ -87,6 +87,7 @@ def test_plain_targets_are_pixels_in_row_column_channel_order() -> None:
     assert torch.equal(output.target[1, 0], expected)
 
 
+@pytest.mark.slow
 def test_the_whole_step_is_one_graph() -> None:
     for decoder in ("cross", "self"):
         model = build(decoder=decoder)
