@@ -46,8 +46,9 @@ class Backbone:
         Args:
             source: ``RUN/checkpoint`` or a folder that ``save`` wrote; a released CrossMAE or MAE ``.pth`` or
                 ``.safetensors``; ``timm:NAME`` (pretrained weights of any model of timm) or ``timm:NAME@FILE``;
-                ``hf:FOLDER_OR_NAME`` (a plain ViT); ``random:PRESET`` (initial weights drawn with ``seed``). Behind
-                a ``?`` stands what none of these says: see ``crossmae.weights.options.SourceOptions``.
+                ``hf:FOLDER_OR_NAME``; ``python:MODULE:FUNCTION`` or ``python:MODULE:FUNCTION@FILE`` (code of the
+                user's own); ``random:PRESET`` (initial weights drawn with ``seed``). Behind a ``?`` stands what none
+                of these says: see ``crossmae.weights.options.SourceOptions``.
             num_heads: the same as ``?heads=``.
 
         Raises:

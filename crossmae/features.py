@@ -206,5 +206,6 @@ def _final_norm(weights: Weights, spec: BackboneSpec) -> nn.Module:
     if not spec.final_norm:
         return nn.Identity()
     norm = nn.LayerNorm(spec.embed_dim, eps=spec.norm_eps)
-    norm.load_state_dict({name: torch.as_tensor(weights[f"norm.{name}"]) for name in ("weight", "bias")})
+    if weights:
+        norm.load_state_dict({name: torch.as_tensor(weights[f"norm.{name}"]) for name in ("weight", "bias")})
     return norm

@@ -5,6 +5,8 @@ whole numbers, and numbers that are not finite. Ranges stand with the fields, as
 """
 
 import json
+import re
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -14,7 +16,7 @@ from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from crossmae.errors import UserError, one_line
-from crossmae.files import read_regular
+from crossmae.files import open_regular, read_regular
 
 T = TypeVar("T")
 
@@ -82,6 +84,32 @@ def read_json(path: Path, remedy: str = "") -> Any:
         raise UserError(f"{path} cannot be read ({error.strerror})", remedy) from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise UserError(f"{path} is not valid JSON ({one_line(error, 160)})", remedy) from error
+
+
+_LOOKED_AT = 2**20
+_JSON_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*+)"?(\s*+:\s*+\[(?=\s*+[{\]]))?|[\[{]|[\]}]', re.DOTALL)
+"""A text, perhaps with what says that it names a list of objects; or a bracket. An open text is passed once, too."""
+
+
+def lists_objects(path: Path, names: Collection[str]) -> bool:
+    """Whether a file begins as a JSON object with a list of objects, or an empty one, under one of ``names``.
+
+    Its first megabyte is looked at, whether the rest is sound or not.
+    """
+    try:
+        with open_regular(path) as file:
+            text = file.read(_LOOKED_AT).decode("utf-8-sig", "replace")
+    except OSError:
+        return False
+    depth = 0
+    for token in _JSON_TOKEN.finditer(text if text.lstrip()[:1] == "{" else ""):
+        if token[2] and depth == 1 and token[1] in names:
+            return True
+        if token[2] or token[0] in "[{":
+            depth += 1
+        elif token[0] in "]}":
+            depth -= 1
+    return False
 
 
 def read_yaml(path: Path) -> Any:

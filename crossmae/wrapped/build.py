@@ -1,4 +1,4 @@
-"""A timm model of a specification with its weights, for images of any size."""
+"""The model of a specification with its weights, for images of any size."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,6 +16,7 @@ from crossmae.weights.fit import load_strictly, misfit
 from crossmae.weights.spec import BackboneSpec, expected_weights
 from crossmae.weights.timm import build_timm
 from crossmae.wrapped.maps import strides_and_channels
+from crossmae.wrapped.own_code import called, is_own, make
 from crossmae.wrapped.spec import WrappedSpec
 
 Size = int | tuple[int, int]
@@ -29,11 +30,13 @@ _BORN_WITH_A_SIZE = ("Hiera", "SwinTransformer", "SwinTransformerV2")
 
 
 def create(model: str, options: Mapping[str, Any]) -> Any:
-    """timm's model with initial weights and no head.
+    """timm's model with initial weights and no head, or what the user's own function makes.
 
     Raises:
-        UserError: no model of timm's own, or its constructor refuses the options.
+        UserError: no model of timm's own, its constructor refuses the options, or code that the user has not named.
     """
+    if is_own(model):
+        return make(model, options)
     if not timm.is_model(model) or _LOADING & options.keys():
         raise UserError(f"timm has no model {model!r} with {', '.join(options) or 'its own options'}")
     try:
@@ -55,7 +58,7 @@ def build(
     patch_size: int | None = None,
     drop_path: float = 0.0,
 ) -> Any:
-    """timm's model with ``weights``; with initial ones if there are none.
+    """The model with ``weights``; with initial ones if there are none.
 
     Args:
         image_size: position embeddings are resized by timm's rule if it is not the model's own.
@@ -72,7 +75,7 @@ def build(
     plan = sketch(spec.model, spec.options)
     # Before anything of the size that a file says is made.
     if weights and (complaint := misfit(plan.state_dict(), weights)):
-        raise UserError(f"{spec.source} does not fit timm's {spec.model}: {complaint}")
+        raise UserError(f"{spec.source} does not fit {called(spec.model)}: {complaint}")
     kind = type(plan).__name__
     if kind in _BORN_WITH_A_SIZE:
         options["img_size"] = size

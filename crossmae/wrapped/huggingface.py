@@ -19,7 +19,7 @@ from crossmae.run.rank import is_main
 from crossmae.weights.checkpoint import CONFIG
 from crossmae.weights.files import Weights
 from crossmae.weights.fit import misfit
-from crossmae.weights.huggingface import local_folder, read_images, read_part, weights_in
+from crossmae.weights.huggingface.folder import local_folder, read_images, read_part, weights_in
 from crossmae.weights.layouts.find import encoder_of, find_vit, log_left_out
 from crossmae.weights.layouts.names import CLIP, DINOV2_GATED, DINOV3, SIGLIP, Layout
 from crossmae.weights.options import Interpolation, SourceOptions

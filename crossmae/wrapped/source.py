@@ -1,4 +1,4 @@
-"""The door for backbones: plain vision transformers by their weights, every other model of timm as it is."""
+"""The door for backbones: plain vision transformers by their weights, every other model as its code makes it."""
 
 import math
 import re
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from torch import Tensor
 
 from crossmae.errors import UserError, one_line
@@ -19,7 +20,7 @@ from crossmae.parsing import Strict, parse
 from crossmae.weights.checkpoint import CONFIG, WEIGHTS, read_config
 from crossmae.weights.files import Weights, part_of, read_weights, write_weights
 from crossmae.weights.fit import misfit
-from crossmae.weights.huggingface import FILES, local_folder, read_part
+from crossmae.weights.huggingface.folder import FILES, local_folder, read_part
 from crossmae.weights.layouts.distributed import read_anything
 from crossmae.weights.layouts.find import PAGE, FoundViT, find_vit, log_left_out, taken_from, weight_sets
 from crossmae.weights.layouts.names import LEFT_OUT, Layout
@@ -27,9 +28,10 @@ from crossmae.weights.options import WRAPPED, SourceOptions, split_source, with_
 from crossmae.weights.sources import naming, read_source
 from crossmae.weights.spec import BackboneSpec
 from crossmae.weights.timm import has_plain_weights, pretrained_weights
-from crossmae.wrapped.build import sketch
+from crossmae.wrapped.build import create, sketch
 from crossmae.wrapped.describe import describe_model
 from crossmae.wrapped.huggingface import read_wrapped_folder
+from crossmae.wrapped.own_code import ask_for, called, is_own
 from crossmae.wrapped.spec import WrappedSpec
 
 
@@ -42,17 +44,19 @@ class _Config(Strict):
 
 
 _PLAIN_ONLY = ("heads", "act", "eps")
-"""What timm's name of a model says, and nothing else."""
+"""What the code of a model says, and nothing else."""
 
 
 def open_source(source: str, seed: int, num_heads: int | None = None) -> tuple[Weights, BackboneSpec | WrappedSpec]:
     """Weights and what they are; see ``Backbone.load``."""
     place, options = split_source(source)
+    if is_own(place):
+        with naming(place):
+            return _read_own(place, source, options, seed)
     name, _, file = place.removeprefix("timm:").partition("@")
     if place.startswith("timm:") and timm.is_model(name) and not has_plain_weights(name):
         with naming(place):
-            if unfit := [option for option in options.given() if option in _PLAIN_ONLY]:
-                raise UserError(f"{source}: timm's name says {', '.join(unfit)} of this model", "leave it out")
+            _refuse_plain_only(options, source)
             return _read_timm(name, file, source, options)
     if place.startswith("hf:"):
         with naming(place):
@@ -129,6 +133,25 @@ def _read_timm(name: str, file: str, source: str, options: SourceOptions) -> tup
     return weights, replace(spec, pretraining={**spec.pretraining, "file": origin})
 
 
+def _read_own(place: str, source: str, options: SourceOptions, seed: int) -> tuple[Weights, WrappedSpec]:
+    """The model of the user's own function, with the weights that it comes with or those of a file."""
+    model, _, file = place.partition("@")
+    _refuse_plain_only(options, source)
+    ask_for(model)
+    spec = describe_model(model, {}, source, options)
+    if not file:
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(seed)
+            return dict(create(model, {}).state_dict()), spec
+    weights, origin = _weights_of(read_anything(Path(file)), sketch(model, {}), model, source, options)
+    return weights, replace(spec, pretraining={**spec.pretraining, "file": origin})
+
+
+def _refuse_plain_only(options: SourceOptions, source: str) -> None:
+    if unfit := [option for option in options.given() if option in _PLAIN_ONLY]:
+        raise UserError(f"{source}: the model's own code says its {', '.join(unfit)}", "leave it out")
+
+
 def _weights_of(
     content: Mapping[str, Any], trunk: Any, name: str, source: str, options: SourceOptions
 ) -> tuple[Weights, dict[str, Any]]:
@@ -142,7 +165,7 @@ def _weights_of(
     left_out = [name for name in weights if name not in places and LEFT_OUT.match(name)]
     encoder = taken_from(found, {name: t for name, t in weights.items() if name not in left_out}, left_out)
     if complaint := misfit(places, encoder.weights):
-        raise UserError(f"{source} does not fit timm's {name}: {complaint}", f"see {PAGE}")
+        raise UserError(f"{source} does not fit {called(name)}: {complaint}", f"see {PAGE}")
     log_left_out(source, encoder)
     return encoder.weights, encoder.origin
 
@@ -153,7 +176,7 @@ def _layout(name: str, places: Mapping[str, Tensor]) -> Layout:
     last = [
         place for place, tensor in places.items() if tensor.ndim > 1 and re.match(r"(blocks|stages|layers)\.", place)
     ]
-    return Layout(f"timm's {name}", kernel, re.escape(last[-1] if last else kernel), ())
+    return Layout(called(name), kernel, re.escape(last[-1] if last else kernel), ())
 
 
 def _find(content: Mapping[str, Any], layout: Layout, source: str, options: SourceOptions) -> FoundViT:

@@ -15,7 +15,7 @@ class WrappedSpec(Strict):
     """Whose code builds a model, how it is built, and what a task must know of it."""
 
     model: NotEmpty
-    """timm's name of the model."""
+    """timm's name of the model, or the user's function that makes it."""
     options: dict[str, Any]
     """Arguments of its constructor over those of the name, as plain values."""
     source: str
@@ -40,13 +40,15 @@ class WrappedSpec(Strict):
     """What they are divided by then."""
     interpolation: Interpolation = "bicubic"
     """By which images are resized."""
+    code: str | None = None
+    """SHA-256 of the file with the user's function."""
     pretraining: dict[str, Any] = field(default_factory=dict)
     """How the weights were made, as far as the source says."""
 
     @property
     def function(self) -> list[Any]:
         """What decides next to the weights what the model computes."""
-        return [self.model, self.options]
+        return [self.model, self.options, *([self.code] if self.code else [])]
 
 
 WRITTEN = {"crossmae_plain": BackboneSpec, "crossmae_wrapped": WrappedSpec}

@@ -8,8 +8,9 @@ from crossmae.errors import UserError
 from crossmae.files import open_regular, write_json
 from crossmae.parsing import parse, parse_file
 from crossmae.weights.options import WRAPPED, split_source
+from crossmae.wrapped.own_code import PREFIX, digest_of
 
-_NAMED = ("random:", "timm:", "hf:")
+_NAMED = ("random:", "timm:", "hf:", PREFIX)
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _DISTRIBUTED = ".metadata"
 _CONFIGS = ("config.json", "preprocessor_config.json", "processor_config.json")
@@ -24,8 +25,11 @@ def lineage_of_source(source: str, cache: Path) -> dict[str, Any]:
     """
     place, options = split_source(source)
     # What stands behind the ? makes another backbone of the same file.
-    said = {"options": options.given()} if options.given() else {}
-    name, _, file_place = place.rpartition("@") if place.startswith("timm:") else ("", "", place.removeprefix("hf:"))
+    said: dict[str, Any] = {"options": options.given()} if options.given() else {}
+    by_code = place.startswith(("timm:", PREFIX))
+    name, _, file_place = place.rpartition("@") if by_code else ("", "", place.removeprefix("hf:"))
+    if place.startswith(PREFIX):
+        said = {"code": digest_of(name or place), **said}
     path = Path(file_place)
     if place.startswith(_NAMED) and not name and not path.is_dir():
         return {"source": place, **said}
