@@ -14,7 +14,7 @@ import segmentation.model  # noqa: F401 (registers PrefixMAE)
 from crossmae.backbone import Backbone
 from crossmae.errors import UserError
 from crossmae.weights.files import write_torch
-from segmentation.build.config import NATIVE
+from segmentation.build.common import NATIVE
 from segmentation.weights import load_backbone
 
 

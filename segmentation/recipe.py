@@ -1,8 +1,8 @@
-"""An UperNet recipe as types: what decides the numbers of a run (UperNetProtocol) and what does not (the rest)."""
+"""A segmenter's recipe as types: what decides the numbers of a run (the protocol) and what does not (the execution)."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from annotated_types import Ge, Gt, Le, Len, Lt
 
@@ -15,8 +15,8 @@ RECIPES = Path(__file__).parent / "recipes"
 
 
 @dataclass(frozen=True)
-class UperNetProtocol(Strict):
-    """The values of mmsegmentation's MAE configurations that recipes choose, in pixels, images and updates."""
+class SegmentationProtocol(Strict):
+    """The values that recipes of every segmenter choose, in pixels, images and updates."""
 
     classes: Count | None
     """None: as many as the data has, which only tasks on any data know."""
@@ -28,6 +28,21 @@ class UperNetProtocol(Strict):
     """Side of a crop."""
     stride: Count
     """Stride of the sliding window at inference."""
+    global_batch: Count
+    """Images per update, over all processes and accumulation together."""
+    lr: Positive
+    """Learning rate of the heads at the end of the warm-up."""
+    weight_decay: NotNegative
+    warmup_steps: CountOrZero
+    """Length of the linear warm-up."""
+    steps: Count
+    """On data of one's own with ``epochs``, the length that ``warmup_steps`` is for."""
+
+
+@dataclass(frozen=True)
+class UperNetProtocol(SegmentationProtocol):
+    """What of mmsegmentation's MAE configurations recipes choose, too."""
+
     patch_size: Count
     """Patch side inside the network; other patch kernels are resized to it."""
     out_indices: Annotated[tuple[CountOrZero, ...], Len(4, 4)] | None
@@ -40,17 +55,8 @@ class UperNetProtocol(Strict):
     """Width of UPerHead."""
     aux_channels: Count
     """Width of the auxiliary FCN head."""
-    global_batch: Count
-    """Images per update, over all processes and accumulation together."""
-    lr: Positive
-    """Learning rate of the heads at the end of the warm-up."""
-    weight_decay: NotNegative
     layer_decay: Annotated[float, Gt(0), Le(1)]
     """Factor on the learning rate from one block to the one before it."""
-    warmup_steps: CountOrZero
-    """Length of the linear warm-up."""
-    steps: Count
-    """On data of one's own with ``epochs``, the length that ``warmup_steps`` is for."""
     epochs: Positive | None = None
     """On data of one's own, the schedule is stretched to so many epochs."""
     least_steps: CountOrZero = 0
@@ -58,35 +64,40 @@ class UperNetProtocol(Strict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UperNetExecution(Execution):
-    """How an UperNet run is carried out; none of it decides the numbers."""
+class SegmentationExecution(Execution):
+    """How a segmenter's run is carried out; none of it decides the numbers."""
 
     evaluate_every: Count
     """Updates between two evaluations; the end of the run is always evaluated."""
 
 
-UperNetRecipe = TypedRecipe[UperNetProtocol, UperNetExecution]
+P = TypeVar("P", bound=SegmentationProtocol)
+UperNetRecipe = TypedRecipe[UperNetProtocol, SegmentationExecution]
 
 
-def read_recipe(recipe: Recipe) -> UperNetRecipe:
-    """Every value of ``recipe`` as its type.
+def read_segmenter(kind: type[P], recipe: Recipe) -> TypedRecipe[P, SegmentationExecution]:
+    """Every value of ``recipe`` as its type, the protocol as a ``kind``.
 
     Raises:
         UserError: an unknown, missing or wrong value, or values that contradict each other; one line names them.
     """
-    values = read_sections(recipe, UperNetProtocol, UperNetExecution)
-    _check(values.protocol, f"recipe {recipe.name}")
-    return values
-
-
-def _check(protocol: UperNetProtocol, where: str) -> None:
+    values = read_sections(recipe, kind, SegmentationExecution)
+    protocol, where = values.protocol, f"recipe {recipe.name}"
     least, greatest = protocol.ratio_range
     if least > greatest:
         raise UserError(f"{where}: ratio_range goes down from {least} to {greatest}", "give the least factor first")
     if protocol.steps <= protocol.warmup_steps:
         raise UserError(f"{where}: steps ({protocol.steps}) must be larger than warmup_steps ({protocol.warmup_steps})")
-    if protocol.out_indices and list(protocol.out_indices) != sorted(set(protocol.out_indices)):
-        raise UserError(f"{where}: out_indices {list(protocol.out_indices)} do not rise", "give four blocks in order")
+    return values
+
+
+def read_recipe(recipe: Recipe) -> UperNetRecipe:
+    """An UperNet's ``recipe``; errors as those of ``read_segmenter``."""
+    values = read_segmenter(UperNetProtocol, recipe)
+    indices = values.protocol.out_indices
+    if indices and list(indices) != sorted(set(indices)):
+        raise UserError(f"recipe {recipe.name}: out_indices {list(indices)} do not rise", "give four blocks in order")
+    return values
 
 
 def fit_to_data(recipe: Recipe, classes: int, images: int, depth: int) -> Recipe:

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from crossmae.data.demo.scenes import SceneSource
 
 
+def require_mmsegmentation(task: str) -> None:
+    """Raises UserError if ``task`` cannot be run because mmsegmentation is not installed."""
+    missing = [name for name in ("mmengine", "mmcv", "mmseg") if find_spec(name) is None]
+    if missing:
+        raise UserError(f"{task} needs mmsegmentation ({missing[0]} is not installed)", "run `make setup`")
+
+
 class UperNetTask(Task):
     """UperNet on ADE20K with mmsegmentation; ``miou``, ``aacc`` and ``macc`` at a single scale.
 
@@ -66,7 +73,7 @@ class UperNetTask(Task):
         """
         if backbone is None:
             raise UserError(f"{self.spec.name} needs a backbone", "name one with --backbone")
-        self._require_mmsegmentation()
+        require_mmsegmentation(self.spec.name)
         from segmentation.run import train
 
         if self._own:
@@ -87,7 +94,7 @@ class UperNetTask(Task):
         Raises:
             UserError: mmsegmentation is not installed, or weights or data are unusable.
         """
-        self._require_mmsegmentation()
+        require_mmsegmentation(self.spec.name)
         from segmentation.evaluation.finished import read_finished
         from segmentation.run import evaluate
 
@@ -103,9 +110,3 @@ class UperNetTask(Task):
         context.data_root = tidy(data, context.folder / OWN_DATA)
         images = len(data.splits["training"].names)
         return fit_to_data(recipe, len(data.classes), images, depth), data.keep_zero
-
-    def _require_mmsegmentation(self) -> None:
-        missing = [name for name in ("mmengine", "mmcv", "mmseg") if find_spec(name) is None]
-        if missing:
-            what = f"{self.spec.name} needs mmsegmentation ({missing[0]} is not installed)"
-            raise UserError(what, "run `make setup`")

@@ -9,7 +9,7 @@ import mmseg
 from mmengine.config import Config
 from tabulate import tabulate
 
-from segmentation.build.config import NATIVE
+from segmentation.build.common import NATIVE
 
 PUBLISHED = Path(mmseg.__file__).parent / ".mim/configs/mae/mae-base_upernet_8xb2-amp-160k_ade20k-512x512.py"
 """mmsegmentation's own file, as its package carries it."""

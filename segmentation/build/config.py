@@ -2,19 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 
 import segmentation.model  # noqa: F401 (registers PrefixMAE)
 from crossmae.backbone import BackboneSpec, WrappedSpec
 from crossmae.errors import UserError
-from crossmae.weights.options import IMAGENET_MEAN, IMAGENET_STD
-from segmentation.data.layout import ADE20K_CLASSES, image_suffix
+from segmentation.build.common import NATIVE, Values, fit_config
+from segmentation.data.layout import loader_values
 from segmentation.recipe import UperNetProtocol
 from segmentation.wrapped import WrappedLayerDecay, wrapped_parts
-
-Values = dict[str, Any]
 
 _ACTIVATIONS: dict[str, Values] = {
     "gelu": {"type": "GELU"},
@@ -22,8 +19,6 @@ _ACTIVATIONS: dict[str, Values] = {
     "quick_gelu": {"type": "QuickGELU"},
 }
 """mmengine's names; the last one is registered by ``segmentation.model``."""
-
-NATIVE = Path(__file__).parents[1] / "configs" / "upernet_vit_b16.py"
 
 
 def upernet(
@@ -53,21 +48,12 @@ def upernet(
     else:
         parts = wrapped_parts(values, about)
         config.optim_wrapper.constructor = WrappedLayerDecay.__name__
-    config.merge_from_dict({"model": _model(values, about, parts), "optim_wrapper": _optimizer(values, about)})
+    config.merge_from_dict({"model": _model(values, parts), "optim_wrapper": _optimizer(values, about)})
     if about.staged:  # its maps are the pyramid's levels
         del config.model["neck"]
     config.param_scheduler = _schedule(values)
-    config.train_cfg.max_iters = values.steps
-    config.train_dataloader.batch_size = values.global_batch
-    config.train_dataloader.dataset.pipeline = _training_pipeline(config.train_pipeline, values)
-    config.val_dataloader.dataset.pipeline[1].scale = values.image_scale
-    for loader in (config.train_dataloader, config.val_dataloader):
-        loader.dataset.update(_dataset(data_root, values, classes, keep_zero))
-        if keep_zero:
-            for step in loader.dataset.pipeline:
-                if step["type"] == "LoadAnnotations":
-                    step["reduce_zero_label"] = False
-    config.test_dataloader = config.val_dataloader
+    dataset = loader_values(data_root, values.classes, classes, keep_zero)
+    fit_config(config, values, about, dataset, dataset, keep_zero)
     return config
 
 
@@ -80,17 +66,12 @@ def _check_blocks(values: UperNetProtocol, spec: BackboneSpec) -> None:
         )
 
 
-def _model(values: UperNetProtocol, about: BackboneSpec | WrappedSpec, parts: Values) -> Values:
-    assert values.classes is not None
-    crop = (values.crop, values.crop)
+def _model(values: UperNetProtocol, parts: Values) -> Values:
     head = {"num_classes": values.classes}
     return {
         **parts,
-        "pretrained": None,
-        "data_preprocessor": {"size": crop, **_normalisation(about)},
         "decode_head": {**parts["decode_head"], "channels": values.channels, **head},
         "auxiliary_head": {**parts["auxiliary_head"], "channels": values.aux_channels, **head},
-        "test_cfg": {"crop_size": crop, "stride": (values.stride, values.stride)},
     }
 
 
@@ -120,12 +101,6 @@ def _native_parts(values: UperNetProtocol, spec: BackboneSpec) -> Values:
     }
 
 
-def _normalisation(spec: BackboneSpec | WrappedSpec) -> Values:
-    if (spec.mean, spec.std) == (IMAGENET_MEAN, IMAGENET_STD):  # which stand in the file, on the same scale
-        return {}
-    return {"mean": [255 * value for value in spec.mean], "std": [255 * value for value in spec.std]}
-
-
 def _whole(mlp_ratio: float) -> int:
     if mlp_ratio != int(mlp_ratio):
         raise UserError(
@@ -147,25 +122,3 @@ def _schedule(values: UperNetProtocol) -> list[Values]:
         {"type": "LinearLR", "start_factor": 1e-6, "by_epoch": False, "begin": 0, "end": warmup},
         {"type": "PolyLR", "eta_min": 0.0, "power": 1.0, "begin": warmup, "end": end, "by_epoch": False},
     ]
-
-
-def _training_pipeline(published: list[Values], values: UperNetProtocol) -> list[Values]:
-    """The native pipeline, every step in its place, with the recipe's sizes."""
-    changes: dict[str, Values] = {
-        "RandomResize": {"scale": values.image_scale, "ratio_range": values.ratio_range},
-        "RandomCrop": {"crop_size": (values.crop, values.crop)},
-    }
-    return [{**step, **changes.get(step["type"], {})} for step in published]
-
-
-def _dataset(data_root: Path, values: UperNetProtocol, classes: Sequence[str], keep_zero: bool) -> Values:
-    if values.classes == ADE20K_CLASSES and not keep_zero:
-        return {"data_root": str(data_root)}
-    # ADE20KDataset fixes the 150 names; its base class takes everything that it would set.
-    return {
-        "type": "BaseSegDataset",
-        "data_root": str(data_root),
-        "metainfo": {"classes": tuple(classes)},
-        "img_suffix": image_suffix(len(classes)),
-        "reduce_zero_label": not keep_zero,
-    }

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,9 +17,9 @@ from crossmae.errors import UserError
 from crossmae.run.rank import under_torchrun, world_size
 from segmentation.build.config import upernet
 from segmentation.data.check import require_readable
-from segmentation.data.layout import ADE20K_CLASSES, CLASS_FILE, class_names
+from segmentation.data.layout import class_names
 from segmentation.evaluation.metrics import SegmentationMetric
-from segmentation.recipe import UperNetExecution, UperNetProtocol, UperNetRecipe
+from segmentation.recipe import SegmentationExecution, UperNetProtocol, UperNetRecipe
 from segmentation.wrapped import PROTOCOL, wrapped_departures
 from transfer.task import Context
 
@@ -57,7 +56,6 @@ def configure(
     assert context.data_root is not None
     protocol, names = recipe.protocol, class_names(context.data_root)
     assert protocol.classes is not None
-    _require_classes(context.data_root, names, protocol.classes)
     require_readable(context.data_root, protocol.classes)
     allow_known_formats_only()
     for text in _departures(protocol, about, wrapped):
@@ -67,7 +65,9 @@ def configure(
     return prepare(config, recipe.execution, context, background)
 
 
-def prepare(config: Config, execution: UperNetExecution, context: Context, background: int | None = None) -> Config:
+def prepare(
+    config: Config, execution: SegmentationExecution, context: Context, background: int | None = None
+) -> Config:
     """Adds to ``config`` what this run needs, and notes on ``context`` what departs from the published protocol."""
     share = shares(config.train_dataloader.batch_size, world_size(), execution.per_device_batch)
     _samples(config, share, execution.workers, context.seed)
@@ -108,12 +108,6 @@ def _departures(protocol: UperNetProtocol, about: BackboneSpec | WrappedSpec, wr
     elif protocol.out_indices and max(protocol.out_indices) < about.depth - 1:
         blocks = ", ".join(map(str, protocol.out_indices))
         yield f"taps blocks {blocks} of {about.depth}, counted from 0: not the last one"
-
-
-def _require_classes(root: Path, names: tuple[str, ...], classes: int) -> None:
-    if len(names) != classes and (names or classes != ADE20K_CLASSES):
-        what = f"{root / CLASS_FILE} names {len(names)} classes, the recipe has {classes}"
-        raise UserError(what, f"give a list of {classes} classes, or a recipe with classes={len(names)}")
 
 
 def _samples(config: Config, share: Shares, workers: int, seed: int) -> None:
@@ -159,7 +153,7 @@ def _batch_norm(config: Config, share: Shares, context: Context) -> None:
 def _environment(config: Config, context: Context) -> None:
     values: dict[str, Any] = {
         "work_dir": str(context.folder / "mmengine"),
-        "experiment_name": f"upernet-{uuid4().hex}",  # mmengine keeps loggers by this name for the life of a process
+        "experiment_name": f"segmenter-{uuid4().hex}",  # mmengine keeps loggers by this name for the life of a process
         "launcher": "pytorch" if under_torchrun() else "none",
         "randomness": {"seed": context.seed},
         "log_processor": {**config.log_processor, "type": "PeakLogProcessor"},

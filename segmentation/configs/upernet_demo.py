@@ -50,8 +50,8 @@ test_dataloader = val_dataloader
 optim_wrapper = dict(optimizer=dict(lr=1e-3), paramwise_cfg=dict(num_layers=4))
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-6, by_epoch=False, begin=0, end=20),
-    dict(type="PolyLR", eta_min=0.0, power=1.0, begin=20, end=220, by_epoch=False),
+    dict(type="PolyLR", eta_min=0.0, power=1.0, begin=20, end=120, by_epoch=False),
 ]
-train_cfg = dict(max_iters=220, val_interval=220)
-default_hooks = dict(checkpoint=dict(interval=220))
+train_cfg = dict(max_iters=120, val_interval=120)
+default_hooks = dict(checkpoint=dict(interval=120))
 work_dir = "runs/upernet_demo"

@@ -1,7 +1,9 @@
 """Where ADE20K (``ADEChallengeData2016``) keeps its files, and what they are called."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from crossmae.data.images import described_files, fingerprint_of
 from crossmae.errors import UserError, one_line
@@ -55,6 +57,29 @@ def class_names(root: Path) -> tuple[str, ...]:
 def image_suffix(classes: int) -> str:
     """The end of the names of images: mmsegmentation's data set of 150 classes reads JPEG, that of others PNG."""
     return ".jpg" if classes == ADE20K_CLASSES else ".png"
+
+
+def loader_values(
+    root: Path, classes: int | None, names: Sequence[str] = (), keep_zero: bool = False
+) -> dict[str, Any]:
+    """What mmsegmentation's data set of either split is given of data that lies as ADE20K's.
+
+    Args:
+        root: folder with ``images`` and ``annotations``.
+        classes: number of classes of the recipe.
+        names: names of the data set's classes; needed where they are not ADE20K's 150.
+        keep_zero: label 0 is the first class, and not ignored.
+    """
+    if classes == ADE20K_CLASSES and not keep_zero:
+        return {"data_root": str(root)}
+    # ADE20KDataset fixes the 150 names; its base class takes everything that it would set.
+    return {
+        "type": "BaseSegDataset",
+        "data_root": str(root),
+        "metainfo": {"classes": tuple(names)},
+        "img_suffix": image_suffix(len(names)),
+        "reduce_zero_label": not keep_zero,
+    }
 
 
 def digest_of_listing(root: Path) -> str:

@@ -2,7 +2,7 @@
 
 Images lie in a folder ``images`` and masks of the same names in a folder ``masks`` (or under other usual names),
 perhaps with a folder for each split within them or around them. A mask has one label per pixel, in grey or as a
-palette's index; 255 is ignored. Without validation images, a fifth is held out.
+palette's index; 255 is ignored. Without validation images, a fifth is held out; what is called test is left alone.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from crossmae.data.decode import UnreadableImage, opened
 from crossmae.data.images import described_files, fingerprint_of
-from crossmae.data.names import is_image
+from crossmae.data.published import files_below
 from crossmae.errors import UserError
 from crossmae.files import read_regular, write_text
 from segmentation.data.layout import CLASS_FILE, image_suffix
@@ -29,7 +29,7 @@ GREY = ("1", "L", "P")
 """Modes of masks with one 8-bit label per pixel."""
 _IMAGES = ("images", "image", "imgs", "img", "jpegimages")
 _MASKS = ("masks", "mask", "annotations", "labels", "segmentationclass")
-_WORDS = {"training": ("train", "training"), "validation": ("val", "valid", "validation", "test")}
+_WORDS = {"training": ("train", "training"), "validation": ("val", "valid", "validation")}
 _CLASS_FILES = ("classes.txt", "labels.txt", "class_names.txt")
 _ENDING = re.compile(r"[-_.](mask|masks|label|labels|seg|gt)$", re.IGNORECASE)
 _LAYOUT = "it needs a folder images, and a folder masks with a mask of the same name for each image"
@@ -92,6 +92,11 @@ def read_own(root: Path, options: Mapping[str, str]) -> OwnMasks:
         splits = _halves(root, splits["training"])
     keep = options.get("background", "keep") == "keep"
     return OwnMasks(root, splits, val is not None, keep, _said(root, options))
+
+
+def has_test(root: Path) -> bool:
+    """Whether a folder called test lies where one called val would be looked for."""
+    return any(folder and _folder(folder, ("test",)) for folder in (root, *(_both(root) or ())))
 
 
 def _halves(root: Path, pairs: Pairs) -> dict[str, Pairs]:
@@ -163,15 +168,24 @@ def _folder(parent: Path, words: tuple[str, ...]) -> Path | None:
 
 
 def _paired(images: Path, masks: Path) -> Pairs:
-    named = dict(_files(images))
-    found = {name if name in named else _ENDING.sub("", name): path for name, path in _files(masks)}
-    return Pairs(named, found, (images, masks))
+    named = _by_name(images, _files(images))
+    found = ((name if name in named else _ENDING.sub("", name), path) for name, path in _files(masks))
+    return Pairs(named, _by_name(masks, found), (images, masks))
+
+
+def _by_name(folder: Path, files: Iterator[tuple[str, Path]]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for name, path in files:
+        if (first := named.setdefault(name, path)) != path:
+            what = f"{folder}: {first.name} and {path.name} have one name, {name!r}, by which images find their masks"
+            raise UserError(what, "rename or remove one of them")
+    return named
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    for path in sorted(folder.rglob("*")):
-        if is_image(path.name) and not path.is_dir():
-            yield path.relative_to(folder).with_suffix("").as_posix(), path
+    images = files_below(folder)
+    for path in map(images.read, range(len(images))):
+        yield path.relative_to(folder).with_suffix("").as_posix(), path
 
 
 def _said(root: Path, options: Mapping[str, str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from PIL import ExifTags, Image
 
 from crossmae.data.decode import UnreadableImage, opened
 from crossmae.errors import UserError
-from segmentation.data.own import GREY, IGNORED, RULE, OwnMasks, Pairs, labels_of, read_own
+from segmentation.data.own import GREY, IGNORED, RULE, OwnMasks, Pairs, has_test, labels_of, read_own
 from transfer.task import Problem
 
 OPENED = 500
@@ -36,6 +36,8 @@ def describe_own(root: Path, options: Mapping[str, str]) -> Iterator[str]:
     zero = "label 0 is a class" if data.keep_zero else "label 0 is ignored"
     held = "" if data.given else f" ({RULE})"
     names = ", ".join(data.classes[:4]) + (", ..." if len(data.classes) > 4 else "")
+    if not data.given and has_test(root):
+        yield f"{root}: test is left alone, a part of train is held out; val: test would be taken instead"
     yield f"{root}: {len(data.classes)} classes ({names}), {zero}, 255 is ignored; {counts}{held}"
 
 

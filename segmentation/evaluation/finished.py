@@ -33,11 +33,11 @@ class Finished:
     wrapped: bool
 
 
-def read_finished(path: Path) -> Finished:
-    """The UperNet in an mmengine checkpoint (or a bare state), loaded without running code from it.
+def read_segmenter(path: Path) -> tuple[Weights, BackboneSpec | WrappedSpec | None]:
+    """The weights in a segmenter's file, and what it says of the backbone, if it does; runs no code from it.
 
     Raises:
-        UserError: no such file, unreadable, or no UperNet on a MAE backbone or a wrapped one; in one line.
+        UserError: no such file, unreadable, or a backbone that is larger than the weights.
     """
     content = read_content(path)
     state = content.get("state_dict", content)
@@ -46,8 +46,18 @@ def read_finished(path: Path) -> Finished:
     about = written_in(content, str(path))
     if about is not None:
         require_no_larger(about, state, str(path))
-        if isinstance(about, WrappedSpec) or any(name.startswith(_WRAPPED) for name in state):
-            return Finished(state, about, wrapped=True)
+    return state, about
+
+
+def read_finished(path: Path) -> Finished:
+    """The UperNet in an mmengine checkpoint (or a bare state), loaded without running code from it.
+
+    Raises:
+        UserError: no such file, unreadable, or no UperNet on a MAE backbone or a wrapped one; in one line.
+    """
+    state, about = read_segmenter(path)
+    if about is not None and (isinstance(about, WrappedSpec) or any(name.startswith(_WRAPPED) for name in state)):
+        return Finished(state, about, wrapped=True)
     _require_mae(state, path)
     return Finished(state, _spec_of(state, about), wrapped=False)
 

@@ -34,12 +34,16 @@ class SegmentationMetric(IoUMetric):
         self.background = background
         self.images: list[tuple[float, float]] = []
         """Mean IoU over the classes present in image or prediction, and pixel accuracy, both in percent, per image."""
+        self.of_classes: list[tuple[int, float]] = []
+        """Images that have the class, and its IoU in percent, per class; no number of one that is nowhere."""
 
     def compute_metrics(self, results: list[tuple[torch.Tensor, ...]]) -> dict[str, float]:
         """Computes metrics from ``results``: per image, areas of intersection, union, prediction and label by class."""
         metrics = {NAMES[name]: round(float(value), 2) for name, value in super().compute_metrics(results).items()}
-        intersection, union, _, _ = (torch.stack(areas).double() for areas in zip(*results, strict=True))
+        intersection, union, _, label = (torch.stack(areas).double() for areas in zip(*results, strict=True))
         self.images = [_of_image(result) for result in results]
+        shares = 100 * intersection.sum(0) / union.sum(0)
+        self.of_classes = list(zip((label > 0).sum(0).tolist(), shares.tolist(), strict=True))
         if self.background is not None:
             kept = [label for label in range(union.shape[1]) if label != self.background]
             metrics["miou_foreground"] = _percent(intersection.sum(0)[kept], union.sum(0)[kept])

@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 
 from crossmae.backbone import Backbone
 from crossmae.errors import UserError
-from segmentation.build.config import NATIVE
+from segmentation.build.common import NATIVE
 from segmentation.export import export
 from segmentation.weights import convert
 

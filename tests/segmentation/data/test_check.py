@@ -1,5 +1,6 @@
 """ADE20K on disk: the demo's is in the real format, and what is wrong with a folder is said before training."""
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -74,6 +75,16 @@ def test_an_image_without_annotation_is_named(root: Path) -> None:
 def test_an_annotation_without_image_is_named(root: Path) -> None:
     image_of(root, 4).unlink()
     assert found(root) == ["annotations/training: no image for ADE_train_00000004"]
+
+
+def test_a_folder_that_mmsegmentation_would_search_too_is_named_and_refused(root: Path) -> None:
+    deep = root / "annotations" / "training" / "more"
+    deep.mkdir()
+    os.mkfifo(deep / "ADE_train_00000099.png")
+    said = f"{deep} is a folder among the images, of which ADE20K has none"
+    assert found(root) == [said]
+    with pytest.raises(UserError, match="is a folder among the images"):
+        check.require_readable(root, classes=5)
 
 
 def test_many_missing_annotations_are_one_problem(root: Path) -> None:

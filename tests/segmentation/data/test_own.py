@@ -70,6 +70,42 @@ def test_usual_places_are_found(tmp_path: Path, images: str, masks: str) -> None
     assert not problems(tmp_path)
 
 
+@pytest.mark.parametrize(("images", "masks"), [("images/{}", "masks/{}"), ("{}/images", "{}/masks")])
+def test_what_is_called_test_is_no_validation_set_unless_a_task_names_it(
+    tmp_path: Path, images: str, masks: str
+) -> None:
+    for split in ("train", "test"):
+        pairs(tmp_path, 5, images.format(split), masks.format(split), prefix=split)
+    held = read_own(tmp_path, {}).splits["validation"].names
+    assert [name[:5] for name in held] == ["train"]
+    said, _ = describe_own(tmp_path, {})
+    assert said.endswith("test is left alone, a part of train is held out; val: test would be taken instead")
+    assert len(read_own(tmp_path, {"val": "test"}).splits["validation"].names) == 5
+    assert len([*describe_own(tmp_path, {"val": "test"})]) == 1
+
+
+def test_links_lead_where_they_lead_in_other_data(tmp_path: Path) -> None:
+    """Folders elsewhere are read, circles once; a maze is refused."""
+    root = pairs(tmp_path / "data")
+    for kind in ("images", "masks"):
+        pairs(tmp_path / "far")
+        (root / kind / "more").symlink_to(tmp_path / "far" / kind)
+        (root / kind / "back").symlink_to(".")
+    assert sorted(read_own(root, {}).splits["training"].names + read_own(root, {}).splits["validation"].names) == [
+        *(f"{number} ü" for number in range(5)),
+        *(f"more/{number} ü" for number in range(5)),
+    ]
+    assert not problems(root)
+    for depth in range(6):
+        (root / f"hidden/{depth}").mkdir(parents=True)
+        for way in range(4):
+            (root / f"hidden/{depth}/{way}").symlink_to(f"../{depth + 1}")
+    (root / "hidden" / "6").mkdir()
+    (root / "masks" / "in").symlink_to("../hidden/0")
+    (line,) = problems(root)
+    assert "more than 100 paths lead to" in line
+
+
 def test_palettes_and_endings_of_names_are_understood(tmp_path: Path) -> None:
     root = pairs(tmp_path)
     for path in sorted((root / "masks").iterdir()):
@@ -127,6 +163,14 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "turned": (turned, "0 ü are turned by an EXIF orientation, their masks are not; write the images upright"),
     "torn mask": (lambda root: (root / "masks/1 ü.png").write_bytes(b"\x89PNG"), "1 ü cannot be read as masks"),
     "torn image": (lambda root: (root / "images/1 ü.jpg").write_bytes(b""), "1 ü cannot be read as images"),
+    "images of one name": (
+        lambda root: save(root / "images/0 ü.png", 0, "RGB"),
+        "images: 0 ü.jpg and 0 ü.png have one name, '0 ü', by which images find their masks; rename or remove one",
+    ),
+    "masks of one name": (
+        lambda root: save(root / "masks/0 ü_mask.png", 1),
+        "masks: 0 ü.png and 0 ü_mask.png have one name, '0 ü', by which images find their masks",
+    ),
     "one label": (emptied, "the masks hold one class only"),
     "class twice": (lambda root: (root / "classes.txt").write_text("a\na\n"), "classes.txt names a class twice"),
     "no masks at all": (lambda root: shutil.rmtree(root / "masks"), "has no training image with a mask; it needs"),

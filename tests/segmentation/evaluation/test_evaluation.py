@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,42 @@ from mmengine.runner import Runner
 from mmseg.evaluation import IoUMetric
 from PIL import Image
 
-from crossmae.backbone import Backbone
+from crossmae.backbone import Backbone, BackboneSpec
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
+from crossmae.weights.files import write_torch
+from crossmae.wrapped.spec import written
 from segmentation.build.config import upernet
 from segmentation.data.layout import class_names
 from segmentation.evaluation.finished import read_finished
 from segmentation.evaluation.metrics import SegmentationMetric
 from segmentation.recipe import read_recipe
 from segmentation.run import evaluate, train
+from tests.support.runs import RunFolder
+from transfer.commands.export import export_run
 from transfer.task import Context
 
 Contexts = Callable[[Path], Context]
 CLASSES = tuple("abcde")
 SCRIPT = Path(__file__).parents[2] / "support" / "torchrun" / "evaluate_segmenter.py"
+
+
+def test_an_exported_segmenter_is_read_as_it_was(tmp_path: Path) -> None:
+    state = {
+        "backbone.cls_token": torch.rand(1, 1, 8),
+        "backbone.patch_embed.projection.weight": torch.rand(8, 3, 4, 4),
+        "backbone.pos_embed": torch.rand(1, 5, 8),
+        "backbone.layers.0.ffn.layers.0.0.weight": torch.rand(16, 8),
+        "backbone.layers.0.attn.relative_position_bias_table": torch.rand(9, 2),
+    }
+    about = replace(Backbone.load("random:vit_demo").spec, norm_eps=1e-5)
+    run = RunFolder(tmp_path / "runs").record("ade20k_upernet", "m", 0, {"miou": 1.0}, artifacts={"model": "m.pth"})
+    write_torch({"state_dict": state, "meta": {}, **written(about)}, run / "m.pth")
+    export_run(run, tmp_path / "exported", tmp_path / "runs", None)
+    read = read_finished(tmp_path / "exported" / "model.safetensors")
+    assert isinstance(read.about, BackboneSpec)
+    assert read.about.norm_eps == 1e-5
+    assert all(torch.equal(state[name], read.weights[name]) for name in state)
 
 
 def samples(count: int = 7) -> list[dict[str, dict[str, torch.Tensor]]]:
@@ -80,6 +102,16 @@ def test_every_image_has_its_own_result() -> None:
     for (miou, aacc), metrics in zip(metric.images, alone, strict=True):
         assert miou == pytest.approx(metrics["miou"], abs=0.01)
         assert aacc == pytest.approx(metrics["aacc"], abs=0.01)
+
+
+def test_classes_have_the_iou_that_the_mean_is_of() -> None:
+    metric = SegmentationMetric()
+    metrics = measured(metric, samples())
+    labels = [sample["gt_sem_seg"]["data"] for sample in samples()]
+    assert [images for images, _ in metric.of_classes] == [
+        sum(bool((mask == label).any()) for mask in labels) for label in range(len(metric.of_classes))
+    ]
+    assert np.nanmean([share for _, share in metric.of_classes]) == pytest.approx(metrics["miou"], abs=0.01)
 
 
 def test_ground_truth_as_prediction_gives_100() -> None:

@@ -106,6 +106,7 @@ def test_a_stopped_run_goes_on_with_the_same_batches(
     assert metrics == uninterrupted.metrics
 
 
+@pytest.mark.slow
 def test_a_crashed_run_goes_on_from_its_last_state(
     tmp_path: Path, uninterrupted: Uninterrupted, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
 ) -> None:
@@ -137,25 +138,18 @@ def test_a_damaged_newest_state_is_passed_over_for_the_one_before(
     assert metrics == uninterrupted.metrics
 
 
-def test_a_state_of_other_data_is_refused(
+def test_a_state_of_another_recipe_or_other_data_is_refused(
     tmp_path: Path, backbone: Backbone, small_recipe: Recipes, context_in: Contexts, data_root: Path
-) -> None:
-    with pytest.raises(Stopped):
-        train(backbone, small_recipe(), interrupted(context_in(tmp_path), 2, terminate))
-    other = Path(shutil.copytree(data_root, tmp_path / "other"))
-    for folder in ("images", "annotations"):
-        (other / folder / "training" / "ADE_train_00000007.png").unlink()
-    with pytest.raises(UserError, match=r"was started with another recipe: data \w+ -> \w+"):
-        train(backbone, small_recipe(), Context(tmp_path, other, seed=0))
-
-
-def test_a_state_of_another_recipe_is_refused(
-    tmp_path: Path, backbone: Backbone, small_recipe: Recipes, context_in: Contexts
 ) -> None:
     with pytest.raises(Stopped):
         train(backbone, small_recipe(), interrupted(context_in(tmp_path), 2, terminate))
     with pytest.raises(UserError, match=r"was started with another recipe: protocol\.lr 0\.001 -> 0\.1"):
         train(backbone, small_recipe("lr=0.1"), context_in(tmp_path))
+    other = Path(shutil.copytree(data_root, tmp_path / "other"))
+    for folder in ("images", "annotations"):
+        (other / folder / "training" / "ADE_train_00000007.png").unlink()
+    with pytest.raises(UserError, match=r"was started with another recipe: data \w+ -> \w+"):
+        train(backbone, small_recipe(), Context(tmp_path, other, seed=0))
 
 
 def test_a_state_is_loaded_without_running_its_code(
