@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crossmae.data.images import DEMO_FILE, FileDigest, digest_of_bytes
+from crossmae.data.images import FileDigest, digest_of_bytes, is_generated
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from detection.recipe import fit_to_data, read_recipe
@@ -81,7 +81,7 @@ class ViTDetTask(Task):
         if self._own:
             fitted, masks = self._own_data(recipe, context)
             return train_vitdet(backbone, fitted, context, relative_positions, masks, wrapped=self._wrapped)
-        published = context.data_root is not None and not (context.data_root / DEMO_FILE).is_file()
+        published = context.data_root is not None and not is_generated(context.data_root)
         return train_vitdet(backbone, recipe, context, relative_positions, published=published, wrapped=self._wrapped)
 
     @property

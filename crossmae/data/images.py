@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from crossmae.data.decode import UnreadableImage, opened
 from crossmae.data.names import Names
+from crossmae.errors import UserError
 from crossmae.files import open_regular
+from crossmae.parsing import read_json
 
 Source = Path | bytes | NDArray[np.uint8]
 """An image: a file, a file's content, or upright pixels (height, width, 3)."""
@@ -87,12 +89,32 @@ class ImageFiles:
 DEMO_FILE = "demo.json"
 """Lies in the folder of generated data."""
 
+GENERATED = "generated demo data"
+"""The deviation of whatever was trained or measured on it."""
+_MARKS: tuple[set[str], ...] = (set(), {"classes", "train", "val"})
+"""Keys in the file: none, or those of the numbers of classes and images. With any others it is somebody else's."""
+_LONGEST_MARK = 1000
+
 FileDigest = Callable[[Path], str]
 """Hex digits over a file's bytes."""
 
 _THREADS = 4
 """A network disk answers several questions at once."""
 _AT_ONCE = 1024
+
+
+def is_generated(path: Path) -> bool:
+    """Whether ``path``, a data set or a place in it, is or lies within a folder of generated data."""
+    place = path.resolve()
+    return any(_is_mark(folder / DEMO_FILE) for folder in (place, *place.parents))
+
+
+def _is_mark(path: Path) -> bool:
+    try:
+        content = read_json(path) if path.is_file() and path.stat().st_size <= _LONGEST_MARK else None
+    except UserError:
+        return False
+    return isinstance(content, dict) and set(content) in _MARKS
 
 
 def digest_of_bytes(path: Path) -> str:
@@ -113,7 +135,7 @@ def described(images: Images, root: Path) -> Iterator[str]:
     """Two texts for each image of the data set at ``root``: its name and its size, in the order of the images."""
     names = (images.relative(index) for index in range(len(images)))
     if isinstance(images, ImageFiles):
-        look = _pixels if (root / DEMO_FILE).is_file() else _size
+        look = _pixels if is_generated(root) else _size
         values = _each(look, [images.read(index) for index in range(len(images))])
     else:
         values = (str(size) for size in images.sizes())

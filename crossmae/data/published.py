@@ -105,16 +105,32 @@ def require_images(images: Images, path: Path) -> Images:
     return images
 
 
+class Ways:
+    """Counts the paths that lead to each folder of a data set, so that a maze of symbolic links is soon left."""
+
+    def __init__(self) -> None:
+        self._count: Counter[tuple[int, int]] = Counter()
+
+    def enter(self, folder: str) -> tuple[int, int]:
+        """Device and inode of ``folder``.
+
+        Raises:
+            UserError: too many paths lead there.
+        """
+        status = os.stat(folder)  # noqa: PTH116 - plain strings, as os.walk gives them
+        identity = (status.st_dev, status.st_ino)
+        self._count[identity] += 1
+        if self._count[identity] > _MOST_WAYS:
+            raise UserError(f"more than {_MOST_WAYS} paths lead to {folder}", "remove symbolic links below it")
+        return identity
+
+
 def _walk(root: Path) -> Iterator[str]:
-    ways: Counter[tuple[int, int]] = Counter()
+    ways = Ways()
     above = {str(root): frozenset[tuple[int, int]]()}
     for folder, folders, files in os.walk(root, followlinks=True):
         inner = os.path.relpath(folder, root)
-        around, status = above.pop(folder), os.stat(folder)  # noqa: PTH116 - plain strings, as os.walk gives them
-        identity = (status.st_dev, status.st_ino)
-        ways[identity] += 1
-        if ways[identity] > _MOST_WAYS:
-            raise UserError(f"more than {_MOST_WAYS} paths lead to {folder}", "remove symbolic links below it")
+        around, identity = above.pop(folder), ways.enter(folder)
         if identity in around:  # a link to a folder that it lies in
             folders.clear()
             continue

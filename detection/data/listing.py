@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from crossmae.data.images import DEMO_FILE, FileDigest, described_files, fingerprint_of
+from crossmae.data.images import FileDigest, described_files, fingerprint_of, is_generated
 from crossmae.data.names import is_image
 from crossmae.errors import UserError, one_line
 from crossmae.parsing import read_json
@@ -26,8 +26,7 @@ def fingerprint_of_coco(data_root: Path, digest: FileDigest) -> str:
 
 def _described(data_root: Path, split: str, digest: FileDigest) -> Iterator[str]:
     path, folder = annotation_file(data_root, split), image_folder(data_root, split)
-    generated = (data_root / DEMO_FILE).is_file()
-    yield _objects(read_json(path)) if generated else digest(path)
+    yield _objects(read_json(path)) if is_generated(data_root) else digest(path)
     names = sorted(f"{folder.name}/{file.name}" for file in folder.iterdir() if is_image(file.name))
     yield from described_files(data_root, names)
 

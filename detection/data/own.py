@@ -1,11 +1,13 @@
 """Data of one's own in COCO's format, boxes alone or boxes and masks: found, read, and tidied for detectron2.
 
 Tidied, it lies in COCO 2017's layout, so that all that reads COCO reads it: annotations with what counts alone, links
-to the folders of images. Without validation annotations, a fifth of the images is held out.
+to the folders of images. Without validation annotations, a fifth of the images is held out; what is called test is
+left alone.
 """
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,14 +17,15 @@ from typing import Any
 from crossmae.data.images import FileDigest, described_files, fingerprint_of
 from crossmae.errors import UserError
 from crossmae.files import write_json
-from crossmae.parsing import read_json
+from crossmae.parsing import lists_objects, read_json
 from detection.data.check import not_instances
 from detection.data.layout import SPLITS, annotation_file, image_folder
 from detection.recipe import Masks
 
 RULE = "a fifth of the images, those whose names have the smallest SHA-256"
 _OTHER_FILES = ("captions", "keypoints", "stuff", "panoptic", "image_info", "unlabeled")
-_WORDS = {"train": ("train",), "val": ("val", "test")}
+_WORDS = {"train": "train", "val": "val"}
+_TEST = re.compile(r"(?<![a-z])test(?![a-z])")
 REMEDY = "give COCO's instance annotations: images, annotations with a bbox, categories"
 
 
@@ -92,20 +95,35 @@ def _files(root: Path, options: Mapping[str, str]) -> dict[str, Path]:
     named = {split: root / options[split] for split in SPLITS if split in options}
     if "train" in named:
         return named
-    found = sorted([*root.glob("*.json"), *root.glob("*/*.json")])
-    found = [path for path in found if path.is_file() and not path.name.startswith(_OTHER_FILES)]
+    found = [path for path in _annotations(root) if not _is_test(path, root)]
+    # Settings and the like may have the same words in their names.
+    likely = [path for path in found if lists_objects(path, ("images", "annotations"))]
+    found.sort(key=lambda path: path not in likely)
     chosen = {
-        split: next((path for word in words for path in found if word in _words_of(path, root)), None)
-        for split, words in _WORDS.items()
+        split: next((path for path in found if word in _words_of(path, root)), None) for split, word in _WORDS.items()
     }
     chosen |= named
-    if chosen["train"] is None and len(found) == 1 and chosen["val"] is None:
+    if chosen["train"] is None and len(likely or found) == 1 and chosen["val"] is None:
         chosen["train"] = found[0]
     if chosen["train"] is None:
-        names = ", ".join(path.relative_to(root).as_posix() for path in found[:4])
-        what = f"{root} holds no file of training annotations, only {names}" if found else f"{root} holds no JSON file"
+        names = ", ".join(path.relative_to(root).as_posix() for path in _annotations(root)[:4])
+        what = f"{root} holds no file of training annotations, only {names}" if names else f"{root} holds no JSON file"
         raise UserError(what, "call it train.json, or instances_train.json in a folder annotations")
     return {split: path for split, path in chosen.items() if path is not None}
+
+
+def file_called_test(root: Path) -> str | None:
+    """The name, below ``root``, of a file of annotations that is called test; None if there is none."""
+    return next((path.relative_to(root).as_posix() for path in _annotations(root) if _is_test(path, root)), None)
+
+
+def _annotations(root: Path) -> list[Path]:
+    found = sorted([*root.glob("*.json"), *root.glob("*/*.json")])
+    return [path for path in found if path.is_file() and not path.name.startswith(_OTHER_FILES)]
+
+
+def _is_test(path: Path, root: Path) -> bool:
+    return "train" not in _words_of(path, root) and bool(_TEST.search(_words_of(path, root)))
 
 
 def _words_of(path: Path, root: Path) -> str:
@@ -134,7 +152,7 @@ def _folder_of_images(root: Path, file: Path, names: list[str]) -> Path:
     inner = sorted(path for path in root.iterdir() if path.is_dir())
     below = [path for folder in inner for path in sorted(folder.iterdir()) if path.is_dir()]
     # That of the split's own name first: two folders may hold images of one name.
-    words = [word for words in _WORDS.values() for word in words if word in _words_of(file, root)][:1]
+    words = [word for word in (*_WORDS.values(), "test") if word in _words_of(file, root)][:1]
     folders = sorted([file.parent, root, *inner, *below], key=lambda path: not any(w in path.name for w in words))
     for name in (names[0], *names[1 :: max(1, len(names) // 5)]):
         for folder in folders:

@@ -8,7 +8,7 @@ from typing import Any
 
 from crossmae.errors import UserError
 from detection.data.check import missing_images, pictures, some
-from detection.data.own import REMEDY, RULE, Part, read_own
+from detection.data.own import REMEDY, RULE, Part, file_called_test, read_own
 from transfer.task import Problem
 
 _OUTSIDE = 2.0
@@ -43,6 +43,8 @@ def describe_own(root: Path, options: Mapping[str, str]) -> Iterator[str]:
     things = sum(len(part.content["annotations"]) for part in data.parts.values())
     held = "" if data.given else f" ({RULE})"
     kind = "boxes and masks" if data.masks else "boxes alone"
+    if not data.given and (test := file_called_test(root)):
+        yield f"{root}: {test} is left alone, a part of train is held out; val: {test} would be taken instead"
     yield f"{root}: {len(data.train.categories)} categories, {' and '.join(counts)}{held}, {things:,} {kind}"
     for split, part in data.parts.items():
         empty = len(part.content["images"]) - len({thing["image_id"] for thing in part.content["annotations"]})

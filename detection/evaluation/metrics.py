@@ -6,6 +6,7 @@ AP comes from hotcoco, which equals pycocotools and takes a small part of its ti
 import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from torch import nn
 
 from crossmae.data.decode import read_rgb
 from detection.run import CocoData, VitDetRun
+from transfer.task import Context
 
 Results = dict[str, dict[str, float]]
 """By kind (``bbox``, ``segm``): AP, AP50, AP75, APs, APm, APl, and AP-CLASS of every class; nan where there is none."""
@@ -56,13 +58,12 @@ def score(model: nn.Module, data: CocoData, run: VitDetRun) -> dict[str, float]:
     results = evaluate(model, loader, name, folder, data.kinds)
     if not run.world.is_main:
         return {}
-    write_classes(results, folder / "class_ap.json")
+    write_classes(results, data, run.context)
     drawn = range(min(run.execution.drawn_images, len(data.val)))
     samples, truths = [loader.dataset[i] for i in drawn], [data.val[i] for i in drawn]
     if drawn:
         draw_predictions(model, samples, truths, name, folder / "detections.png")
         run.context.artifact("detections", folder / "detections.png")
-    run.context.artifact("class_ap", folder / "class_ap.json")
     return metrics_of(results, data.kinds)
 
 
@@ -149,13 +150,20 @@ def metrics_of(results: Mapping[str, Mapping[str, float]], kinds: Sequence[str] 
     return metrics
 
 
-def write_classes(results: Mapping[str, Mapping[str, float]], path: Path) -> None:
-    """Writes the AP of every class as JSON: ``{"box": {"person": ...}, "mask": {...}}``."""
-    classes = {
-        prefix: {name.removeprefix("AP-"): ap for name, ap in results.get(kind, {}).items() if name.startswith("AP-")}
-        for kind, prefix in KINDS.items()
+def write_classes(results: Mapping[str, Mapping[str, float]], data: CocoData, context: Context) -> None:
+    """Leaves the AP of every class that has a validation object; 0 if nothing at all was found."""
+    names = MetadataCatalog.get(data.loaders.test.dataset.names).thing_classes
+    present = ({thing["category_id"] for thing in image["annotations"]} for image in data.val)
+    images = Counter(label for labels in present for label in labels)
+    counts = [images[label] for label in range(len(names))]
+    nothing = [0.0 if count else math.nan for count in counts]
+    values = {
+        f"{KINDS[kind]}_ap": [
+            results.get(kind, {}).get(f"AP-{n}", zero) for n, zero in zip(names, nothing, strict=True)
+        ]
+        for kind in data.kinds
     }
-    path.write_text(json.dumps(classes, indent=1).replace("NaN", "null"))
+    context.classes(names, counts, values)
 
 
 def draw_predictions(

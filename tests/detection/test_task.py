@@ -29,7 +29,7 @@ def test_a_run_gives_the_metrics_and_pictures_that_it_promises(
     promised = yaml.safe_load((TASKS / "coco_vitdet.yaml").read_text())["metrics"]
     assert set(promised) <= set(metrics)
     assert all((context.folder / path).stat().st_size > 0 for path in context.artifacts.values())
-    assert set(context.artifacts) == {"detections", "class_ap", "model"}
+    assert set(context.artifacts) == {"detections", "classes", "model"}
     assert context.throughput is not None
     model = torch.load(context.folder / "model_final.pth", weights_only=True)["model"]
     assert "backbone.net.blocks.3.attn.rel_pos_h" in model

@@ -8,17 +8,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 
-from crossmae.backbone import Backbone
 from crossmae.errors import UserError
 from crossmae.features import Features
 from crossmae.train.optim import adamw
 from crossmae.wrapped.attention import use_fastest_attention
 from transfer.classification.linear import BATCH_NORM_EPS, lars, share_statistics
-from transfer.classification.recipe import AttentiveProbeProtocol, ClassificationExecution
+from transfer.classification.recipe import AttentiveProbeProtocol
 from transfer.classification.workload import ClassificationWorkload
-from transfer.datasets.labelled import LabelledImages
 
 QUERY_STD = 0.02
 """Standard deviation of the initial queries (both papers' code)."""
@@ -72,22 +70,14 @@ class CapiProbe(nn.Module):
         return scores
 
 
-class AttentiveProbe(ClassificationWorkload):
+class AttentiveProbe(ClassificationWorkload[AttentiveProbeProtocol]):
     """One attentive probe, trained on augmented images; the backbone stays as it is, in evaluation mode."""
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        protocol: AttentiveProbeProtocol,
-        train: LabelledImages,
-        val: LabelledImages,
-        seed: int,
-        execution: ClassificationExecution,
-    ) -> None:
+    def __post_init__(self) -> None:
         """Raises UserError if the probe's parts do not divide the backbone's width, or it has no such features."""
-        super().__init__(backbone, protocol, train, val, seed, execution)
-        self.protocol = protocol
-        width, about = backbone.about.embed_dim, backbone.about
+        super().__post_init__()
+        about, protocol = self.backbone.about, self.protocol
+        width = about.embed_dim
         part = protocol.queries if protocol.pooling == "ep" else CAPI_HEAD_WIDTH
         if width % part:
             raise UserError(f"{about.source} is {width} wide, which {part} does not divide", "set another queries")
@@ -108,9 +98,9 @@ class AttentiveProbe(ClassificationWorkload):
         return AttendedBackbone(features, probe, protocol.point == "norm")
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
-        """Cross-entropy."""
+        """Cross-entropy, or binary cross-entropy where images have several labels."""
         images, labels = batch
-        return cross_entropy(model(images), labels)
+        return self.entropy(model(images), labels)
 
     def optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
         """Efficient Probing's LARS, or CAPI's AdamW."""

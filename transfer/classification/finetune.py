@@ -7,40 +7,32 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from crossmae.backbone import Backbone, BackboneSpec
+from crossmae.backbone import BackboneSpec
 from crossmae.errors import UserError
 from crossmae.model.blocks import NORM_EPS
 from crossmae.train.optim import adamw
 from crossmae.wrapped.attention import use_fastest_attention
 from crossmae.wrapped.layers import decayed_groups
 from crossmae.wrapped.maps import Maps, normed
-from transfer.classification.recipe import ClassificationExecution, FinetuneProtocol, Pooling
+from transfer.classification.recipe import FinetuneProtocol, Pooling
 from transfer.classification.workload import ClassificationWorkload
-from transfer.datasets.labelled import LabelledImages
 
 HEAD_STD = 2e-5
 """Standard deviation of the head's initial weights (released code of MAE)."""
 
 
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Images (N, 3, H, W) and labels (N,) to images and targets (N, classes)."""
+"""Images (N, 3, H, W) and labels, (N,) or (N, classes), to images and targets (N, classes)."""
 
 
-class Finetune(ClassificationWorkload):
+class Finetune(ClassificationWorkload[FinetuneProtocol]):
     """Source of the procedure: MAE's released fine-tuning code and CrossMAE's README."""
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        protocol: FinetuneProtocol,
-        train: LabelledImages,
-        val: LabelledImages,
-        seed: int,
-        execution: ClassificationExecution,
-    ) -> None:
-        super().__init__(backbone, protocol, train, val, seed, execution)
-        self.protocol = protocol
-        self.mix = mixer(protocol, len(train.classes))
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.train.several and self.protocol.label_smoothing:
+            raise UserError("labels are not smoothed where images have several", "set label_smoothing=0")
+        self.mix = mixer(self.protocol, len(self.train.classes), self.train.several)
 
     def model(self) -> nn.Module:
         """timm's ViT with the backbone's weights and a new head, or the maps of a wrapped backbone with one."""
@@ -70,9 +62,9 @@ class Finetune(ClassificationWorkload):
         return WrappedClassifier(maps, len(self.train.classes), protocol.pooling)
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
-        """Cross-entropy with the (mixed, smoothed) targets."""
+        """Cross-entropy, or binary cross-entropy, with the (mixed, smoothed) targets."""
         images, targets = self.mix(*batch)
-        return nn.functional.cross_entropy(model(images), targets)
+        return self.entropy(model(images), targets)
 
     def optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
         """AdamW with a learning rate that shrinks from the head to the patch embedding."""
@@ -126,8 +118,10 @@ def layer_decay_groups(model: VisionTransformer, weight_decay: float, layer_deca
     return [{name: group[name] for name in ("params", "weight_decay", "lr_scale")} for group in rest]
 
 
-def mixer(protocol: FinetuneProtocol, classes: int) -> Mix:
+def mixer(protocol: FinetuneProtocol, classes: int, several: bool = False) -> Mix:
     """timm's Mixup as the recipe has it, or smoothed one-hot targets alone if it mixes nothing."""
+    if several:
+        return _mixer_of_several(protocol)
     if not protocol.mixup and not protocol.cutmix:
         return lambda images, labels: (images, smooth(labels, classes, protocol.label_smoothing))
     from timm.data import Mixup
@@ -144,6 +138,27 @@ def mixer(protocol: FinetuneProtocol, classes: int) -> Mix:
             return images, smooth(labels, classes, protocol.label_smoothing)
         mixed, targets = mixup(images, labels)
         return mixed, targets
+
+    return mix
+
+
+def _mixer_of_several(protocol: FinetuneProtocol) -> Mix:
+    """timm's Mixup where images have several labels: the labels of two images are mixed as their pixels are.
+
+    timm mixes classes alone. Told that every image is a class of its own, it says how much of which image is where.
+    """
+    if not protocol.mixup and not protocol.cutmix:
+        return lambda images, labels: (images, labels)
+    from timm.data import Mixup
+
+    mixup = Mixup(mixup_alpha=protocol.mixup, cutmix_alpha=protocol.cutmix, label_smoothing=0.0)
+
+    def mix(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        if len(images) % 2:
+            return images, labels
+        mixup.num_classes = len(images)
+        mixed, shares = mixup(images, torch.arange(len(images), device=images.device))
+        return mixed, shares @ labels.to(shares.dtype)
 
     return mix
 

@@ -10,8 +10,14 @@ from crossmae.errors import UserError
 from transfer.classification.transforms import Transform
 from transfer.datasets.labelled import LabelledImages
 
-Sample = tuple[Tensor, int]
+Label = int | Tensor
+"""A class, or (classes,) of 0 and 1 where images have several."""
+Sample = tuple[Tensor, Label]
 """Image (3, H, W) as its transform leaves it, and its label."""
+
+
+def _label(images: LabelledImages, index: int) -> Label:
+    return torch.from_numpy(images.labels[index]) if images.several else int(images.labels[index])
 
 
 class DecodedImages:
@@ -56,14 +62,14 @@ class TrainImages:
     def __getitem__(self, key: SampleKey) -> Sample:
         picture = self.pictures[key.index]
         seed_libraries(self.seed, key.epoch, key.index)
-        return self.transform(picture), int(self.images.labels[key.index])
+        return self.transform(picture), _label(self.images, key.index)
 
     def name(self, index: int) -> str:
         """Path of a sample, as logs name it."""
         return self.images.files[index]
 
 
-class EvaluationImages(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
+class EvaluationImages(torch.utils.data.Dataset[tuple[Tensor, Label, int]]):
     """Every ``world``-th image from ``rank`` on, with its index: image, label, index."""
 
     def __init__(self, images: LabelledImages, transform: Transform, rank: int, world: int, keep: bool) -> None:
@@ -75,6 +81,6 @@ class EvaluationImages(torch.utils.data.Dataset[tuple[Tensor, int, int]]):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, place: int) -> tuple[Tensor, int, int]:
+    def __getitem__(self, place: int) -> tuple[Tensor, Label, int]:
         index = self.indices[place]
-        return self.transform(self.pictures[index]), int(self.images.labels[index]), index
+        return self.transform(self.pictures[index]), _label(self.images, index), index

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from torch import nn
 
@@ -14,12 +14,14 @@ from crossmae.parsing import parse_json
 from crossmae.recipe import Recipe
 from crossmae.train.config import Precision, TrainPlan
 from crossmae.train.runtime.distributed import join_world
+from crossmae.weights.describe import MAES, describe
 from crossmae.weights.files import WeightFile, read_weights, write_weights
 from crossmae.weights.fit import load_strictly
 from crossmae.weights.options import SourceOptions
-from crossmae.weights.spec import MAES, count_blocks, describe
+from crossmae.weights.spec import count_blocks
 from crossmae.wrapped.build import require_no_larger
 from crossmae.wrapped.spec import written, written_in
+from transfer.classification.accuracy import Outcomes
 from transfer.classification.attentive import AttentiveProbe
 from transfer.classification.finetune import Finetune
 from transfer.classification.linear import LinearProbe
@@ -47,7 +49,7 @@ _OPTIONS = "crossmae_classifier"
 class ClassificationJob:
     """Everything that ``fit`` needs."""
 
-    workload: ClassificationWorkload
+    workload: ClassificationWorkload[Any]
     plan: TrainPlan
     execution: ClassificationExecution
 
@@ -64,7 +66,7 @@ def make_job(
     execution = replace(read.execution, precision=cast(Precision, context.precision))
     plan = read.protocol.plan(context.seed, len(train))
     rest = train, val, context.seed, execution
-    workload: ClassificationWorkload
+    workload: ClassificationWorkload[Any]
     match read.protocol:
         case LinearProbeProtocol():
             workload = LinearProbe(backbone, read.protocol, *rest)
@@ -90,14 +92,19 @@ def save(model: nn.Module, about: BackboneSpec | WrappedSpec, path: Path) -> Non
     write_weights(model.state_dict(), path, {_OPTIONS: json.dumps(options)})
 
 
-def evaluate(weights: Path, recipe: Recipe, val: LabelledImages, context: Context) -> dict[str, float]:
-    """Accuracy of the classifier in ``weights`` on ``val``, in as many processes as torchrun started.
+def evaluate(
+    weights: Path, recipe: Recipe, val: LabelledImages, context: Context
+) -> tuple[dict[str, float], Outcomes | None]:
+    """Metrics of the classifier in ``weights`` on ``val``, in as many processes as torchrun started.
+
+    With its outcomes on the first of them, None on the others.
 
     Arguments and errors as those of ``open_finished``.
     """
     job, model = open_finished(weights, recipe, val, context)
     with join_world(job.execution.device) as world:
-        return job.workload.evaluate(model.to(world.device).eval())
+        metrics = job.workload.evaluate(model.to(world.device).eval())
+    return metrics, job.workload.outcomes if world.is_main else None
 
 
 def open_finished(

@@ -6,19 +6,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from crossmae.backbone import Backbone
 from crossmae.errors import UserError
 from crossmae.wrapped.attention import use_fastest_attention
-from transfer.classification.accuracy import top_k
-from transfer.classification.recipe import ClassificationExecution, LinearProbeProtocol
+from transfer.classification.accuracy import measure
+from transfer.classification.recipe import LinearProbeProtocol
 from transfer.classification.workload import ClassificationWorkload
-from transfer.datasets.labelled import LabelledImages
 
 HEAD_STD = 0.01
 BATCH_NORM_EPS = 1e-6
 
 
-class LinearProbe(ClassificationWorkload):
+class LinearProbe(ClassificationWorkload[LinearProbeProtocol]):
     """Source of the procedure: MAE appendix A.1 and its released code; CrossMAE Table 12 does not say how it was done.
 
     The features are those of the last block, through the backbone's final norm if it has one (CrossMAE's has none).
@@ -26,21 +24,13 @@ class LinearProbe(ClassificationWorkload):
     no parameters, so neither influences the other.
     """
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        protocol: LinearProbeProtocol,
-        train: LabelledImages,
-        val: LabelledImages,
-        seed: int,
-        execution: ClassificationExecution,
-    ) -> None:
-        super().__init__(backbone, protocol, train, val, seed, execution)
-        self.protocol = protocol
-        self.poolings = ("token", "avg") if backbone.about.class_token else ("avg",)
-        if protocol.pooling not in self.poolings:
-            raise UserError(f"{backbone.about.source} has no class token", "use pooling=avg")
-        self.reported_head = self.poolings.index(protocol.pooling)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        about, pooling = self.backbone.about, self.protocol.pooling
+        self.poolings = ("token", "avg") if about.class_token else ("avg",)
+        if pooling not in self.poolings:
+            raise UserError(f"{about.source} has no class token", "use pooling=avg")
+        self.reported_head = self.poolings.index(pooling)
 
     def model(self) -> nn.Module:
         """The frozen backbone with its heads."""
@@ -50,10 +40,10 @@ class LinearProbe(ClassificationWorkload):
         return ProbedBackbone(vit, about.num_prefix, about.embed_dim, len(self.train.classes), self.poolings)
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
-        """Sum of the heads' cross-entropies."""
+        """Sum of the heads' (binary) cross-entropies."""
         images, labels = batch
         scores = model(images)
-        return torch.stack([nn.functional.cross_entropy(head_scores, labels) for head_scores in scores]).sum()
+        return torch.stack([self.entropy(head_scores, labels) for head_scores in scores]).sum()
 
     def optimizer(self, model: nn.Module, lr: float) -> torch.optim.Optimizer:
         """LARS; biases take no trust ratio."""
@@ -61,12 +51,13 @@ class LinearProbe(ClassificationWorkload):
         return lars(model, lr, protocol.weight_decay, protocol.momentum, protocol.trust_coefficient)
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """``top1`` and ``top5`` of the recipe's pooling, and ``top1_token`` or ``top1_avg`` of the other."""
+        """What ``measure`` says of the recipe's pooling, and ``top1`` or ``mean_ap`` of the other, as ``top1_avg``."""
         share_statistics(model)
         outcomes = dict(zip(self.poolings, self.predict(model, len(self.poolings)), strict=True))
         self.outcomes = outcomes.pop(self.protocol.pooling)
-        others = {f"top1_{pooling}": top_k(other, 1) for pooling, other in outcomes.items()}
-        return {"top1": top_k(self.outcomes, 1), "top5": top_k(self.outcomes, 5), **others}
+        of_others = {pooling: measure(self.val, other) for pooling, other in outcomes.items()}
+        name, *_ = own = measure(self.val, self.outcomes)
+        return {**own, **{f"{name}_{pooling}": values[name] for pooling, values in of_others.items()}}
 
 
 class ProbedBackbone(nn.Module):

@@ -10,13 +10,17 @@ from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from transfer.classification.recipe import read_recipe
 from transfer.datasets.demo import write_demo
+from transfer.datasets.labelled import LabelledImages
 from transfer.datasets.layouts import reader_of
 from transfer.datasets.reader import Reader
 from transfer.task import Context, Problem, Task
 
 if TYPE_CHECKING:
     from crossmae.backbone import Backbone
+    from transfer.classification.accuracy import Outcomes
 
+
+SEVERAL_REMEDY = "extend multilabel_finetune or multilabel_linear for several"
 
 CLASSIFIER = "classifier.safetensors"
 """The finished model in the run folder."""
@@ -32,7 +36,9 @@ class ClassificationTask(Task):
 
     def check(self, data_root: Path) -> Iterable[Problem]:
         """Everything wrong with the layout, the lists and the files at ``data_root``."""
-        return self.reader.check(data_root)
+        if self.spec.options.get("labels") == "several" and "top1" in self.spec.metrics:
+            yield Problem(f"{self.spec.name} is defined for one label an image alone", SEVERAL_REMEDY)
+        yield from self.reader.check(data_root)
 
     def describe(self, data_root: Path) -> Iterable[str]:
         """What was recognised of data that is not simply the published set."""
@@ -55,10 +61,13 @@ class ClassificationTask(Task):
         read_recipe(recipe)
 
     def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
-        """Trains and returns ``top1`` and ``top5`` of the last epoch, and ``top1_best`` of the best evaluated one."""
+        """Trains and returns ``top1`` and ``top5`` of the last epoch, and ``top1_best`` of the best evaluated one.
+
+        Where images have several labels, ``mean_ap`` and ``mean_ap_best``.
+        """
         from crossmae.train.fit import fit
         from crossmae.train.runtime.precision import precision_deviation
-        from transfer.classification.accuracy import MACRO, sample_table, score_classes
+        from transfer.classification.accuracy import MEAN_AP
         from transfer.classification.job import make_job, save
 
         if backbone is None or context.data_root is None:
@@ -69,17 +78,26 @@ class ClassificationTask(Task):
         fitted = fit(job.workload, job.plan, context.folder, context.progress, job.execution)
         context.throughput = fitted.images_per_second
         self.reader.note(context, train, val)
-        metrics = {**fitted.metrics, "top1_best": max(evaluated["top1"] for evaluated in fitted.history)}
+        watched = MEAN_AP if train.several else "top1"
+        metrics = {**fitted.metrics, f"{watched}_best": max(evaluated[watched] for evaluated in fitted.history)}
         if fitted.is_main and job.workload.outcomes is not None:
-            context.per_sample(sample_table(val, job.workload.outcomes))
+            metrics |= self._by_class(val, job.workload.outcomes, context)
             save(fitted.model, backbone.about, context.folder / CLASSIFIER)
             context.artifact("classifier", context.folder / CLASSIFIER)
-            if MACRO in self.spec.metrics:
-                metrics[MACRO] = score_classes(val, job.workload.outcomes, context)
         return metrics
 
+    def _by_class(self, val: LabelledImages, outcomes: "Outcomes", context: Context) -> dict[str, float]:
+        """Leaves results by image and, of data whose classes may be uneven, by class, whose mean is a metric."""
+        from transfer.classification.accuracy import MACRO, sample_table, score_classes
+
+        if val.several:
+            score_classes(val, outcomes, context)
+            return {}
+        context.per_sample(sample_table(val, outcomes))
+        return {MACRO: score_classes(val, outcomes, context)} if MACRO in self.spec.metrics else {}
+
     def evaluate(self, weights: Path, recipe: Recipe, context: Context) -> dict[str, float]:
-        """``top1`` and ``top5`` of a finished classifier: a run's ``classifier.safetensors`` or a released ``.pth``.
+        """What ``run`` measures, of a finished classifier: a run's ``classifier.safetensors`` or a released ``.pth``.
 
         Raises:
             UserError: weights or data are unusable.
@@ -88,4 +106,6 @@ class ClassificationTask(Task):
 
         if context.data_root is None:
             raise UserError(f"task {self.spec.name} needs its data set {self.spec.dataset}")
-        return evaluate(weights, recipe, self.reader.read(context.data_root, "val"), context)
+        val = self.reader.read(context.data_root, "val")
+        metrics, outcomes = evaluate(weights, recipe, val, context)
+        return metrics if outcomes is None else {**metrics, **self._by_class(val, outcomes, context)}

@@ -30,7 +30,10 @@ def require_possible(path: Path, files: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Image ``files`` relative to ``root`` (with /), their ``labels`` (N,), and the names of the ``classes``."""
+    """Image ``files`` relative to ``root`` (with /), their ``labels``, and the names of the ``classes``.
+
+    Labels are (N,), or (N, classes) of 0 and 1 where an image has several, or none.
+    """
 
     root: Path
     files: tuple[str, ...]
@@ -39,6 +42,15 @@ class LabelledImages:
 
     def __len__(self) -> int:
         return len(self.files)
+
+    @property
+    def several(self) -> bool:
+        """Whether an image has several labels."""
+        return self.labels.ndim == 2
+
+    def counts(self) -> NDArray[np.int64]:
+        """Images of each class."""
+        return self.labels.sum(axis=0) if self.several else np.bincount(self.labels, minlength=len(self.classes))
 
     @cached_property
     def images(self) -> Images:
@@ -62,8 +74,7 @@ class LabelledImages:
 
     def empty_classes(self) -> list[str]:
         """Classes that have no image."""
-        counts = np.bincount(self.labels, minlength=len(self.classes))
-        return [name for name, count in zip(self.classes, counts, strict=True) if count == 0]
+        return [name for name, count in zip(self.classes, self.counts(), strict=True) if count == 0]
 
     def spread(self, most: int) -> list[int]:
         """Places of at most ``most`` images, evenly over all."""

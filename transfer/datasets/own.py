@@ -3,36 +3,46 @@
 An image folder has one folder per class, below ``train`` and ``val`` or without the two. A list is a CSV file (comma,
 semicolon or tab) or a Parquet file with a column of files, named relative to the data folder, and one of labels; a
 third column may say which rows are ``train`` and which ``val``. Without validation images, a fifth of each class is
-held out.
+held out. What is called test is left alone unless a task names it as its validation set. Tasks with the option
+``labels: several`` take lists that give an image several labels.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from crossmae.data.decode import UnreadableImage, opened
 from crossmae.data.names import is_image
 from crossmae.data.open import entries, is_folder
+from crossmae.data.published import Ways
 from crossmae.errors import UserError
 from crossmae.files import write_json
 from transfer.datasets.labelled import LabelledImages
-from transfer.datasets.listing import LIST_SUFFIXES, Row, read_list
+from transfer.datasets.listing import Listed, Row, read_list
+from transfer.datasets.places import TEST, TRAIN, VAL, find_places, is_list
 from transfer.datasets.reader import Reader, check_split
 from transfer.datasets.split import a_fifth, digest_of_names, held_out, twins
 from transfer.task import Context, Problem
 
-_TRAIN = ("train", "training")
-_VAL = ("val", "valid", "validation", "test")
 _DEEPEST = 16
 _RULE = "a fifth of each class (at least one image of two), those whose paths have the smallest SHA-256"
+_RULE_OF_SEVERAL = "a fifth of the images, those whose paths have the smallest SHA-256; one of each class stays"
 _LAYOUTS = "one folder per class, perhaps below train and val, or a CSV file with a column of files and one of labels"
 
 
+class _Found(NamedTuple):
+    """Rows by split, no ``val`` where none is given; and a line for each choice that names left open."""
+
+    rows: dict[str, list[Row]]
+    choices: tuple[str, ...] = ()
+
+
 class OwnImages(Reader):
-    """Options: ``train`` and ``val``, folders or lists relative to the data; ``file_column``, ``label_column``;
-    ``layout``, where a folder has lists and class folders.
+    """Options: ``train`` and ``val``, folders or lists relative to the data; those of ``read_list``; ``layout``, where
+    a folder has lists and class folders. ``val`` may be a word in a list's column of splits, too.
     """
 
     published = None
@@ -48,18 +58,18 @@ class OwnImages(Reader):
             UserError: what lies there is no data set of these layouts, or has no two classes with images.
         """
         folder = root if is_folder(root) else root.parent
-        rows = self._rows(root)
-        classes = _in_order({row.label for row in rows["train"]})
+        rows = self._found(root).rows
+        classes = _in_order({label for row in rows["train"] for label in row.labels})
         if len(classes) < 2:
             what = (
                 f"the training images have one class only ({classes[0]})" if classes else "there is no training image"
             )
             raise UserError(f"{root}: {what}", f"it needs two classes at least: {_LAYOUTS}")
-        train = _labelled(folder, rows["train"], classes)
+        train = _labelled(folder, rows["train"], classes, self._several)
         if "val" not in rows:
             held = held_out(train, a_fifth)
             return train.subset(np.setdiff1d(np.arange(len(train)), held)), train.subset(held)
-        if alone := sorted({row.label for row in rows["val"]} - set(classes)):
+        if alone := sorted({label for row in rows["val"] for label in row.labels} - set(classes)):
             names = ", ".join(alone[:5])
             raise UserError(
                 f"{root}: {len(alone)} classes have validation and no training images ({names})",
@@ -69,7 +79,7 @@ class OwnImages(Reader):
             raise UserError(
                 f"{root}: there are no validation images", "add some, or name none: a part is held out then"
             )
-        return train, _labelled(folder, rows["val"], classes)
+        return train, _labelled(folder, rows["val"], classes, self._several)
 
     def check(self, root: Path) -> Iterator[Problem]:
         """Everything wrong with the data at ``root``."""
@@ -84,14 +94,19 @@ class OwnImages(Reader):
     def describe(self, root: Path) -> Iterator[str]:
         """What was recognised: layout, classes, images of each split, their sizes; and what is odd about it."""
         train, val = self.read_both(root)
-        given = "val" in self._rows(root)
-        counts = np.bincount(train.labels, minlength=len(train.classes))
+        found = self._found(root)
+        given = "val" in found.rows
+        yield from (f"{root}: {choice}" for choice in found.choices)
+        counts = train.counts()
         fewest = int(counts.argmin())
         yield (
             f"{root}: {len(train.classes)} classes, {len(train):,} training and {len(val):,} validation images"
-            f"{'' if given else f' ({_RULE})'}, {_sizes(train)}; "
+            f"{'' if given else f' ({self._rule})'}, {_sizes(train)}; "
             f"fewest training images: {counts[fewest]} of {train.classes[fewest]}"
         )
+        if self._several:
+            labels = np.concatenate([train.labels, val.labels]).sum(axis=1)
+            yield f"{root}: {labels.mean():.2f} labels an image, {(labels == 0).sum():,} images without one"
         if lacking := val.empty_classes():
             yield f"{root}: {len(lacking)} classes have no validation image ({', '.join(lacking[:3])})"
         if same := twins(train, val):
@@ -101,69 +116,85 @@ class OwnImages(Reader):
         """Leaves ``data.json`` with the run: the images of each class, and how validation images were chosen."""
         super().note(context, train, val)
         assert context.data_root is not None
-        counts = [np.bincount(images.labels, minlength=len(images.classes)).tolist() for images in (train, val)]
+        counts = [images.counts().tolist() for images in (train, val)]
+        found = self._found(context.data_root)
         content = {
             "classes": {name: {"train": a, "val": b} for name, a, b in zip(train.classes, *counts, strict=True)},
-            "validation": "given" if "val" in self._rows(context.data_root) else _RULE,
+            "choices": found.choices,
+            "validation": "given" if "val" in found.rows else self._rule,
             "validation_sha256": digest_of_names(val),
         }
         write_json(content, context.folder / "data.json")
         context.artifact("data", context.folder / "data.json")
 
-    def _rows(self, root: Path) -> dict[str, list[Row]]:
-        """Rows by split; no ``val`` where none is given."""
+    @property
+    def _several(self) -> bool:
+        return self.options.get("labels") == "several"
+
+    @property
+    def _rule(self) -> str:
+        return _RULE_OF_SEVERAL if self._several else _RULE
+
+    def _found(self, root: Path) -> _Found:
         if not is_folder(root):
             if not root.exists():
                 raise UserError(f"{root} does not exist", "name the folder or the list of your data")
-            return self._list(root, None)
-        parts = {name: self.options[name] for name in ("train", "val") if name in self.options} or self._parts(root)
-        if "train" not in parts:
-            parts["train"] = self._parts(root)["train"]
-        rows: dict[str, list[Row]] = {}
-        for split, place in parts.items():
-            if place.lower().endswith(LIST_SUFFIXES):
-                rows |= self._list(root / place, split if len(parts) > 1 else None)
-            else:
-                rows[split] = list(_class_folders(root, place))
-        return rows
+            return self._list(root, self.options.get("val"))
+        places = find_places(root, self.options)
+        try:
+            found = self._read(root, places.parts)
+        except UserError as error:
+            instead = ", or read the folders: layout: imagefolder" if places.over_folders else ""
+            raise UserError(error.what, f"{error.remedy}{instead}") from error
+        return found._replace(choices=(*places.choices, *found.choices))
 
-    def _parts(self, root: Path) -> dict[str, str]:
-        return _parts(root, lists_count=self.options.get("layout") != "imagefolder")
+    def _read(self, root: Path, parts: dict[str, str]) -> _Found:
+        train, val = parts["train"], parts.get("val")
+        if is_list(train) and (val is None or not (is_list(val) or is_folder(root / val))):
+            return self._list(root / train, val)
+        listed = {
+            split: self._of_split(root / place, split) if is_list(place) else self._of_folders(root, place)
+            for split, place in parts.items()
+        }
+        said = (_said(place, listed[split]) for split, place in parts.items())
+        return _Found({split: rows for split, (rows, _) in listed.items()}, tuple(filter(None, said)))
 
-    def _list(self, path: Path, split: str | None) -> dict[str, list[Row]]:
-        rows = read_list(path, self.options.get("file_column"), self.options.get("label_column"))
-        if split is not None:
-            return {split: rows}
-        parts = {row.split for row in rows}
-        if parts == {None}:
-            return {"train": rows}
-        names = {name: part for part, names in (("train", _TRAIN), ("val", _VAL)) for name in names}
-        if unknown := sorted(str(part) for part in parts if part is None or part.lower() not in names):
-            raise UserError(f"{path}: its column of splits holds {', '.join(unknown[:3])}", "write train or val there")
-        found: dict[str, list[Row]] = {"train": [], "val": []}
-        validation = next((name for name in _VAL if name in {str(part).lower() for part in parts}), None)
-        for row in rows:
-            name = str(row.split).lower()
-            if names[name] == "train" or name == validation:
-                found[names[name]].append(row)
-        return found
+    def _of_folders(self, root: Path, place: str) -> Listed:
+        if self._several:
+            raise UserError(f"{root / place} is no list", "several labels an image are given by a CSV or Parquet file")
+        return Listed(list(_class_folders(root, place)))
 
+    def _of_split(self, path: Path, split: str) -> Listed:
+        """A list that holds one split; a column of splits must say the same, or nothing."""
+        listed = read_list(path, self.options)
+        words = TRAIN if split == "train" else (*VAL, TEST)
+        others = {row.split.lower() for row in listed.rows if row.split is not None}.difference(words)
+        if others:
+            names = ", ".join(name or "empty cells" for name in sorted(others)[:3])
+            what = f"{path} is the list of {split}, and its column of splits holds {names}"
+            raise UserError(what, "keep one list with that column, or one list for each split without it")
+        return listed
 
-def _parts(root: Path, lists_count: bool) -> dict[str, str]:
-    """Which folder or list holds which split, by their names; the folder itself where nothing is called so."""
-    folders, files = (sorted(name for name in names if name[0] != ".") for names in entries(root))
-    lists = {Path(name).stem.lower(): name for name in files if lists_count and name.lower().endswith(LIST_SUFFIXES)}
-    for names in ({name.lower(): name for name in folders}, lists):
-        train = next((names[name] for name in _TRAIN if name in names), None)
-        val = next((names[name] for name in _VAL if name in names), None)
-        if train and (names is lists or entries(root / train)[0] or not lists):
-            return {"train": train, **({"val": val} if val else {})}
-    if len(lists) == 1:
-        return {"train": next(iter(lists.values()))}
-    if lists and not folders:
-        what = f"{root} holds several lists ({', '.join(sorted(lists.values())[:4])})"
-        raise UserError(what, "name one, or call them train.csv and val.csv")
-    return {"train": "."}
+    def _list(self, path: Path, said: str | None) -> _Found:
+        """The rows of the list ``path`` by its column of splits, where those of ``said`` are the validation ones."""
+        listed = read_list(path, self.options)
+        choices = tuple(filter(None, [_said(path.name, listed)]))
+        by_split: dict[str, list[Row]] = {}
+        for row in listed.rows:
+            by_split.setdefault((row.split or "").lower(), []).append(row)
+        if said is None and by_split.keys() == {""}:
+            return _Found({"train": listed.rows}, choices)
+        held = VAL if said is None else (said.lower(),)
+        if said is not None and held[0] not in by_split:
+            raise UserError(f"{path}: no row is of the split {said!r}", "val: names a split, a list or a folder")
+        if unknown := sorted(by_split.keys() - {*TRAIN, *VAL, TEST, *held}):
+            names = ", ".join(name or "empty cells" for name in unknown[:3])
+            raise UserError(f"{path}: its column of splits holds {names}", "write train or val there")
+        train, val = ([row for name in names for row in by_split.get(name, [])] for names in (TRAIN, held))
+        if TEST in by_split and TEST not in held:
+            why = "" if val else ", a part of train is held out; val: test would be taken instead"
+            choices += (f"{len(by_split[TEST]):,} rows of the split test are left alone{why}",)
+        return _Found({"train": train, **({"val": val} if val else {})}, choices)
 
 
 def _class_folders(root: Path, place: str) -> Iterator[Row]:
@@ -177,28 +208,38 @@ def _class_folders(root: Path, place: str) -> Iterator[Row]:
         count = sum(map(is_image, files))
         what = f"{folder} is flat: {count:,} images and no class folders" if count else f"{folder} is empty"
         raise UserError(what, f"it needs {_LAYOUTS}")
-    before = "" if place == "." else f"{place.strip('/')}/"
+    before, ways = "" if place == "." else f"{place.strip('/')}/", Ways()
     for name in classes:
-        images = list(_images_below(root, f"{before}{name}", 0))
+        images = list(_images_below(root, f"{before}{name}", 0, ways))
         if not images:
             raise UserError(f"{folder / name} holds no image", "add some, or remove the folder")
-        yield from (Row(file, name, None) for file in images)
+        yield from (Row(file, (name,), None) for file in images)
 
 
-def _images_below(root: Path, place: str, depth: int) -> Iterator[str]:
+def _images_below(root: Path, place: str, depth: int, ways: Ways) -> Iterator[str]:
     if depth > _DEEPEST:
         raise UserError(f"{root / place} lies {_DEEPEST} folders deep", "is there a link that leads back?")
+    if (root / place).is_dir():  # of a cache it is none
+        ways.enter(str(root / place))
     folders, files = entries(root / place)
     yield from (f"{place}/{name}" for name in sorted(files) if is_image(name))
     for name in sorted(folders):
         if name[0] != ".":
-            yield from _images_below(root, f"{place}/{name}", depth + 1)
+            yield from _images_below(root, f"{place}/{name}", depth + 1, ways)
 
 
-def _labelled(folder: Path, rows: Iterable[Row], classes: tuple[str, ...]) -> LabelledImages:
+def _said(place: str, listed: Listed) -> str:
+    return f"{place} gives an image several labels ({listed.several})" if listed.several else ""
+
+
+def _labelled(folder: Path, rows: Sequence[Row], classes: tuple[str, ...], several: bool) -> LabelledImages:
     places = {name: place for place, name in enumerate(classes)}
-    rows = list(rows)
-    labels = np.array([places[row.label] for row in rows], np.int64)
+    if several:
+        labels = np.zeros((len(rows), len(classes)), np.int64)
+        for number, row in enumerate(rows):
+            labels[number, [places[label] for label in row.labels]] = 1
+    else:
+        labels = np.array([places[label] for row in rows for label in row.labels], np.int64)
     return LabelledImages(folder, tuple(os.fspath(row.file) for row in rows), labels, classes)
 
 

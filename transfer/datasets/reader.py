@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from crossmae.data.decode import UnreadableImage, read_rgb
-from crossmae.data.images import DEMO_FILE, described, fingerprint_of
+from crossmae.data.images import DEMO_FILE, described, fingerprint_of, is_generated
 from crossmae.errors import UserError
 from crossmae.parsing import CountOrZero, Strict, parse_file
 from transfer.datasets.labelled import LabelledImages
@@ -60,7 +60,7 @@ class Reader(ABC):
             UserError: the demo data's counts cannot be read.
         """
         path = root / DEMO_FILE
-        return parse_file(Size, path) if path.is_file() else None
+        return parse_file(Size, path) if path.is_file() and is_generated(root) else None
 
     def describe(self, root: Path) -> Iterator[str]:
         """Lines that say what was found at ``root``, as far as it is not simply the published data set."""

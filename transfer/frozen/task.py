@@ -16,6 +16,7 @@ from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from crossmae.train.runtime.distributed import join_world
 from transfer.classification.accuracy import MACRO, Outcomes, label_rank, sample_table, score_classes, top_k
+from transfer.classification.task import SEVERAL_REMEDY
 from transfer.datasets.demo import write_demo
 from transfer.datasets.labelled import LabelledImages
 from transfer.datasets.layouts import reader_of
@@ -63,7 +64,10 @@ class FrozenTask(Task, Generic[P]):
 
     def check(self, data_root: Path) -> Iterable[Problem]:
         """Everything wrong with the layout, the lists and the files at ``data_root``."""
-        return self.reader.check(data_root)
+        if self.spec.options.get("labels") == "several":
+            yield Problem(f"{self.spec.name} is defined for one label an image alone", SEVERAL_REMEDY)
+            return
+        yield from self.reader.check(data_root)
 
     def describe(self, data_root: Path) -> Iterable[str]:
         """What was recognised of data that is not simply the published set."""

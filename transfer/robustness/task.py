@@ -121,7 +121,7 @@ def _outcomes(job: ClassificationJob, model: nn.Module, chosen: EvaluationSet) -
 
 
 def _transform(job: ClassificationJob, chosen: EvaluationSet) -> Transform:
-    about, protocol = job.workload.backbone.about, job.workload.common
+    about, protocol = job.workload.backbone.about, job.workload.protocol
     crop = protocol.crop_pct if chosen.resized else 1.0
     transform = evaluation_transform(protocol.image_size, crop, about.mean, about.std, about.interpolation)
     return (lambda image: transform(_without_border(image, chosen.border))) if chosen.border else transform

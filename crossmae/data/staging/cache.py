@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from crossmae.data.images import Images
 from crossmae.data.names import Names
-from crossmae.data.staging.manifest import MANIFEST, NAMES, PLAN, part_path, read_index, read_manifest
+from crossmae.data.staging.manifest import MANIFEST, NAMES, PLAN, UNREADABLE, part_path, read_index, read_manifest
 from crossmae.errors import UserError
 from crossmae.files import read_regular
+
+LISTS = frozenset({".json", ".txt", ".csv", ".tsv", ".parquet"})
+"""Suffixes of files next to the images that readers of data sets look for: they come along into a cache."""
 
 
 class Cache:
@@ -69,10 +72,10 @@ class Cache:
         return StagedImages(self, root, numbers, Names(files))
 
     def entries(self, inner: str) -> tuple[list[str], list[str]]:
-        """Names of the folders and of the image files in folder ``inner`` of the source ("" for the source itself)."""
+        """Names of the folders and files in folder ``inner`` of the source; "" is the source itself, with its lists."""
         prefix = f"{inner}/" if inner else ""
         folders: list[str] = []
-        files: list[str] = []
+        files = [] if inner else self._lists()
         rest = self._range(inner)
         while rest:
             name, slash, _ = self.names[rest.start].removeprefix(prefix).partition("/")
@@ -81,6 +84,10 @@ class Cache:
             after = max(self._range(f"{prefix}{name}").stop if slash else 0, rest.start + 1)
             rest = range(after, rest.stop)
         return folders, files
+
+    def _lists(self) -> list[str]:
+        lists = (path.name for path in self.folder.iterdir() if path.suffix.lower() in LISTS)
+        return sorted(name for name in lists if name not in (MANIFEST, PLAN, UNREADABLE))
 
     def size(self, number: int) -> int:
         """Bytes of an image as it is stored: those of the file, or of its pixels."""

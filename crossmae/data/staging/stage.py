@@ -11,7 +11,7 @@ from crossmae.data.decode import UnreadableImage
 from crossmae.data.images import Images
 from crossmae.data.parallel import on_all_cores
 from crossmae.data.published import files_below, open_published
-from crossmae.data.staging.cache import find_cache
+from crossmae.data.staging.cache import LISTS, find_cache
 from crossmae.data.staging.forms import Entry, Form, require_space
 from crossmae.data.staging.manifest import (
     INDEX,
@@ -36,9 +36,6 @@ from crossmae.run.stop import StopGuard, Stopped
 
 PER_PART = 512
 """Images in one file of a cache: what an interruption costs at most, per core."""
-
-_LISTS = {".json", ".txt", ".csv"}
-"""Suffixes of files next to the images that readers of data sets look for."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +127,7 @@ class Staging:
 
     def _copy_lists(self) -> None:
         for path in self.source.iterdir():
-            if path.suffix in _LISTS and path.is_file() and not (self.folder / path.name).exists():
+            if path.suffix.lower() in LISTS and path.is_file() and not (self.folder / path.name).exists():
                 write_bytes(path.read_bytes(), self.folder / path.name)
 
 

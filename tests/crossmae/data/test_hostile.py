@@ -230,6 +230,7 @@ def test_a_shard_that_is_no_sound_tar_is_one_line(kind: str, tmp_path: Path) -> 
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_names_that_are_no_utf8_are_kept(tmp_path: Path) -> None:
     name = b"gr\xf6\xdfe.png".decode("utf-8", "surrogateescape")
     (tmp_path / "a.tar").write_bytes(tar_of({name: encoded(), "1.png": b"broken"}, tarfile.GNU_FORMAT))

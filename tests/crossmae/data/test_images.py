@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from crossmae.data.decode import read_rgb
-from crossmae.data.images import Source
+from crossmae.data.demo.write import mark_generated
+from crossmae.data.images import DEMO_FILE, Source, is_generated
 from crossmae.data.keyed import SampleKey
 from crossmae.data.open import open_images
 from crossmae.data.samples import ImageSamples, MemorySamples, Views
@@ -89,3 +90,22 @@ def test_samples_from_memory_are_those_from_disk_up_to_rounding(tmp_path: Path) 
         sample = samples[key]
         assert (batch["image"][row] - sample["image"]).abs().max() <= 1.5
         assert (batch["noise"][row] == sample["noise"]).all()
+
+
+@pytest.mark.parametrize("content", ['{"name": "my demo"}', "[]", "no JSON", "[" * 900, "{" + " " * 2000 + "}"])
+def test_somebodys_file_of_the_marks_name_makes_no_data_generated(content: str, tmp_path: Path) -> None:
+    (tmp_path / DEMO_FILE).write_text(content)
+    assert not is_generated(tmp_path)
+    assert not is_generated(tmp_path / "train")
+
+
+def test_a_folder_a_link_and_a_list_within_generated_data_are_generated(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    (root / "train" / "cat").mkdir(parents=True)
+    assert not is_generated(root)
+    mark_generated(root)
+    (root / "train.txt").write_text("train/cat/0.png\n")
+    (tmp_path / "elsewhere").symlink_to(root / "train")
+    for path in (root, root / "train" / "cat", root / "train.txt", tmp_path / "elsewhere"):
+        assert is_generated(path)
+    assert not is_generated(tmp_path)

@@ -142,6 +142,7 @@ def test_an_orientation_is_kept_for_those_who_heed_it(tmp_path: Path) -> None:
         assert read_rgb(content, upright=False).size == as_stored
 
 
+@pytest.mark.slow
 def test_staging_that_was_killed_goes_on_and_is_not_used_before(tmp_path: Path) -> None:
     source, cache = fill(tmp_path / "images", count=1100, width=200, height=150), tmp_path / "cache"
     line = [sys.executable, "-m", "crossmae", "stage", str(source), str(cache), "--form", "raw", "--processes", "1"]

@@ -98,6 +98,21 @@ def test_without_validation_a_fifth_is_held_out_and_stays_the_same(tmp_path: Pat
     assert before != fingerprint_of_own(shuffled, {}, digest_of_bytes)
 
 
+def test_what_is_called_test_is_no_validation_set_unless_a_task_names_it(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write(tmp_path, f"annotations/instances_{split}.json", split, [f"{split} {i}.png" for i in range(5)])
+    data = read_own(tmp_path, {})
+    assert [image["file_name"][:5] for image in data.val.content["images"]] == ["train"]
+    file = "annotations/instances_test.json"
+    said, *_ = describe_own(tmp_path, {})
+    assert said.endswith(f"{file} is left alone, a part of train is held out; val: {file} would be taken instead")
+    assert read_own(tmp_path, {"val": file}).val.content["images"][0]["file_name"] == "test 0.png"
+    assert not any("left alone" in line for line in describe_own(tmp_path, {"val": file}))
+    (tmp_path / "annotations" / "instances_train.json").unlink()
+    (line,) = problems(tmp_path)
+    assert "holds no file of training annotations, only annotations/instances_test.json" in line
+
+
 def test_run_length_masks_and_boxes_alone_by_choice(tmp_path: Path) -> None:
     root = both(tmp_path, masks=True)
     edit(root, lambda c: c["annotations"][0].update(segmentation={"counts": "abc", "size": [40, 60]}))
@@ -163,6 +178,14 @@ def test_broken_annotations_are_one_line(name: str, tmp_path: Path) -> None:
     (line,) = problems(root)
     assert expected in line
     assert "; " in line
+
+
+@pytest.mark.parametrize("split", ["_train", ""])
+def test_other_json_files_are_no_annotations(tmp_path: Path, split: str) -> None:
+    write(tmp_path, f"annotations/instances{split}.json", "a", [f"{i}.png" for i in range(5)])
+    (tmp_path / f"a_config{split}.json").write_text('{"lr": [1]}')
+    assert not problems(tmp_path)
+    assert read_own(tmp_path, {}).train.file.name == f"instances{split}.json"
 
 
 def test_files_that_are_none_are_one_line(tmp_path: Path) -> None:

@@ -14,15 +14,32 @@ from detectron2.config import instantiate
 from crossmae.backbone import Backbone
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe, load_recipe
+from crossmae.weights.files import write_torch
 from detection.build.dims import Dims
 from detection.build.model import model_config
 from detection.evaluation.finished import dims_of, evaluate_vitdet, read_detector
 from detection.recipe import RECIPES, read_recipe
 from detection.training.train import train_vitdet
+from tests.support.runs import RunFolder
+from transfer.commands.export import export_run
 from transfer.task import Context
 
 New = Callable[..., Context]
 Recipes = Callable[..., Recipe]
+
+
+def test_an_exported_detector_is_read_as_it_was(tmp_path: Path) -> None:
+    weights = {
+        "backbone.net.pos_embed": torch.rand(1, 5, 8),
+        "backbone.net.blocks.0.mlp.fc1.weight": torch.rand(16, 8),
+        "backbone.net.blocks.0.attn.rel_pos_h": torch.rand(3, 4),
+    }
+    run = RunFolder(tmp_path / "runs").record("coco_vitdet", "mae", 0, {"box_ap": 30.0}, artifacts={"model": "m.pth"})
+    write_torch({"model": weights}, run / "m.pth")
+    export_run(run, tmp_path / "exported", tmp_path / "runs", None)
+    read = read_detector(tmp_path / "exported" / "model.safetensors")
+    assert read.keys() == weights.keys()
+    assert all(torch.equal(weights[name], read[name]) for name in weights)
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from detectron2.data import MetadataCatalog
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from detection.evaluation.metrics import metrics_of, write_classes
 from tests.support import oracle
+from transfer.task import Context
 
 
 def test_ground_truth_scores_100(coco: Path, tmp_path: Path) -> None:
@@ -58,6 +62,16 @@ def test_finding_nothing_is_an_ap_of_0() -> None:
     assert metrics_of({})["mask_ap"] == 0.0
 
 
-def test_classes_are_written_by_name(tmp_path: Path) -> None:
-    write_classes({"bbox": {"AP": 10.0, "AP-dress": 12.5, "AP-bag": float("nan")}}, tmp_path / "classes.json")
-    assert json.loads((tmp_path / "classes.json").read_text()) == {"box": {"dress": 12.5, "bag": None}, "mask": {}}
+def test_classes_with_objects_are_written_by_name(tmp_path: Path) -> None:
+    MetadataCatalog.get("garments").thing_classes = ["dress", "bag", "shoe"]
+    things = [{"category_id": 0}, {"category_id": 0}]
+    data: Any = SimpleNamespace(
+        loaders=SimpleNamespace(test=SimpleNamespace(dataset=SimpleNamespace(names="garments"))),
+        val=[{"annotations": things}, {"annotations": [*things, {"category_id": 2}]}],
+        kinds=("bbox",),
+    )
+    context = Context(tmp_path, None, seed=0)
+    write_classes({"bbox": {"AP-dress": 12.512, "AP-bag": float("nan"), "AP-shoe": 3.0}}, data, context)
+    assert (tmp_path / "classes.csv").read_text() == "class,images,box_ap\ndress,2,12.51\nshoe,1,3.0\n"
+    write_classes({}, data, context)
+    assert (tmp_path / context.artifacts["classes"]).read_text() == "class,images,box_ap\ndress,2,0.0\nshoe,1,0.0\n"

@@ -223,6 +223,7 @@ def test_a_loss_that_is_not_finite_is_one_line(
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_bf16_with_recomputed_activations_and_fused_attention_trains_alike(
     backbone: Backbone, short_recipe: Recipes, new_context: New
 ) -> None:

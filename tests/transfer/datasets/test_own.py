@@ -72,6 +72,107 @@ def test_given_splits_are_taken_whatever_they_are_called(tmp_path: Path) -> None
     assert not problems(root, val="kept back")
 
 
+def first_line(root: Path, **options: str) -> str:
+    return next(iter(OwnImages(options).describe(root)))
+
+
+@pytest.mark.parametrize("layout", ["lists", "folders"])
+def test_what_is_called_test_is_no_validation_set_unless_a_task_names_it(tmp_path: Path, layout: str) -> None:
+    if layout == "lists":
+        listed(tmp_path, name="train.csv")
+        (tmp_path / "test.csv").write_text("file,label\npictures of mine/0 ü.png,wolf\n")
+    else:
+        folder_of_classes(tmp_path / "train")
+        folder_of_classes(tmp_path / "test", 1)
+    place = "test.csv" if layout == "lists" else "test"
+    train, val = OwnImages().read_both(tmp_path)
+    assert len(val) == (2 if layout == "lists" else 3)
+    assert not any(file.startswith("test/") for file in (*train.files, *val.files))
+    assert not set(train.files) & set(val.files)
+    said = f"{place} is left alone, a part of train is held out; val: {place} would be taken instead"
+    assert said in first_line(tmp_path)
+    given = OwnImages({"val": place}).read_both(tmp_path)[1]
+    assert len(given) == (1 if layout == "lists" else 3)
+    assert "left alone" not in first_line(tmp_path, val=place)
+
+
+def test_a_test_set_without_labels_stops_nothing(tmp_path: Path) -> None:
+    listed(tmp_path, name="train.csv")
+    (tmp_path / "test.csv").write_text("file\npictures of mine/0 ü.png\n")
+    assert not problems(tmp_path)
+    (line,) = problems(tmp_path, val="test.csv")
+    assert "test.csv has no column of labels" in line
+
+
+def test_rows_of_the_split_test_are_left_alone_unless_a_task_names_them(tmp_path: Path) -> None:
+    rows = "".join(f"pictures of mine/{n} ü.png,{n % 2},{'test' if n > 3 else 'train'}\n" for n in range(6))
+    path = listed(tmp_path, f"file,label,split\n{rows}")
+    for root in (path, tmp_path):
+        files = [images.files for images in OwnImages().read_both(root)]
+        assert sorted(map(len, files)) == [2, 2]
+        assert not [file for part in files for file in part if file[len("pictures of mine/")] in "45"]
+        assert "2 rows of the split test are left alone, a part of train is held out; val: test" in first_line(root)
+        given = OwnImages({"val": "Test"}).read_both(root)[1]
+        assert given.files == ("pictures of mine/4 ü.png", "pictures of mine/5 ü.png")
+    (line,) = problems(path, val="kept back")
+    assert "no row is of the split 'kept back'; val: names a split, a list or a folder" in line
+    path.write_text(f"file,label,split\n{rows.replace('3 ü.png,1,train', '3 ü.png,1,val')}")
+    assert OwnImages().read_both(path)[1].files == ("pictures of mine/3 ü.png",)
+    assert first_line(path).endswith("2 rows of the split test are left alone")
+
+
+@pytest.mark.parametrize("options", [{}, {"val": "val"}], ids=["list", "folder"])
+def test_a_column_of_splits_does_not_contradict_a_validation_set(tmp_path: Path, options: dict[str, str]) -> None:
+    rows = [f"pictures of mine/{n} ü.png,{'wolf' if n % 2 else 'NA'},train\n" for n in range(6)]
+    path = listed(tmp_path, f"file,label,split\n{''.join(rows)}", "train.csv")
+    for name in ("wolf", "NA"):
+        save_image(tmp_path / "val" / name / "9.png", side=30)
+    if not options:
+        (tmp_path / "val.csv").write_text("file,label,split\nval/wolf/9.png,wolf,val\nval/NA/9.png,NA,val\n")
+    assert not problems(tmp_path, **options)
+    assert [len(images) for images in OwnImages(options).read_both(tmp_path)] == [6, 2]
+    path.write_text(path.read_text().replace("5 ü.png,wolf,train", "5 ü.png,wolf,val"))
+    (line,) = problems(tmp_path, **options)
+    assert "train.csv is the list of train, and its column of splits holds val; keep one list with that column" in line
+
+
+def test_of_a_list_and_class_folders_the_list_counts_and_that_is_said(tmp_path: Path) -> None:
+    folder_of_classes(tmp_path / "plain")
+    listed(tmp_path / "plain")
+    assert OwnImages().read_both(tmp_path / "plain")[0].classes == ("NA", "wolf")
+    choice = "the list labels.csv is read, not the 4 folders: a list counts first; layout: imagefolder reads those"
+    assert choice in first_line(tmp_path / "plain")
+    assert "cat" in OwnImages({"layout": "imagefolder"}).read_both(tmp_path / "plain")[0].classes
+
+    with_splits(tmp_path / "splits")
+    listed(tmp_path / "splits", name="train.csv")
+    assert OwnImages().read_both(tmp_path / "splits")[0].classes == ("NA", "wolf")
+    assert "the list train.csv is read, not the class folders in train" in first_line(tmp_path / "splits")
+    assert len(OwnImages({"layout": "imagefolder"}).read_both(tmp_path / "splits")[1]) == 6
+
+    (tmp_path / "splits" / "train.csv").rename(tmp_path / "splits" / "labels.csv")
+    assert len(OwnImages().read_both(tmp_path / "splits")[1]) == 6
+    assert "the folder train is read and labels.csv is not; train: NAME reads a list" in first_line(tmp_path / "splits")
+    assert OwnImages({"layout": "list"}).read_both(tmp_path / "splits")[0].classes == ("NA", "wolf")
+
+
+def test_lists_of_which_none_is_the_training_one_are_one_line(tmp_path: Path) -> None:
+    root = folder_of_classes(tmp_path)
+    for name in ("one.csv", "two.csv"):
+        listed(root, name=name)
+    (line,) = problems(root)
+    assert (
+        "holds one.csv, two.csv, and nothing says which is the training list; train: NAME in a task file does" in line
+    )
+    assert line.endswith("layout: imagefolder reads folders")
+    assert not problems(root, train="one.csv")
+    assert not problems(root, layout="imagefolder")
+    for name in ("one.csv", "two.csv"):
+        (root / name).unlink()
+    listed(root, name="test.csv")
+    assert "test.csv is left alone" in first_line(root)
+
+
 def test_a_list_is_read_with_its_own_words(tmp_path: Path) -> None:
     train, val = OwnImages().read_both(listed(tmp_path))
     assert train.classes == ("NA", "wolf")
@@ -84,7 +185,9 @@ def test_a_list_is_read_with_its_own_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize("separator", [";", "\t"])
 def test_columns_and_separators_of_other_people(tmp_path: Path, separator: str) -> None:
     rows = [("split", "Class", "width", "image_path")]
-    rows += [("test" if n < 2 else "train", str(n % 2 * 10 + 2), "20", f"pictures of mine/{n} ü.png") for n in range(6)]
+    rows += [
+        ("Valid" if n < 2 else "train", str(n % 2 * 10 + 2), "20", f"pictures of mine/{n} ü.png") for n in range(6)
+    ]
     path = listed(tmp_path, "﻿" + "".join(separator.join(row) + "\n" for row in rows))
     train, val = OwnImages().read_both(path)
     assert train.classes == ("2", "12")
@@ -96,6 +199,7 @@ def test_a_list_next_to_class_folders_counts_unless_somebody_says_otherwise(tmp_
     root = folder_of_classes(tmp_path)
     (root / "notes.csv").write_text("who,when\nme,now\n")
     assert "notes.csv has no column of files" in problems(root)[0]
+    assert problems(root)[0].endswith(", or read the folders: layout: imagefolder")
     assert not problems(root, layout="imagefolder")
 
 
@@ -128,6 +232,7 @@ def test_a_run_keeps_what_it_was_given(tmp_path: Path) -> None:
     noted = json.loads((context.folder / context.artifacts["data"]).read_text())
     assert noted["classes"]["cat"] == {"train": 4, "val": 1}
     assert noted["validation"].startswith("a fifth of each class")
+    assert noted["choices"] == []
     assert context.deviations == []
 
 
@@ -176,6 +281,16 @@ def flatten(root: Path) -> None:
     save_image(root / "train" / "a.png")
 
 
+def maze(root: Path) -> None:
+    """Four folders, each with four ways into the next, of which nothing leads back."""
+    for depth in range(6):
+        (root / f"hidden/{depth}").mkdir(parents=True)
+        for way in range(4):
+            (root / f"hidden/{depth}/{way}").symlink_to(f"../{depth + 1}")
+    (root / "train" / "cat" / "in").symlink_to("../../hidden/0")
+    save_image(root / "hidden" / "6" / "0.png")
+
+
 BROKEN_FOLDERS: dict[str, tuple[Change, str]] = {
     "class in val only": (remove("train/cat"), "1 classes have validation and no training images (cat); move some"),
     "empty validation": (make("val"), "val is empty; it needs"),
@@ -187,6 +302,7 @@ BROKEN_FOLDERS: dict[str, tuple[Change, str]] = {
     "link to nothing": (link("train/cat/gone.png", "nowhere.png"), "1 images (train/cat/gone.png) cannot be read"),
     "a pipe": (pipe("train/cat/pipe.png"), "(train/cat/pipe.png) cannot be read"),
     "links in a circle": (link("train/cat/back", "."), "folders deep; is there a link that leads back?"),
+    "a maze of links": (maze, "more than 100 paths lead to"),
     "nothing there": (shutil.rmtree, "does not exist; name the folder or the list"),
 }
 

@@ -168,7 +168,6 @@ def test_places_small_easyformat(imagenet: Path, tmp_path: Path, below: str) -> 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", " is not readable (Invalid JSON"),
         ("{}", " lacks classes, train, val"),
         ('{"classes": 2, "train": 3, "val": "3"}', ": val is '3'"),
     ],

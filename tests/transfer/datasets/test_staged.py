@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from crossmae.backbone import Backbone
@@ -15,7 +16,9 @@ from tests.support.labelled_images import save_image, task
 from transfer.classification.images import EvaluationImages, TrainImages
 from transfer.classification.transforms import evaluation_transform
 from transfer.datasets.layouts import READERS
+from transfer.datasets.own import OwnImages
 from transfer.datasets.reader import Size
+from transfer.harness.plan.data_roots import recognise
 from transfer.task import Context
 
 
@@ -63,6 +66,27 @@ def assert_same(reader: str, root: Path, size: Size) -> None:
             assert np.array_equal(mine[0], its[0])
             assert mine[1:] == its[1:]
     assert not list(task(reader).check(root.parent / f"{root.name}-staged"))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_lists_of_ones_own_come_along(imagenet: Path, suffix: str) -> None:
+    rows = [
+        (f"{split}/n0144{c}/{name}", c)
+        for split in ("train", "val")
+        for c, name in (("0764", f"{split}_1.JPEG"), ("0764", "größe.JPEG"), ("3537", f"{split}_2.jpg"))
+    ]
+    table = pd.DataFrame(rows, columns=["file", "label"])
+    path = imagenet / f"labels{suffix}"
+    table.to_csv(path, sep="\t" if suffix == ".tsv" else ",", index=False)
+    before = OwnImages({"layout": "list"}).read_both(imagenet)
+    cache = staged(imagenet)
+    for place in (cache, cache / path.name):
+        after = OwnImages({"layout": "list"}).read_both(place)
+        assert [images.fingerprint for images in after] == [images.fingerprint for images in before]
+        assert not list(OwnImages({"layout": "list"}).check(place))
+        assert after[0].images.read(0)
+    assert recognise(cache) in ("imagefolder", "list")
+    assert recognise(cache / path.name) == "list"
 
 
 def test_problems_of_a_staged_data_set_are_named(imagenet: Path) -> None:

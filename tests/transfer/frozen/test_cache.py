@@ -98,6 +98,7 @@ def test_two_processes_compute_every_sample_once(whole: dict[str, bytes], tmp_pa
     assert content(tmp_path / "two") == whole
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_end_with_the_same_bytes(whole: dict[str, bytes], tmp_path: Path) -> None:
     processes = [started(tmp_path / "both") for _ in range(2)]
     assert [process.wait() for process in processes] == [0, 0]
