@@ -36,30 +36,58 @@ class Visit:
     """PNG."""
 
 
+@dataclass(frozen=True)
+class Tab:
+    """A page that is open."""
+
+    session: str
+
+    def script(self, text: str) -> Any:
+        """What the body of a function in the page returns."""
+        return _post(f"{self.session}/execute/sync", {"script": text, "args": []})
+
+    def console(self) -> list[str]:
+        """Errors and warnings since the last call."""
+        return [entry["message"] for entry in _log(self.session, "browser")]
+
+    def requests(self) -> list[str]:
+        """Addresses that were asked for since the last call, without what is embedded."""
+        events = [json.loads(entry["message"])["message"] for entry in _log(self.session, "performance")]
+        asked = [
+            event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"
+        ]
+        return [url for url in asked if not url.startswith("data:")]
+
+    def screenshot(self) -> bytes:
+        """PNG."""
+        return base64.b64decode(_get(f"{self.session}/screenshot"))
+
+
+@contextmanager
+def opened(page: Path | str, width: int, height: int) -> Iterator[Tab]:
+    """Opens a file or an address on a screen of so many CSS pixels."""
+    with _driver() as address, _session(address, width, height) as session:
+        _post(f"{session}/url", {"url": page if isinstance(page, str) else page.as_uri()})
+        yield Tab(session)
+
+
 def visit(page: Path | str, width: int, height: int, whole: bool = False) -> Visit:
     """Opens a file or an address on a screen of so many CSS pixels.
 
     Args:
         whole: a screenshot of all of it, not of the first screen.
     """
-    with _driver() as address, _session(address, width, height) as session:
-        _post(f"{session}/url", {"url": page if isinstance(page, str) else page.as_uri()})
-        tall = _script(session, "return document.documentElement.scrollHeight") if whole else height
+    with opened(page, width, height) as tab:
         if whole:
-            _post(f"{session}/goog/cdp/execute", _cdp("Emulation.setDeviceMetricsOverride", width, tall))
-        events = [json.loads(entry["message"])["message"] for entry in _log(session, "performance")]
+            tall = tab.script("return document.documentElement.scrollHeight")
+            _post(f"{tab.session}/goog/cdp/execute", _cdp("Emulation.setDeviceMetricsOverride", width, tall))
         return Visit(
-            console=[entry["message"] for entry in _log(session, "browser")],
-            requests=[
-                event["params"]["request"]["url"]
-                for event in events
-                if event["method"] == "Network.requestWillBeSent"
-                and not event["params"]["request"]["url"].startswith("data:")
-            ],
-            overflow=_script(session, "return document.documentElement.scrollWidth - window.innerWidth"),
-            broken_images=_script(session, "return [...document.images].filter(one => !one.naturalWidth).length"),
-            title=_script(session, "return document.title"),
-            screenshot=base64.b64decode(_get(f"{session}/screenshot")),
+            console=tab.console(),
+            requests=tab.requests(),
+            overflow=tab.script("return document.documentElement.scrollWidth - window.innerWidth"),
+            broken_images=tab.script("return [...document.images].filter(one => !one.naturalWidth).length"),
+            title=tab.script("return document.title"),
+            screenshot=tab.screenshot(),
         )
 
 
@@ -110,10 +138,6 @@ def _cdp(command: str, width: int, height: int) -> dict[str, Any]:
 
 def _metrics(width: int, height: int) -> dict[str, Any]:
     return {"width": width, "height": height, "mobile": width < 600}
-
-
-def _script(session: str, text: str) -> Any:
-    return _post(f"{session}/execute/sync", {"script": text, "args": []})
 
 
 def _log(session: str, kind: str) -> list[dict[str, Any]]:
