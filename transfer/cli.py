@@ -12,6 +12,7 @@ from rich.console import Console
 from crossmae.errors import UserError, one_line
 from crossmae.run.lock import refuse_if_held
 from transfer.commands.estimate import estimate
+from transfer.commands.export import export
 from transfer.commands.finished import calibrate, evaluate
 from transfer.commands.options import (
     BackboneOption,
@@ -27,6 +28,7 @@ from transfer.commands.options import (
 )
 from transfer.commands.plan import check, plan, status, tasks
 from transfer.commands.results import board, claims, compare_backbones, curves, report, tables
+from transfer.commands.serve import serve
 from transfer.commands.tune import tune
 from transfer.harness.benchmark import Benchmark
 from transfer.harness.launch.choose import choose_launcher
@@ -51,6 +53,8 @@ for command in (
     board,
     report,
     curves,
+    serve,
+    export,
     calibrate,
 ):
     app.command()(command)

@@ -1,6 +1,5 @@
 """Learning curves of all runs below a folder, sent to a logger: from ``progress.jsonl``, so no run knows of it."""
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -8,13 +7,13 @@ from pathlib import Path
 from crossmae.errors import UserError
 from crossmae.files import write_json
 from crossmae.parsing import parse_json
-from crossmae.run.progress import ProgressFile
+from crossmae.run.progress import ProgressFile, metrics_of
+from results.runs import run_folders
 from transfer.harness.folder.request import read_request
 from transfer.sinks import LoggedRun, Point, Sink
 
 Sent = dict[str, int]
 """Names of a report's metrics, joined by commas, to the last step that was sent of them."""
-_OWN = {"time", "step", "total"}
 
 
 class Curves:
@@ -34,7 +33,7 @@ class Curves:
     def send(self, sink: Sink) -> int:
         """Sends what is new; returns the number of points."""
         count = 0
-        for folder in run_folders(self._runs):
+        for folder, _ in run_folders(self._runs):
             if (points := list(self._new(folder))) and (run := self._logged(folder)):
                 sink.send(run, points)
                 self._note(folder, points)
@@ -48,7 +47,7 @@ class Curves:
         self._sizes[folder] = size
         sent = self._sent.get(_place(self._runs, folder), {})
         for line in ProgressFile(folder).read():
-            metrics = {name: value for name, value in line.items() if name not in _OWN}
+            metrics = metrics_of(line)
             if metrics and line["step"] > sent.get(_kind(metrics), -1):
                 yield Point(int(line["step"]), line["time"], metrics)
 
@@ -72,15 +71,6 @@ class Curves:
             seed=request.seed,
             protocol=request.recipe.protocol,
         )
-
-
-def run_folders(runs: Path) -> Iterator[Path]:
-    """Every folder below ``runs`` that holds a ``run.json``."""
-    for name, subfolders, files in os.walk(runs):
-        subfolders.sort()
-        if "run.json" in files:
-            subfolders.clear()
-            yield Path(name)
 
 
 def _place(runs: Path, folder: Path) -> str:

@@ -14,6 +14,7 @@ from results.board import boards
 from results.board import terminal as terminal_boards
 from results.claims.ledger import ledger
 from results.claims.write import terminal, write_ledger
+from results.classes import write_classes
 from results.compare import compare, sentence
 from results.runs import Runs, find_runs
 from results.tables.spec import table_names
@@ -48,6 +49,7 @@ def tables(
     chosen = table_names() if everything else _chosen(found, runs, table)
     folder = out or runs / "tables"
     text, claims = write_tables(found, chosen, folder), write_ledger(found, folder, everything)
+    write_classes(found, folder)
     print("\n\n".join(filter(None, [text, claims])))
 
 

@@ -1,6 +1,7 @@
 """``transfer tune`` finds a planted value, looks at no validation label before, and repeats nothing after a kill."""
 
 import json
+import math
 import os
 import signal
 import time
@@ -8,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from crossmae.errors import UserError
 from results.runs import find_runs
 from tests.support.bench import Bench
-from transfer.commands.tune import grid_points
+from transfer.commands.search import Search, grid_points, read_range
 
 TASK = """
 version: 1
@@ -130,6 +132,57 @@ def test_the_planted_value_is_found_on_train_alone_and_a_kill_repeats_nothing(tu
     assert "mine: threshold=35 of 4 trials" in tuned.command(*WORDS)[1]
     assert trials(tuned) == known
     assert len(find_runs(tuned.folder / "out").records) == 2
+
+
+@pytest.mark.slow
+def test_a_search_continues_with_a_larger_budget_and_repeats_nothing(tuned: Bench) -> None:
+    words = [*WORDS, "--search", "tpe", "--range", "threshold=0:100", "--budget"]
+    words = [word for word in words if word not in ("--grid", "threshold=5,20,35,50")]
+    code, output = tuned.command(*words, "2")
+    assert code == 0, output
+    before = trials(tuned)
+    assert len(before) == 2
+    code, output = tuned.command(*words, "3")
+    assert code == 0, output
+    assert len(trials(tuned)) == 3
+    assert {path: when for path, when in trials(tuned).items() if path in before} == before
+    newest = max(find_runs(tuned.folder / "out").records, key=lambda stored: stored.record.provenance.finished)
+    path = newest.artifact("tuning")
+    assert path is not None
+    content = json.loads(path.read_text())
+    assert content["search"].startswith("TPE of Optuna")
+    scores = {tuple(trial["values"]): trial["top1"] for trial in content["trials"]}
+    assert len(scores) == 3
+    assert scores[tuple(content["chosen"])] == max(scores.values())
+
+
+def found(count: int, told: dict[tuple[str, ...], float]) -> list[tuple[str, ...]]:
+    """Points that are asked for, where a learning rate of .01 and a decay of 1 are best."""
+    search = Search({"decay": ("decay=0", "decay=1")}, [read_range("lr=1e-5:1:log")])
+    points = []
+    for _ in range(count):
+        points.append(search.ask())
+        decay, lr = (float(change.partition("=")[2]) for change in points[-1])
+        score = decay - abs(math.log10(lr) + 2)
+        search.tell(told.setdefault(points[-1], score))
+    return points
+
+
+def test_a_search_finds_what_was_planted_and_asks_for_the_same_again() -> None:
+    pytest.importorskip("optuna")
+    told: dict[tuple[str, ...], float] = {}
+    points = found(30, told)
+    decay, lr = max(told, key=told.__getitem__)
+    assert decay == "decay=1"
+    assert 0.003 < float(lr.partition("=")[2]) < 0.03
+    assert isinstance(yaml.safe_load(lr.partition("=")[2]), float)
+    assert found(8, told) == points[:8]
+
+
+@pytest.mark.parametrize("text", ["lr", "lr=1", "lr=2:1", "lr=0:1:log", "lr=a:b", "=1:2", "lr=1:inf"])
+def test_a_range_of_another_form_is_one_line(text: str) -> None:
+    with pytest.raises(UserError, match="give KEY=LOW:HIGH or KEY=LOW:HIGH:log"):
+        read_range(text)
 
 
 def test_a_grid_is_every_combination_and_a_budget_some_of_them() -> None:
