@@ -100,7 +100,7 @@ def find_runs(out: Path, planned: Iterable[Planned] = ()) -> Runs:
     stored: list[StoredRecord] = []
     unfinished: list[Unfinished] = []
     problems: list[str] = []
-    for folder, finished in _run_folders(out):
+    for folder, finished in run_folders(out):
         try:
             if finished:
                 stored.append(StoredRecord(folder, read_record(folder)))
@@ -169,7 +169,8 @@ def _rows(stored: StoredRecord) -> Iterator[tuple[Any, ...]]:
         yield (*before, record.recipe.name, record.recipe.hash, metric, value, *after)
 
 
-def _run_folders(out: Path) -> Iterator[tuple[Path, bool]]:
+def run_folders(out: Path) -> Iterator[tuple[Path, bool]]:
+    """Every run's folder below ``out``, at any depth, and whether there is a record in it."""
     for name, subfolders, files in os.walk(out):
         # Hidden folders hold trials and leftovers, no results.
         subfolders[:] = sorted(folder for folder in subfolders if not folder.startswith("."))
@@ -181,16 +182,16 @@ def _run_folders(out: Path) -> Iterator[tuple[Path, bool]]:
 def _unfinished(folder: Path) -> Unfinished | None:
     attempts = read_attempts(folder)
     failed = bool(attempts) and attempts[-1].exit_code != _STOPPED
-    place = _place(folder)
+    place = named_by(folder)
     return Unfinished(*place[:3], attempts[-1].reason if failed else None, folder) if place else None
 
 
 def _unreadable(folder: Path, reason: str) -> Iterator[Unfinished]:
-    if place := _place(folder):
+    if place := named_by(folder):
         yield Unfinished(*place[:3], reason, folder)
 
 
-def _place(folder: Path) -> Planned | None:
+def named_by(folder: Path) -> Planned | None:
     """Task, backbone and seed from ``<task>/<backbone>/<seed>-<hash>``; None for a folder that is named otherwise."""
     with suppress(ValueError, IndexError):
         task, backbone, last = folder.parts[-3:]

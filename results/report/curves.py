@@ -41,7 +41,7 @@ def read_curves(records: Iterable[StoredRecord]) -> tuple[dict[str, Panels], lis
     for stored in sorted(records, key=lambda run: run.order):
         shown = {"loss", *stored.record.metrics}
         for metric, points in _series(stored.folder / "progress.jsonl", shown, problems).items():
-            steps, values = zip(*_thinned(sorted(points.items())), strict=True)
+            steps, values = zip(*thinned(sorted(points.items())), strict=True)
             tasks[stored.record.task.name][metric].append(Curve(stored.backbone, stored.record.seed, steps, values))
     return {task: dict(panels) for task, panels in tasks.items()}, problems
 
@@ -87,7 +87,8 @@ def _lines(path: Path, problems: list[str]) -> Iterator[Any]:
                 yield None
 
 
-def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most 401 points, evenly chosen, the last one among them."""
     stride = -(-len(points) // _POINTS)
     kept = points[::stride]
     return kept if kept[-1] == points[-1] else [*kept, points[-1]]

@@ -32,6 +32,7 @@ _STYLE: Any = {
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
     "svg.hashsalt": "report",
+    "svg.fonttype": "none",  # Outlines of letters depend on which file of a font a machine has.
 }
 
 

@@ -11,6 +11,7 @@ from results.board import boards
 from results.board import html_parts as board_parts
 from results.claims.ledger import ledger
 from results.claims.write import html_part as claims_part
+from results.classes import ClassTable, class_tables
 from results.report.curves import Curve, read_curves
 from results.report.figures import colours_of, curve_panel, dot_panels, time_panels
 from results.report.pictures import Pictures, read_pictures
@@ -56,6 +57,8 @@ class Page:
     """The ledger of claims; empty if none was run."""
     boards: tuple[str, ...]
     """Backbones ranked, for each task, recipe and data."""
+    classes: tuple[ClassTable, ...]
+    """Accuracy by class."""
     curves: tuple[CurveGroup, ...]
     pictures: Pictures
     costs: tuple[CostLine, ...]
@@ -90,6 +93,7 @@ def _page(runs: Runs, names: Sequence[str], title: str) -> Page:
     specs = [replace(spec, columns=table.columns) for spec, table in zip(specs, tables, strict=True)]
     pictures = read_pictures(runs.records)
     curves, wrong_curves = read_curves(runs.records)
+    classes, wrong_classes = class_tables(runs)
     claims = ledger(runs)
     colours = colours_of(stored.backbone for stored in runs.records)
     order = partial(_place, [column.task for spec in specs for column in spec.columns])
@@ -99,13 +103,14 @@ def _page(runs: Runs, names: Sequence[str], title: str) -> Page:
         tables=tuple(_drawn(table, colours) for table in tables),
         claims=claims_part(claims) if claims.was_run else "",
         boards=tuple(board_parts(boards(runs))),
+        classes=tuple(classes),
         curves=tuple(_curve_group(task, curves[task], colours) for task in sorted(curves, key=order)),
         pictures=replace(pictures, tasks={task: pictures.tasks[task] for task in sorted(pictures.tasks, key=order)}),
         costs=tuple(cost_lines(runs.records)),
         provenance=tuple(provenance_lines(runs.records)),
         deviations=_deviations(runs),
         unfinished=runs.unfinished,
-        problems=(*runs.problems, *wrong_curves, *pictures.problems),
+        problems=(*runs.problems, *wrong_classes, *wrong_curves, *pictures.problems),
     )
 
 

@@ -12,7 +12,7 @@ from tabulate import tabulate
 from crossmae.errors import printable
 from results.tables.fill import CellState
 from results.tables.layout import Grid, lay_out
-from results.tables.markup import Html, Latex, Markdown, Markup
+from results.tables.markup import Html, Latex, Markdown, Markup, UnmarkedMarkdown
 from results.tables.spec import TableLine
 from results.tables.table import Table, TableEntry
 
@@ -47,6 +47,11 @@ def markdown(table: Table) -> str:
     lines += [f"- <sup>{mark}</sup> {text}" for mark, text in sheet.reference_legend]
     lines += [f"- Published: {source}" for source in sheet.sources]
     return _joined(lines)
+
+
+def short_markdown(table: Table) -> str:
+    """The numbers of ours alone, in GitHub's Markdown, without notes: for a page that says what they are."""
+    return _joined([_grid(lay_out(table, UnmarkedMarkdown()).main, "pipe")])
 
 
 def latex(table: Table) -> str:

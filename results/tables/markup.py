@@ -67,6 +67,13 @@ class Markdown(Markup):
         return f"[{self.text(text)}]({address})"
 
 
+class UnmarkedMarkdown(Markdown):
+    """GitHub's Markdown without the marks of notes, for a table that stands without them."""
+
+    def marks(self, marks: tuple[str, ...]) -> str:
+        return ""
+
+
 class Latex(Markup):
     """LaTeX with adjustbox, booktabs, makecell and hyperref."""
 
@@ -111,7 +118,7 @@ class Number:
     decimals: int = 1
 
     def plain(self, value: float) -> str:
-        """``71.3``; a negative number with a minus sign, not a hyphen."""
+        """``12.3``; a negative number with a minus sign, not a hyphen."""
         return f"{value:.{self.decimals}f}".replace("-", MINUS)
 
     def signed(self, value: float) -> str:

@@ -11,21 +11,25 @@ from tests.support.runs import make_record
 
 TASKS = {"imagenet_finetune": "top1", "inat19": "top1", "places365": "top1", "coco_vitdet": "box_ap", "psnr": "psnr"}
 PROGRAM = """
-import sys, time
+import json, sys, time
 from pathlib import Path
+runs, tables = map(Path, sys.argv[1:])
 before = time.process_time()
+for path in runs.glob("*/*/*/record.json"):
+    json.loads(path.read_text())
+parsing = time.process_time() - before
 from results.runs import find_runs
 from results.tables.spec import table_names
 from results.tables.write import write_tables
-write_tables(find_runs(Path(sys.argv[1])), table_names(), Path(sys.argv[2]))
+write_tables(find_runs(runs), table_names(), tables)
 # Not ru_maxrss: across fork and exec it starts from the memory of the process that runs the tests.
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(time.process_time() - before, int(peak.split()[1]) * 1024)
+print((time.process_time() - before) / parsing - 1, int(peak.split()[1]) * 1024)
 """
 
 
 @pytest.mark.slow
-def test_every_table_of_ten_thousand_records_in_five_seconds_and_500_megabytes(tmp_path: Path) -> None:
+def test_every_table_of_ten_thousand_records_costs_twelve_times_their_parsing_and_500_megabytes(tmp_path: Path) -> None:
     for task, metric in TASKS.items():
         for backbone in (f"method{number}_vit_b16" for number in range(500)):
             for seed in range(4):
@@ -41,7 +45,7 @@ def test_every_table_of_ten_thousand_records_in_five_seconds_and_500_megabytes(t
         text=True,
         check=True,
     )
-    seconds, peak = map(float, done.stdout.split())
-    # Processor seconds: what else runs on the machine does not count.
-    assert seconds < 5
+    times_parsing, peak = map(float, done.stdout.split())
+    # A ratio of processor seconds: neither the machine nor what else runs on it counts. Six were measured.
+    assert times_parsing < 12
     assert peak < 500e6
