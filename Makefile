@@ -4,7 +4,7 @@ BENCH := .venv-bench
 # One thread in each of pytest's processes: they share the cores among themselves. By file: what a file sets up, once.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
-.PHONY: setup flash demo demo-seeds paper-mini docs picture test test-all test-fast test-slow test-kills fuzz chaos gpu bench-step bench-frozen bench-loader bench-harness lint clean
+.PHONY: setup flash demo demo-seeds paper-mini reproduction docs picture test test-all test-fast test-slow test-kills fuzz chaos gpu bench-step bench-frozen bench-loader bench-harness lint clean
 
 # PYTHON=python3.12 chooses another Python than the newest that will do, and makes .venv anew if it was of another one.
 setup:
@@ -24,9 +24,14 @@ demo-seeds: setup
 paper-mini: setup
 	$(BIN)/run_all --suite mini --out runs/mini --seed $(SEED)
 
-# The pages and the Python API as a site, in build/site; a warning is an error.
+# docs/reproduction.md and the README's table, from the records in docs/reproduction. To take those of a finished run first:
+# python -m scripts.reproduction demo runs/demo
+reproduction: setup
+	$(BIN)/python -m scripts.reproduction
+
+# The pages and the Python API as a site, in build/site; a warning is an error, but with --quiet it would not be.
 docs: setup
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo "build/site/index.html"
 
 # The README's picture: the first screen of the demo's report in a browser (Debian's chromium-driver).

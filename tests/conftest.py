@@ -1,10 +1,15 @@
-"""Hides GPUs from all tests but those in ``tests/gpu``, so that the others show the same on every machine."""
+"""What holds for all tests: no GPU but in ``tests/gpu``, so that they show the same on every machine, and one thread.
+
+A process of several OpenMP threads must not fork, and some tests fork: torch reads this value when it is imported.
+"""
 
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 GPU = Path(__file__).parent / "gpu"
 

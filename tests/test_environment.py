@@ -81,7 +81,7 @@ def test_only_the_tests_of_gpus_see_one(tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": f"{ROOT}:{tmp_path}"}
     environment.pop("CUDA_VISIBLE_DEVICES", None)
     seen = []
-    for folder in ("tests/gpu", "tests/results"):
+    for folder in ("tests/gpu", "tests/scripts"):
         command = [sys.executable, "-m", "pytest", "-p", "say", "--collect-only", "-k", "no such test", folder]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         seen += [line for line in done.stdout.splitlines() if line.startswith("seen")]

@@ -1,6 +1,7 @@
 """The map stays readable: small rooms, and few modules that exist for one importer only."""
 
 import ast
+import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,12 @@ def importers() -> dict[str, set[str]]:
             if imported != importer:
                 importers_of[imported].add(importer)
     return importers_of
+
+
+def test_no_file_under_version_control_is_a_link() -> None:
+    """A link to an environment of one machine would replace everybody's own when it is checked out."""
+    listed = subprocess.run(["git", "ls-files", "--stage"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [line for line in listed.splitlines() if line.startswith("120000")] == []
 
 
 def test_no_room_is_crowded() -> None:

@@ -1,8 +1,11 @@
 """The contract of an adapter: a Task, what it is given (Context), and what it finds wrong with data (Problem)."""
 
+import csv
+import io
+import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -16,7 +19,7 @@ from crossmae.data.images import (
     fingerprint_of,
 )
 from crossmae.errors import UserError
-from crossmae.files import write_atomically
+from crossmae.files import write_atomically, write_text
 from crossmae.parsing import Strict
 from crossmae.recipe import Recipe
 from crossmae.run.progress import ProgressFile
@@ -155,6 +158,23 @@ class Context:
         path = self.folder / "per_sample.csv"
         write_atomically(path, lambda part: table.to_csv(part, index=False))
         self.artifact("per_sample", path)
+
+    def classes(self, names: Sequence[str], images: Sequence[int], values: Mapping[str, Sequence[float]]) -> None:
+        """Keeps results by class in ``classes.csv``, for the report.
+
+        Args:
+            images: how many validation images have an object, pixel or label of each class.
+            values: percentages by the name of what was measured; a class without one (nan) is left out.
+        """
+        path, rows = self.folder / "classes.csv", zip(names, images, *values.values(), strict=True)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["class", "images", *values])
+        for name, count, *numbers in rows:
+            if not any(map(math.isnan, numbers)):
+                writer.writerow([name, count, *(round(number, 2) for number in numbers)])
+        write_text(text.getvalue(), path)
+        self.artifact("classes", path)
 
 
 class Task(ABC):

@@ -18,6 +18,7 @@ from results.record import BackboneRef, Cost, Provenance, RecipeRef, Record, Tas
 from results.store import write_record
 from transfer.harness.plan.options import BenchmarkOptions
 from transfer.harness.plan.plan import Run
+from transfer.live.look import Watch
 
 BIN = Path(sys.executable).parent
 TASKS = ("imagenet_finetune", "inat19", "places365", "coco_vitdet", "ade20k_upernet")
@@ -33,6 +34,7 @@ def main() -> None:
         _finish(half=True)
         _time("plan of 500 runs, half of them done", "transfer", "plan", *many)
         _time("status of 500 runs, half of them done", "transfer", "status", *many)
+        _look("500 runs, half of them done, looked at as transfer serve does")
         _finish(half=False)
         _time("run_all of 500 runs that are done, tables and report", "run_all", *many)
         _time("run_all of 500 runs that are done, again", "run_all", *many)
@@ -81,6 +83,12 @@ def _images(root: Path) -> None:
             folder.mkdir(parents=True)
             for index in range(count):
                 (folder / f"{index}.JPEG").write_bytes(encoded.getvalue())
+
+
+def _look(what: str) -> None:
+    begin = time.monotonic()
+    content = Watch(Path("out").absolute()).picture().content()
+    print(f"{time.monotonic() - begin:6.2f} s  {what} ({content['summary']})", flush=True)
 
 
 def _time(what: str, command: str, *arguments: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from crossmae.data.demo.write import write_unlabelled
-from crossmae.data.images import Images
+from crossmae.data.images import GENERATED, Images, is_generated
 from crossmae.data.open import open_images
 from crossmae.data.staging.cache import holds_pixels
 from crossmae.errors import UserError
@@ -83,7 +83,7 @@ def pretrain(
     fitted = fit(workload, values.plan, folder, progress, execution)
     if fitted.is_main:
         precision = settled(execution.precision, next(fitted.model.parameters()).device)
-        _export(fitted, checkpoint, _origin(recipe, values, seed, images, precision))
+        _export(fitted, checkpoint, _origin(recipe, values, seed, images, _deviations(recipe, data, images, precision)))
     return Pretrained(checkpoint, {"loss": fitted.last["loss"]}, fitted.images_per_second)
 
 
@@ -148,12 +148,18 @@ def _crops_on_device(augment: str, images: Images, device: str) -> bool:
     return augment == "device" or (augment == "auto" and gpu and holds_pixels(images))
 
 
-def _origin(recipe: Recipe, values: PretrainRecipe, seed: int, images: Images, precision: str) -> dict[str, Any]:
+def _deviations(recipe: Recipe, data: Path, images: Images, precision: str) -> list[str]:
+    # A list of files may lie anywhere, so that an image counts, too.
+    generated = [GENERATED] if is_generated(data) or is_generated(Path(images.name(0))) else []
+    return [*recipe.deviations, precision_deviation(precision), *images.deviations, *generated]
+
+
+def _origin(recipe: Recipe, values: PretrainRecipe, seed: int, images: Images, deviations: list[str]) -> dict[str, Any]:
     """How the weights were made, for the checkpoint's config.json."""
     return {
         "recipe": recipe.name,
         "recipe_hash": recipe.hash,
-        "deviations": [*recipe.deviations, precision_deviation(precision), *images.deviations],
+        "deviations": deviations,
         "dataset": values.protocol.dataset,
         "images": images.fingerprint,
         "epochs": values.plan.epochs,

@@ -12,6 +12,7 @@ Report = Callable[[int, int, Mapping[str, float]], None]
 """Called with (update, total updates, metrics), as ``Context.progress`` of a task."""
 
 
+_PLACE = {"time", "step", "total"}
 _MOST = 1e300
 """Greater numbers are mistakes that cannot be reckoned with."""
 
@@ -59,9 +60,14 @@ def report_of(text: str | bytes) -> dict[str, float] | None:
         line = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    named = isinstance(line, dict) and {"time", "step", "total"} <= line.keys()
+    named = isinstance(line, dict) and line.keys() >= _PLACE
     numbers = named and all(isinstance(value, int | float) and abs(value) < _MOST for value in line.values())
     return line if numbers else None
+
+
+def metrics_of(line: Mapping[str, float]) -> dict[str, float]:
+    """What a report measured: all but its time and its place in the run."""
+    return {name: value for name, value in line.items() if name not in _PLACE}
 
 
 def _repeats(line: dict[str, float], earlier: dict[str, float]) -> bool:

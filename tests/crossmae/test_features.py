@@ -10,8 +10,8 @@ from torch import Tensor
 
 from crossmae.backbone import Backbone
 from crossmae.errors import UserError
+from crossmae.weights.describe import describe
 from crossmae.weights.options import SourceOptions
-from crossmae.weights.spec import describe
 
 KINDS: dict[str, dict[str, Any]] = {
     "class token": {},

@@ -68,6 +68,7 @@ def waits_of_updates(outcomes: dict[str, Any]) -> set[str]:
     return {line for line, times in lines.items() if times > 1}
 
 
+@pytest.mark.slow
 def test_pretraining(guard_library: Path, data_of: Callable[[str], Path], tmp_path: Path) -> None:
     short = ("steps=6", "warmup_steps=2", "log_every=2", "checkpoint_every=5")
     outcomes = run(guard_library, data_of("pretrain"), tmp_path, "pretrain", "demo_crossmae", *short)
@@ -75,6 +76,7 @@ def test_pretraining(guard_library: Path, data_of: Callable[[str], Path], tmp_pa
     assert waits_of_updates(outcomes) == set()
 
 
+@pytest.mark.slow
 def test_fine_tuning(guard_library: Path, data_of: Callable[[str], Path], tmp_path: Path) -> None:
     data = data_of("imagenet_finetune")
     outcomes = run(guard_library, data, tmp_path, "imagenet_finetune", "demo", *CLASSIFICATION)

@@ -20,12 +20,32 @@ def test_every_public_name_has_a_place(package: str) -> None:
     assert all(hasattr(import_module(name.rpartition(".")[0]), name.rpartition(".")[2]) for name in shown)
 
 
+def build(*options: str) -> subprocess.CompletedProcess[str]:
+    """Builds the site as ``make docs`` does: with --quiet MkDocs would count no warning, and none would be an error."""
+    command = [sys.executable, "-m", "mkdocs", "build", *options]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_a_page_that_the_menu_lacks_is_an_error(tmp_path: Path) -> None:
+    menu = (ROOT / "mkdocs.yml").read_text()
+    for here in ("docs_dir: docs", "hooks: [scripts", 'paths: ["."]'):
+        assert here in menu
+    menu = menu.replace("docs_dir: docs", f"docs_dir: {ROOT}/docs").replace(
+        "hooks: [scripts", f"hooks: [{ROOT}/scripts"
+    )
+    menu = menu.replace('paths: ["."]', f'paths: ["{ROOT}"]').replace("      - reproduction.md\n", "")
+    (tmp_path / "mkdocs.yml").write_text(menu)
+    done = build("--config-file", str(tmp_path / "mkdocs.yml"), "--site-dir", str(tmp_path / "site"))
+    assert (done.returncode, done.stdout.strip()) == (1, "Aborted with 1 warnings in strict mode!")
+    assert 'not included in the "nav" configuration:\n  - reproduction.md\n' in done.stderr
+
+
 @pytest.mark.slow
 def test_it_is_built_without_a_warning_and_asks_no_other_host(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)]
-    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    done = build("--site-dir", str(tmp_path))
+    assert (done.returncode, "WARNING" in done.stdout + done.stderr) == (0, False), done.stdout + done.stderr
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")}
     assert pages <= {path.stem for path in tmp_path.glob("*.html")}
     assert "transfer.evaluate" in (tmp_path / "search" / "search_index.json").read_text()

@@ -26,7 +26,7 @@ from crossmae.train.checkpoint.manager import CheckpointManager
 from crossmae.train.checkpoint.state_file import states
 from crossmae.train.runtime.distributed import World
 from crossmae.weights.checkpoint import save_checkpoint
-from crossmae.weights.huggingface import IMAGES
+from crossmae.weights.huggingface.folder import IMAGES
 from crossmae.weights.layouts.released import to_official
 from crossmae.weights.sources import load_pretrained
 from tests.fuzz.targets import Make, Target, remove

@@ -31,12 +31,15 @@ from tests.support.runs import RunFolder
 from transfer.harness.folder.attempts import attempts_of, begin_attempt, seconds_in_attempts
 from transfer.harness.folder.expected import read_expected
 from transfer.harness.folder.pace import pace_of
+from transfer.harness.folder.planned import PlannedRun
 from transfer.harness.folder.record import record_fault
 from transfer.harness.folder.request import Request, read_request
 from transfer.harness.plan.data_roots import data_roots
 from transfer.harness.plan.known_data import known_data
 from transfer.harness.plan.tasks import load_specs
 from transfer.harness.show.status import shown
+from transfer.live.detail import detail_of
+from transfer.live.look import Watch
 from transfer.task import check_name
 
 RUN = ("imagenet_finetune", "mae", 0)
@@ -84,6 +87,12 @@ def _follow(run: Path) -> None:
         assert f"{pace.share:.0%} {pace.step} {pace.seconds_left}"
     (run / "session.json").write_text("{}")
     begin_attempt(run, "run_all")
+
+
+def _watch(run: Path) -> None:
+    """What ``transfer serve`` makes of all runs and of this one."""
+    content = [Watch(run.parents[2]).picture().content(), detail_of(run)]
+    json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
 
 
 def _attempts(run: Path) -> None:
@@ -193,6 +202,12 @@ _ATTEMPT = _lines(
     }
 )  # fmt: skip
 _SESSION = _lines({"started": "2026-08-01T11:59:00+00:00", "command": "run_all"})
+_PLAN = json.dumps(
+    [
+        asdict(PlannedRun("inat19/mae/0-a", "inat19", "mae", 0, "a", "b", 1, needs="pretrain/mae/0-c")),
+        asdict(PlannedRun("pretrain/mae/0-c", "pretrain", "mae", 0, "c", "d", 8, needs=None)),
+    ]
+).encode()
 _REQUEST = _lines(
     asdict(
         Request(
@@ -209,6 +224,9 @@ RUNS: dict[str, Make] = {
     "picture-shown": _in_a_run("picture.png", _show, picture(), picture("JPEG")),
     "samples-compared": _in_a_run("per_sample.csv", _show, b"sample,top1\na,1\nb,0.5\nc,0\n"),
     "progress": _in_a_run("progress.jsonl", _follow, _PROGRESS),
+    "progress-watched": _in_a_run("progress.jsonl", _watch, _PROGRESS),
+    "log-watched": _in_a_run("log.txt", _watch, b"begins\n10 %\r20 %\nends\n"),
+    "plan-watched": _in_a_run("../../../plan.json", _watch, _PLAN),
     "attempt": _in_a_run("attempts/1.json", _attempts, _ATTEMPT),
     "session": _in_a_run("session.json", lambda run: begin_attempt(run, "run_all"), _SESSION),
     "request": _in_a_run("run.json", read_request, _REQUEST),

@@ -37,7 +37,11 @@ def make_record(
         seed=seed,
         metrics=metrics,
         recipe=RecipeRef(
-            f"{task}_demo", recipe_hash, "Table 11", {"epochs": 1, "global_batch": 128}, {"per_device_batch": 16}
+            f"{task}_demo",
+            recipe_hash,
+            "Table 11",
+            {"epochs": 1, "global_batch": 128},
+            {"per_device_batch": 16, "precision": "bf16"},
         ),
         deviations=tuple(deviations),
         artifacts=artifacts or {},
@@ -46,7 +50,7 @@ def make_record(
             f"run_all --suite demo --out runs/demo --seed {seed}",
             "3b59c1b",
             False,
-            {"processor": "test CPU"},
+            {"host": "node17", "processor": "test CPU"},
             {"torch": "2.13.0"},
             "2026-08-01T11:59:00+00:00",
             finished,

@@ -114,6 +114,7 @@ def run(toy: Toy, plan: TrainPlan = PLAN, execution: FitExecution = EXECUTION) -
 
 
 def _main(folder: str, *options: str) -> int:
+    # All output goes through logging, which writes a line and its end at once: two processes share one pipe.
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
     values: dict[str, Any] = {
         name: float(text) if "." in text else int(text) for name, _, text in (o.partition("=") for o in options)
@@ -124,10 +125,10 @@ def _main(folder: str, *options: str) -> int:
     try:
         fitted = run(toy, plan, execution)
     except UserError as error:
-        print(f"error: {error}", flush=True)
+        logging.error("error: %s", error)
         return 1
     except Stopped as stop:
-        print(f"stopped: {stop}", flush=True)
+        logging.info("stopped: %s", stop)
         return EXIT_RESUME
     torch.save(fitted.model.state_dict(), toy.folder / "final.pt")
     return 0

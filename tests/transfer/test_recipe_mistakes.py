@@ -17,7 +17,7 @@ from transfer.harness.worker.adapter import load_adapter
 SPECS = load_specs()
 PRETRAINING = dict.fromkeys(("pretrain", "speed"), "demo_crossmae")
 """Recipes of the tasks that have none called demo."""
-OWN_DATA = ("imagefolder", "coco_format", "masks")
+OWN_DATA = ("imagefolder", "multilabel", "coco_format", "masks")
 """Begins the names of tasks for any data, whose smallest recipe is called small."""
 
 

@@ -14,11 +14,13 @@ from crossmae.errors import UserError, printable
 from crossmae.files import read_regular, remove_leftovers, write_text
 from crossmae.run.lock import hold_folder
 from results.claims.write import write_ledger
+from results.classes import write_classes
 from results.runs import Planned, find_runs
 from results.tables.write import write_tables
 from transfer.harness.folder.attempts import end_attempt
 from transfer.harness.folder.expected import read_expected
 from transfer.harness.folder.pace import last_lines
+from transfer.harness.folder.planned import write_plan
 from transfer.harness.folder.record import set_aside_damaged_record
 from transfer.harness.folder.request import Request, request_for
 from transfer.harness.folder.state import RunState, states_of
@@ -83,6 +85,7 @@ class Benchmark:
                 remove_leftovers(folder)
             seen = {run.task.name: run.data for run in self.runs if run.data is not None}
             remember_data(self.out, self.suite.demo_data, seen)
+            write_plan(self.out, self.runs)
             for run in self.runs:
                 if line := set_aside_damaged_record(run.folder, run.identity):
                     self._say(line)
@@ -176,13 +179,14 @@ def collect(out: Path, suite: Suite, runs: Iterable[Run], console: Console) -> N
         return
     folder = out / "tables"
     shown, mark = folder / f"{suite.name}.txt", folder / f".{suite.name}.made_from"
-    planned = [Planned(run.task.name, run.backbone, run.seed, run.identity) for run in runs]
+    planned = [run.planned for run in runs]
     fingerprint = _fingerprint(out, suite, planned)
     if not (shown.is_file() and mark.is_file() and read_regular(mark) == fingerprint.encode()):
         from results.report.write import write_report  # matplotlib takes its time: only when something is new
 
         runs_there = find_runs(out, planned)
         text = write_tables(runs_there, suite.tables, folder)
+        write_classes(runs_there, folder)
         write_report(runs_there, out / "report.html", suite.tables, suite.title)
         text = "\n\n".join(filter(None, [text, write_ledger(runs_there, folder)]))
         write_text(text + "\n", shown)

@@ -103,6 +103,8 @@ class Meter:
     _losses: list[float] = field(default_factory=list)
     _grad_norm: float = 0.0
     _since: float = field(default_factory=time.perf_counter)
+    _elapsed: float = 0.0
+    """Training time since the last line, up to ``_since``."""
 
     def add(self, verdict: UpdateVerdict) -> None:
         """Takes in one update."""
@@ -112,8 +114,10 @@ class Meter:
 
     def pause(self) -> None:
         """Stops the clock for something that is not training; ``line`` and ``resume`` start it again."""
-        self.seconds += time.perf_counter() - self._since
-        self._since = time.perf_counter()
+        now = time.perf_counter()
+        self.seconds += now - self._since
+        self._elapsed += now - self._since
+        self._since = now
 
     def resume(self) -> None:
         """Starts the clock again."""
@@ -126,7 +130,8 @@ class Meter:
 
     def line(self, lr: float) -> dict[str, float]:
         """Loss (mean since the last line), learning rate, gradient norm, speed, waiting share, greatest memory."""
-        elapsed = max(time.perf_counter() - self._since, 1e-9)
+        self.pause()
+        elapsed = max(self._elapsed, 1e-9)
         values = {
             "loss": sum(self._losses) / max(len(self._losses), 1),
             "lr": lr,
@@ -135,8 +140,7 @@ class Meter:
             "waiting": self.waited / elapsed,
             "memory": float(peak_memory(self.device.type == "cuda")),
         }
-        self.pause()
-        self._losses, self.waited = [], 0.0
+        self._losses, self.waited, self._elapsed = [], 0.0, 0.0
         return values
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from PIL import Image
 import crossmae
 from crossmae.backbone import Backbone
 from crossmae.cli import main
+from crossmae.data.demo.write import mark_generated
 from crossmae.run.progress import ProgressFile
 from crossmae.run.stop import EXIT_RESUME
 from crossmae.weights.checkpoint import load_checkpoint
@@ -76,6 +78,18 @@ def test_a_run_leaves_a_checkpoint_a_log_and_curves_and_a_second_start_has_nothi
     assert (tmp_path / "checkpoint" / "model.safetensors").read_bytes() == weights
     assert curve["step"].tolist() == [2, 4, 6]
     assert curve["loss"].iloc[-1] == done.metrics["loss"]
+
+
+def test_images_count_as_generated_only_where_they_are(data: Path, tmp_path: Path) -> None:
+    """Whatever the recipe is called: the demo's on real pictures trains on real pictures."""
+    generated = Path(shutil.copytree(data, tmp_path / "generated"))
+    mark_generated(generated)
+    listed = tmp_path / "list.txt"
+    listed.write_text("\n".join(str(path) for path in sorted(generated.glob("*.png"))))
+    for number, (images, expected) in enumerate(((data, False), (generated, True), (listed, True))):
+        done, _ = crossmae.pretrain("demo_crossmae", tmp_path / f"run {number}", SMALL, images, device="cpu")
+        deviations = Backbone.load(done.checkpoint).spec.pretraining["deviations"]
+        assert ("generated demo data" in deviations) is expected
 
 
 @pytest.mark.parametrize(

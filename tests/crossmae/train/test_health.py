@@ -1,4 +1,5 @@
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from crossmae.errors import UserError
 from crossmae.train.batches import SampleStream
 from crossmae.train.checkpoint.state_file import states
+from crossmae.train.monitor.health import Meter, UpdateVerdict
 from tests.support import toy
 
 POISONED = 7
@@ -45,3 +47,20 @@ def test_the_samples_of_the_bad_micro_batch_are_named(tmp_path: Path) -> None:
     names = json.loads(listing.read_text())["rank 0"]
     assert f"sample-{POISONED}" in names
     assert len(names) == 4
+
+
+def test_speed_and_waiting_leave_out_what_is_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight seconds of training, an evaluation of a minute, and two seconds more: ten for the line."""
+    clock = iter([0.0, 8.0, 68.0, 70.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    meter = Meter(batch=64, device=torch.device("cpu"))
+    meter.resume()
+    for step in range(5):
+        meter.add(UpdateVerdict(step, 1.0, 1.0, False, (), False))
+    meter.waited = 4.0
+    meter.pause()
+    meter.resume()
+    line = meter.line(lr=0.1)
+    assert line["images_per_second"] == 5 * 64 / 10
+    assert line["waiting"] == 0.4
+    assert meter.seconds == 10.0

@@ -78,6 +78,7 @@ def test_every_epoch_shows_every_sample_once_across_a_stop(tmp_path: Path) -> No
         assert sorted(samples) == sorted(f"{epoch} {index}" for index in range(100))
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, SCRIPT, tmp_path / "run", "delay=30.0", "steps=2"], env={**os.environ, "OMP_NUM_THREADS": "1"}

@@ -103,7 +103,7 @@ def test_killed_worker_of_a_data_loader_is_retried(bench: Bench) -> None:
     images.mkdir()
     for index in range(256):
         Image.effect_noise((64, 64), 50).convert("RGB").save(images / f"{index}.png")
-    changes = ["steps=150", "warmup_steps=5", "per_device_batch=32", "workers=1", "in_memory=false", "log_every=1"]
+    changes = ["global_batch=32", "steps=60", "warmup_steps=5", "workers=1", "in_memory=false", "log_every=1"]
     content = bench.suite_content({"summing": "quick"}, pretrain=[*changes, "checkpoint_every=5"])
     content["backbones"]["ours"] = {"pretrain": "demo_crossmae", "tasks": []}
     bench.write_suite(content)
@@ -139,7 +139,8 @@ def test_hopeless_kills_end_after_some_retries(bench: Bench) -> None:
     assert_same_command_completes(bench)
 
 
-@pytest.mark.parametrize("whole_group", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("whole_group", [False, True])
 def test_killed_controller_is_taken_over(bench: Bench, whole_group: bool) -> None:
     bench.suite(counting=[SLOW], summing=[QUICK])
     first = bench.start()

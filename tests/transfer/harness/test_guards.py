@@ -47,7 +47,7 @@ def test_a_damaged_record_is_reported_kept_and_measured_again(bench: Bench, dama
 @pytest.mark.parametrize(
     ("file", "content"),
     [
-        ("attempts/1.json", ""),
+        pytest.param("attempts/1.json", "", marks=SLOW),
         ("session.json", '{"started": 5}'),
         pytest.param("attempts/1.json", '{"started": 5}', marks=SLOW),
         pytest.param("session.json", "", marks=SLOW),
@@ -68,6 +68,7 @@ def test_a_damaged_note_stops_neither_the_run_nor_the_others(bench: Bench, file:
         assert "attempts/1.json" in line
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_fails_leaves_the_former_record(bench: Bench) -> None:
     (bench.folder / "total.pth").write_text("50.0")
     bench.suite()

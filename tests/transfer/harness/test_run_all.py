@@ -4,6 +4,9 @@ import json
 import subprocess
 import sys
 
+import pytest
+import yaml
+
 from tests.support.bench import TASKS, Bench
 
 
@@ -44,6 +47,7 @@ def test_changed_recipe_is_another_run(bench: Bench) -> None:
     assert before.items() <= after.items()
 
 
+@pytest.mark.slow
 def test_changed_execution_is_the_same_run(bench: Bench) -> None:
     bench.suite(tasks=("counting",))
     bench.run()
@@ -89,3 +93,26 @@ finally:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
     assert len(bench.records()) == 1
+
+
+@pytest.mark.slow
+def test_a_backbone_of_the_user_s_own_code_is_found_in_the_folder_of_tasks(bench: Bench) -> None:
+    more = bench.folder / "more"
+    more.mkdir()
+    (more / "my_models.py").write_text(
+        "from timm.models.eva import Eva\n\n"
+        "def rotary(**options):\n"
+        "    return Eva(img_size=64, patch_size=8, embed_dim=48, depth=2, num_heads=3, num_classes=0, **options)\n"
+    )
+    content = yaml.safe_load((TASKS / "counting.yaml").read_text())
+    content.update(consumes_backbone=True, recipes=str(TASKS / "recipes"))
+    (more / "taking.yaml").write_text(yaml.safe_dump(content))
+    bench.suite(tasks=("taking",))
+    source = "python:my_models:rotary?mean=0.5,0.5,0.5&std=0.5,0.5,0.5"
+    code, output = bench.run("--tasks", "more", "--backbone", f"mine={source}")
+    assert code == 0, output
+    assert f"checking {source}" in output
+    (path,) = (bench.folder / "out").glob("taking/mine/*/record.json")
+    backbone = json.loads(path.read_text())["backbone"]
+    assert backbone["lineage"]["source"] == "python:my_models:rotary"
+    assert backbone["pretraining"]["wrapped"]["model"] == "python:my_models:rotary"

@@ -27,7 +27,11 @@ def write_ade20k(root: Path) -> None:
 
 
 TASKS: dict[str, tuple[str, Callable[[Path], None], tuple[str, ...]]] = {
-    "imagenet_finetune": ("imagenet", write_imagenet, ("steps=40", "warmup_epochs=1", "checkpoint_every=6")),
+    "imagenet_finetune": (
+        "imagenet",
+        write_imagenet,
+        ("steps=40", "global_batch=16", "warmup_epochs=1", "checkpoint_every=6"),
+    ),
     "coco_vitdet": (
         "coco",
         write_coco,

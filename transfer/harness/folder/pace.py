@@ -3,12 +3,14 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from crossmae.files import open_regular
-from crossmae.run.progress import report_of
+from crossmae.run.progress import metrics_of, report_of
 
-_OWN = {"time", "step", "total"}
+LONGEST = 1e12
+"""Seconds; what seems to take longer, 30,000 years, is a mistake."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,9 @@ class Pace:
 
     @property
     def seconds_left(self) -> float | None:
-        """None as long as the rate is not known."""
-        return (self.total - self.step) / self.rate if self.rate else None
+        """None as long as the rate is not known, or where a report cannot be right."""
+        left = (self.total - self.step) / self.rate if self.rate else inf
+        return left if abs(left) < LONGEST else None
 
 
 def pace_of(folder: Path) -> Pace | None:
@@ -52,7 +55,7 @@ def _rate(lines: Sequence[dict[str, float]]) -> float:
 
 
 def _metric(line: dict[str, float]) -> str:
-    return next((f"{name} {value:.4g}" for name, value in line.items() if name not in _OWN), "")
+    return next((f"{name} {value:.4g}" for name, value in metrics_of(line).items()), "")
 
 
 def last_lines(path: Path, count: int) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from crossmae.data.images import DEMO_FILE
+from crossmae.data.images import GENERATED, is_generated
 from crossmae.errors import UserError, one_line
 from crossmae.files import write_json
 from crossmae.parsing import Strict, parse_file
@@ -14,8 +14,6 @@ from transfer.harness.folder.expected import Expected
 from transfer.harness.plan.data_roots import DataRoots
 from transfer.harness.plan.plan import Run
 from transfer.task import TaskSpec
-
-DEMO_DEVIATION = "generated demo data"
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def request_for(
 ) -> Request:
     """What the process of ``run`` needs to know; the launcher sets how many devices it really gets."""
     dataset = run.task.dataset
-    generated = dataset is not None and (roots.of(dataset) / DEMO_FILE).is_file()
+    generated = dataset is not None and is_generated(roots.of(dataset))
     return Request(
         identity=run.identity,
         task=run.task,
@@ -81,7 +79,7 @@ def request_for(
         task_folders=tuple(str(folder.resolve()) for folder in task_folders),
         devices=run.devices,
         precision=run.recipe.execution.get("precision", "fp32"),
-        deviations=(DEMO_DEVIATION,) if generated or (run.demo_data and dataset not in roots.named) else (),
+        deviations=(GENERATED,) if generated or (run.demo_data and dataset not in roots.named) else (),
         command=command,
         data=run.data,
         estimated_device_hours=None if expected is None else expected.device_hours,

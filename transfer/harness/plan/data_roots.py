@@ -8,15 +8,18 @@ from pathlib import Path
 
 from crossmae.errors import UserError
 from crossmae.files import DATA_VARIABLE, data_folder
-from crossmae.parsing import parse, read_yaml
-from transfer.datasets.listing import LIST_SUFFIXES
+from crossmae.parsing import lists_objects, parse, read_yaml
+from transfer.datasets.listing import LIST_SUFFIXES, gives_several
+from transfer.datasets.places import find_places, is_list
 
-LAYOUTS = ("imagefolder", "list", "coco", "masks")
+LAYOUTS = ("imagefolder", "list", "multilabel", "coco", "masks")
 """Of data of one's own, as they stand behind the path of ``--data``."""
 _MASKS = frozenset({"masks", "mask", "annotations", "labels", "segmentationclass"})
 _IMAGES = frozenset({"images", "image", "img", "imgs", "jpegimages"})
-_LOOKED_AT = 50
-"""Names of a folder that are looked at to see what it holds."""
+COCO_LISTS = ("images", "annotations")
+"""What COCO's files have lists of, of which one at least begins early."""
+_ENTRIES, _FOLDERS, _FILES = 10_000, 50, 20
+"""How many entries of a folder, folders, and JSON files are looked at to see what a folder holds."""
 DATA_FILE = Path("data.yaml")
 _PRETRAINING, _PRETRAINED_ON = "pretrain", "imagenet"
 
@@ -74,31 +77,41 @@ def _from_file() -> dict[str, Path]:
 
 
 def recognise(path: Path) -> str:
-    """Which of ``LAYOUTS`` the data at ``path`` has, by the names that lie there.
+    """Which of ``LAYOUTS`` the data at ``path`` has, by the names that lie there and how its JSON files begin.
 
     Raises:
         UserError: there is nothing, or a file that is no list.
     """
     if path.is_file():
         if path.name.lower().endswith(LIST_SUFFIXES):
-            return "list"
+            return "multilabel" if gives_several(path) else "list"
         raise UserError(f"{path} is no list of images", f"name a folder, or a file {', '.join(LIST_SUFFIXES)}")
     if not path.is_dir():
         raise UserError(f"no data at {path}", "put it there or say where it is: --data NAME=PATH")
-    names = _names(path)
-    inside = {name for folder in names for name in _names(path / folder)}
-    if any(name.endswith(".json") for name in (*names, *inside)):
+    outer = _entries(path)
+    inner = [entry for folder in outer[:_FOLDERS] for entry in _entries(folder)]
+    json = [entry for entry in (*outer, *inner) if entry.suffix.lower() == ".json"]
+    if any(lists_objects(file, COCO_LISTS) for file in json[:_FILES]):
         return "coco"
+    names, inside = ({entry.name.lower() for entry in entries} for entries in (outer, inner))
     if any(_IMAGES & there and _MASKS & there for there in (names, inside)):
         return "masks"
-    lists = any(name.endswith(LIST_SUFFIXES) for name in names)
-    folders = any(entry.is_dir() for entry in path.iterdir() if entry.name[0] != ".")
-    return "list" if lists and not folders else "imagefolder"
+    return _of_labels(path)
 
 
-def _names(folder: Path) -> set[str]:
-    """The first names in a folder, in small letters; none of what is no folder."""
+def _of_labels(path: Path) -> str:
+    try:
+        train = find_places(path, {}).parts["train"]
+    except UserError:  # said when it is read
+        train = "."
+    if not is_list(train):
+        return "imagefolder"
+    return "multilabel" if gives_several(path / train) else "list"
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The first entries of a folder, sorted; none of what is no folder."""
     if not folder.is_dir():
-        return set()
+        return []
     with os.scandir(folder) as entries:
-        return {entry.name.lower() for entry in islice(entries, _LOOKED_AT)}
+        return sorted(Path(entry.path) for entry in islice(entries, _ENTRIES))

@@ -7,6 +7,7 @@ from typing import Any
 
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe, digest_of
+from results.runs import Planned
 from transfer.harness.plan.known_data import Fingerprints, known_data
 from transfer.harness.plan.lineage import digest_of_file, lineage_of_pretraining, lineage_of_source
 from transfer.harness.plan.suite import BackboneEntry, Suite
@@ -47,6 +48,11 @@ class Run:
     def title(self) -> str:
         """How the run is called in lines and tables."""
         return f"{self.task.name} {self.backbone} seed {self.seed}"
+
+    @property
+    def planned(self) -> Planned:
+        """The run as the numbers' side knows it."""
+        return Planned(self.task.name, self.backbone, self.seed, self.identity)
 
 
 Note = Callable[[UserError], None]

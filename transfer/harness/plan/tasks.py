@@ -17,7 +17,7 @@ from crossmae.recipe import Recipe, load_recipe
 from transfer.task import FinishedModel, TaskSpec, check_name
 
 BUILT_IN = Path(__file__).parents[2] / "tasks"
-OWN_DATA = ("imagefolder", "coco_format", "masks")
+OWN_DATA = ("imagefolder", "multilabel", "coco_format", "masks")
 """Data sets of the built-in tasks that take any data of a layout."""
 
 

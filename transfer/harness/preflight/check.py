@@ -55,7 +55,7 @@ def check_runs(runs: Sequence[Run], roots: DataRoots, folders: Sequence[Path], r
     """Problems by run folder, for runs that have some: data, engine, recipe, and the weights that they start from."""
     specs = {run.task.name: run.task for run in runs}.values()
     probes = data_probes(specs, roots, folders, recipes=_distinct_recipes(runs))
-    return _problems(runs, [*probes, *_weight_probes(runs)], report)
+    return _problems(runs, [*probes, *_weight_probes(runs, folders)], report)
 
 
 def check_recipes(runs: Sequence[Run], folders: Sequence[Path], report: Report) -> dict[Path, list[str]]:
@@ -133,14 +133,15 @@ def _distinct_recipes(runs: Iterable[Run]) -> tuple[tuple[str, Recipe], ...]:
     return tuple(pair for pair in recipes.values() if pair[1] != unread_recipe(pair[1].name))
 
 
-def _weight_probes(runs: Iterable[Run]) -> Iterator[Probe]:
+def _weight_probes(runs: Iterable[Run], folders: Iterable[Path]) -> Iterator[Probe]:
     """Weights of users; those of pretraining runs come later, and random ones cannot fail."""
     archs: dict[str, set[str]] = {}
+    importable = tuple(map(str, folders))
     for run in runs:
         if run.source and run.needs is None and not run.source.startswith("random:"):
             archs.setdefault(run.source, set()).update([run.arch] if run.arch else [])
     for source, said in sorted(archs.items()):
-        yield Probe(source, ProbeRequest(source=source, archs=tuple(sorted(said))))
+        yield Probe(source, ProbeRequest(source=source, archs=tuple(sorted(said)), task_folders=importable))
 
 
 def _at_once() -> int:

@@ -73,6 +73,14 @@ def summary(statuses: Iterable[RunStatus], estimates: Mapping[str, Expected]) ->
     return f"{', '.join(counts)}; device-hours so far {hours.spent:.2f}, to come {hours.to_come:.2f}{unknown}"
 
 
+def pace_line(pace: Pace | None) -> str:
+    """Where a running run stands, as a sentence without its subject."""
+    if pace is None:
+        return "is starting"
+    left = f", {clock(pace.seconds_left)} left" if pace.seconds_left is not None else ""
+    return f"{pace.share:.0%} (step {pace.step} of {pace.total}{left}) {pace.metric}"
+
+
 def hours_of(statuses: Iterable[RunStatus], estimates: Mapping[str, Expected]) -> Hours:
     """Spent by finished runs and by tries of others that ended, and expected for the others."""
     every = list(statuses)
@@ -136,7 +144,7 @@ class PlainView:
         self._shown = time.monotonic()
         for run in state.running:
             pace = pace_of(run.folder)
-            self.note(f"{run.title} [{self._place(run)}] {_sentence(pace)}")
+            self.note(f"{run.title} [{self._place(run)}] {pace_line(pace)}")
         self.note(f"{_counts(state)}; {self._time_left.sentence(state)}")
 
     def note(self, line: str) -> None:
@@ -184,10 +192,3 @@ def _cells(run: Run) -> tuple[str, str, str, str]:
         return "starting", "", "", ""
     left = "" if pace.seconds_left is None else clock(pace.seconds_left)
     return f"{pace.share:.0%} {pace.step}/{pace.total}", f"{pace.rate:.1f}", left, pace.metric
-
-
-def _sentence(pace: Pace | None) -> str:
-    if pace is None:
-        return "is starting"
-    left = f", {clock(pace.seconds_left)} left" if pace.seconds_left is not None else ""
-    return f"{pace.share:.0%} (step {pace.step} of {pace.total}{left}) {pace.metric}"

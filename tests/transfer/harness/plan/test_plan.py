@@ -113,7 +113,9 @@ def test_what_does_not_exist_is_named(suite: Suite, message: str) -> None:
         make_plan(suite, SPECS, Path("out"))
 
 
-@pytest.mark.parametrize("name", ["demo", "smoke", "paper", "ablations", "backbone", "quick", "frozen", "frozen_demo"])
+@pytest.mark.parametrize(
+    "name", ["demo", "smoke", "paper", "ablations", "backbone", "quick", "frozen", "frozen_demo", "dense"]
+)
 def test_every_suite_can_be_planned_and_names_tables_that_exist(name: str, tmp_path: Path) -> None:
     suite = load_suite(name)
     if not suite.backbones:

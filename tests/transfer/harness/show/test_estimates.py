@@ -31,7 +31,9 @@ def test_estimate_is_near_what_the_run_takes(bench: Bench) -> None:
     assert cost["device_hours"] == pytest.approx(expected, rel=0.25)
 
 
-@pytest.mark.parametrize("name", ["demo", "smoke", "paper", "ablations", "backbone", "quick", "frozen", "frozen_demo"])
+@pytest.mark.parametrize(
+    "name", ["demo", "smoke", "paper", "ablations", "backbone", "quick", "frozen", "frozen_demo", "dense"]
+)
 def test_trials_are_shorter_than_what_they_stand_for_and_longer_than_their_warm_up(name: str, tmp_path: Path) -> None:
     suite = load_suite(name)
     if not suite.backbones:
