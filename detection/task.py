@@ -45,7 +45,7 @@ class ViTDetTask(Task):
 
     def fingerprint(self, data_root: Path, digest: FileDigest = digest_of_bytes) -> str:
         """The annotation files, and names and sizes of the images."""
-        from detection.data.listing import fingerprint_of_coco
+        from detection.data.layout import fingerprint_of_coco
         from detection.data.own import fingerprint_of_own
 
         if self._own:

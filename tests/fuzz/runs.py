@@ -122,8 +122,7 @@ def _coco(folder: Path) -> Target:
     from crossmae.data.demo.scenes import SceneSource
     from detection.data.check import check_coco
     from detection.data.demo import write_demo
-    from detection.data.layout import annotation_file
-    from detection.data.listing import fingerprint_of_coco
+    from detection.data.layout import annotation_file, fingerprint_of_coco
     from detection.data.register import read_dicts
 
     root = folder / "coco"

@@ -8,8 +8,7 @@ import pytest
 
 from crossmae.data.images import DEMO_FILE, digest_of_bytes
 from crossmae.errors import UserError
-from detection.data.layout import annotation_file
-from detection.data.listing import fingerprint_of_coco
+from detection.data.layout import annotation_file, fingerprint_of_coco
 
 
 @pytest.mark.parametrize("generated", [True, False])
