@@ -4,7 +4,7 @@ import mmap
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -91,7 +91,7 @@ def open_published(path: Path, split: str = "train") -> tuple[str, Images]:
 
 def files_below(root: Path) -> ImageFiles:
     """The image files in ``root`` at any depth, in the order of their paths."""
-    return ImageFiles(root, sorted(_walk(root)))
+    return ImageFiles(root, sorted(names_below(root)))
 
 
 def require_images(images: Images, path: Path) -> Images:
@@ -125,7 +125,12 @@ class Ways:
         return identity
 
 
-def _walk(root: Path) -> Iterator[str]:
+def names_below(root: Path, wanted: Callable[[str], bool] = is_image) -> Iterator[str]:
+    """Paths, relative to ``root`` and with /, of the files at any depth whose names are ``wanted``.
+
+    Raises:
+        UserError: symbolic links make a maze of it.
+    """
     ways = Ways()
     above = {str(root): frozenset[tuple[int, int]]()}
     for folder, folders, files in os.walk(root, followlinks=True):
@@ -135,7 +140,7 @@ def _walk(root: Path) -> Iterator[str]:
             folders.clear()
             continue
         above |= {os.path.join(folder, name): around | {identity} for name in folders}  # noqa: PTH118
-        yield from (file if inner == "." else f"{inner}/{file}" for file in files if is_image(file))
+        yield from (file if inner == "." else f"{inner}/{file}" for file in files if wanted(file))
 
 
 def _listed(path: Path) -> list[str]:

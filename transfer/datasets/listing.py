@@ -40,10 +40,13 @@ class Row(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """The rows of a list; ``several`` says how it gives an image several labels, or is empty."""
+    """The rows of a list; ``several`` says how it gives an image several labels, or is empty; ``relative_to``, the
+    folder in the data set that its files were named relative to, if not to the data set itself.
+    """
 
     rows: list[Row]
     several: str = ""
+    relative_to: str = ""
 
 
 def read_list(path: Path, options: Mapping[str, str] = MappingProxyType({})) -> Listed:

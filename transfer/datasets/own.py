@@ -30,6 +30,7 @@ from transfer.task import Context, Problem
 _DEEPEST = 16
 _RULE = "a fifth of each class (at least one image of two), those whose paths have the smallest SHA-256"
 _RULE_OF_SEVERAL = "a fifth of the images, those whose paths have the smallest SHA-256; one of each class stays"
+_ABSENT = "add them, or correct their names, which are taken relative to {}"
 _LAYOUTS = "one folder per class, perhaps below train and val, or a CSV file with a column of files and one of labels"
 
 
@@ -89,7 +90,7 @@ class OwnImages(Reader):
             yield Problem(error.what, error.remedy or "mend the data set")
             return
         for images, split in zip(splits, ("train", "val"), strict=True):
-            yield from check_split(images, split, every_class=split == "train")
+            yield from check_split(images, split, every_class=split == "train", absent=_ABSENT.format(images.root))
 
     def describe(self, root: Path) -> Iterator[str]:
         """What was recognised: layout, classes, images of each split, their sizes; and what is odd about it."""
@@ -139,7 +140,7 @@ class OwnImages(Reader):
         if not is_folder(root):
             if not root.exists():
                 raise UserError(f"{root} does not exist", "name the folder or the list of your data")
-            return self._list(root, self.options.get("val"))
+            return self._list(root.parent, root.name, self.options.get("val"))
         places = find_places(root, self.options)
         try:
             found = self._read(root, places.parts)
@@ -151,22 +152,22 @@ class OwnImages(Reader):
     def _read(self, root: Path, parts: dict[str, str]) -> _Found:
         train, val = parts["train"], parts.get("val")
         if is_list(train) and (val is None or not (is_list(val) or is_folder(root / val))):
-            return self._list(root / train, val)
+            return self._list(root, train, val)
         listed = {
-            split: self._of_split(root / place, split) if is_list(place) else self._of_folders(root, place)
+            split: self._of_split(root, place, split) if is_list(place) else self._of_folders(root, place)
             for split, place in parts.items()
         }
-        said = (_said(place, listed[split]) for split, place in parts.items())
-        return _Found({split: rows for split, (rows, _) in listed.items()}, tuple(filter(None, said)))
+        said = (choice for split, place in parts.items() for choice in _said(place, listed[split]))
+        return _Found({split: one.rows for split, one in listed.items()}, tuple(said))
 
     def _of_folders(self, root: Path, place: str) -> Listed:
         if self._several:
             raise UserError(f"{root / place} is no list", "several labels an image are given by a CSV or Parquet file")
         return Listed(list(_class_folders(root, place)))
 
-    def _of_split(self, path: Path, split: str) -> Listed:
+    def _of_split(self, root: Path, place: str, split: str) -> Listed:
         """A list that holds one split; a column of splits must say the same, or nothing."""
-        listed = read_list(path, self.options)
+        path, listed = root / place, self._rows(root, place)
         words = TRAIN if split == "train" else (*VAL, TEST)
         others = {row.split.lower() for row in listed.rows if row.split is not None}.difference(words)
         if others:
@@ -175,10 +176,19 @@ class OwnImages(Reader):
             raise UserError(what, "keep one list with that column, or one list for each split without it")
         return listed
 
-    def _list(self, path: Path, said: str | None) -> _Found:
-        """The rows of the list ``path`` by its column of splits, where those of ``said`` are the validation ones."""
-        listed = read_list(path, self.options)
-        choices = tuple(filter(None, [_said(path.name, listed)]))
+    def _rows(self, root: Path, place: str) -> Listed:
+        """The list ``place``, with files relative to ``root``, where it names them so or relative to its own folder."""
+        listed = read_list(root / place, self.options)
+        folder, first = place.rpartition("/")[0], listed.rows[0].file
+        if not folder or _is_there(root, first) or not _is_there(root, f"{folder}/{first}"):
+            return listed
+        rows = [row._replace(file=f"{folder}/{row.file}") for row in listed.rows]
+        return listed._replace(rows=rows, relative_to=folder)
+
+    def _list(self, root: Path, place: str, said: str | None) -> _Found:
+        """The rows of the list ``place`` by its column of splits, where those of ``said`` are the validation ones."""
+        path, listed = root / place, self._rows(root, place)
+        choices = _said(place, listed)
         by_split: dict[str, list[Row]] = {}
         for row in listed.rows:
             by_split.setdefault((row.split or "").lower(), []).append(row)
@@ -228,8 +238,15 @@ def _images_below(root: Path, place: str, depth: int, ways: Ways) -> Iterator[st
             yield from _images_below(root, f"{place}/{name}", depth + 1, ways)
 
 
-def _said(place: str, listed: Listed) -> str:
-    return f"{place} gives an image several labels ({listed.several})" if listed.several else ""
+def _is_there(root: Path, file: str) -> bool:
+    folder, _, name = file.rpartition("/")
+    return name in entries(root / folder)[1]
+
+
+def _said(place: str, listed: Listed) -> tuple[str, ...]:
+    several = f"{place} gives an image several labels ({listed.several})" if listed.several else ""
+    relative = f"{place} names images relative to {listed.relative_to}" if listed.relative_to else ""
+    return tuple(filter(None, (several, relative)))
 
 
 def _labelled(folder: Path, rows: Sequence[Row], classes: tuple[str, ...], several: bool) -> LabelledImages:

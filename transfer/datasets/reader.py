@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.data.images import DEMO_FILE, described, fingerprint_of, is_generated
+from crossmae.data.staging.cache import holds_pixels
 from crossmae.errors import UserError
 from crossmae.parsing import CountOrZero, Strict, parse_file
 from transfer.datasets.labelled import LabelledImages
@@ -117,6 +118,8 @@ class Reader(ABC):
 def _described(images: LabelledImages) -> Iterator[str]:
     yield from (f"{len(images.classes)} {len(images)}", *images.classes, *map(str, images.labels.tolist()))
     yield from described(images.images, images.root)
+    if holds_pixels(images.images):  # whose sizes say little: all squares of one size have the same
+        yield images.images.digest
 
 
 def _different_classes(root: Path, train: LabelledImages, val: LabelledImages) -> Problem | None:
@@ -136,13 +139,18 @@ def departures(published: Size, train: LabelledImages, val: LabelledImages) -> I
 
 
 def check_split(
-    images: LabelledImages, split: str, generated: Size | None = None, every_class: bool = True
+    images: LabelledImages,
+    split: str,
+    generated: Size | None = None,
+    every_class: bool = True,
+    absent: str = "unpack the archive again",
 ) -> Iterator[Problem]:
     """What is wrong with the files and classes of one split.
 
     Args:
         generated: the counts that it must have, if we wrote it.
         every_class: whether a class without images is wrong.
+        absent: what to do about files that are not there.
     """
     where = f"{images.root} ({split})"
     if generated is not None and len(images.classes) != generated.classes:
@@ -155,13 +163,13 @@ def check_split(
         yield Problem(f"{where} has no images", "complete the data set")
     if every_class and (empty := images.empty_classes()):
         yield Problem(f"{where}: {_some(empty, 'classes')} without images", "complete the data set")
-    yield from check_files(images, where)
+    yield from check_files(images, where, absent)
 
 
-def check_files(images: LabelledImages, where: str) -> Iterator[Problem]:
+def check_files(images: LabelledImages, where: str, absent: str = "unpack the archive again") -> Iterator[Problem]:
     """Files that are not there and, of a few hundred that are spread over the set, those that cannot be read."""
     if missing := images.missing():
-        yield Problem(f"{where}: {_some(missing, 'files')} missing", "unpack the archive again")
+        yield Problem(f"{where}: {_some(missing, 'files')} missing", absent)
     if broken := _unreadable(images, set(missing)):
         yield Problem(f"{where}: {_some(broken, 'images')} cannot be read", "copy them again")
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from crossmae.backbone import Backbone
+from crossmae.data.staging.cache import StagedImages
 from crossmae.features import Features
 from crossmae.train.runtime.distributed import World
 from crossmae.wrapped.attention import use_fastest_attention
@@ -133,11 +134,14 @@ class Pixels(Dataset[Tensor]):
 
 
 def content_of(images: LabelledImages) -> str:
-    """A digest of the images' names, and of sizes and times of change where they are files: a changed one is another.
+    """A digest of the images' names, and of what they hold: sizes and times of change of files, digests of a cache.
 
     Labels do not matter to features.
     """
     digest = hashlib.sha256(images.images.fingerprint.encode())
+    if isinstance(images.images, StagedImages):
+        digest.update(images.images.digest.encode())
+        return digest.hexdigest()
     with ThreadPoolExecutor(_STAT_THREADS) as threads:
         for stamp in threads.map(lambda file: _stamp(images.root / file), images.files, chunksize=256):
             digest.update(stamp.encode())

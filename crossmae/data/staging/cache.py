@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,11 @@ from crossmae.data.staging.manifest import MANIFEST, NAMES, PLAN, UNREADABLE, pa
 from crossmae.errors import UserError
 from crossmae.files import read_regular
 
-LISTS = frozenset({".json", ".txt", ".csv", ".tsv", ".parquet"})
-"""Suffixes of files next to the images that readers of data sets look for: they come along into a cache."""
+TABLES = frozenset({".csv", ".tsv", ".parquet"})
+LISTS = TABLES | {".json", ".txt"}
+"""Suffixes of files next to the images that readers of data sets look for: they come along into a cache; those in
+folders of the data set, where there may be a text file for each image, only if they are ``TABLES``.
+"""
 
 
 class Cache:
@@ -45,11 +49,11 @@ class Cache:
     def opened(self, inner: str, split: str) -> "StagedImages":
         """What ``open_images`` would take at the place ``inner`` of the source."""
         of_split = f"{inner}/{split}".removeprefix("/")
-        return self._below(of_split if self.is_folder(of_split) else inner)
+        return self._below(of_split if self._range(of_split) else inner)
 
     def is_folder(self, inner: str) -> bool:
-        """Whether the source has images at any depth in a folder ``inner``."""
-        return len(self._range(inner)) > 0
+        """Whether the source has images or lists at any depth in a folder ``inner``."""
+        return bool(self._range(inner)) or (self.folder / inner).is_dir()
 
     def _below(self, inner: str) -> "StagedImages":
         numbers = self._range(inner)
@@ -72,22 +76,26 @@ class Cache:
         return StagedImages(self, root, numbers, Names(files))
 
     def entries(self, inner: str) -> tuple[list[str], list[str]]:
-        """Names of the folders and files in folder ``inner`` of the source; "" is the source itself, with its lists."""
+        """Names of the folders and files in folder ``inner`` of the source, "" being the source, with its lists."""
         prefix = f"{inner}/" if inner else ""
-        folders: list[str] = []
-        files = [] if inner else self._lists()
+        folders, files = self._lists(inner)
         rest = self._range(inner)
         while rest:
             name, slash, _ = self.names[rest.start].removeprefix(prefix).partition("/")
-            (folders if slash else files).append(name)
+            if name not in folders:
+                (folders if slash else files).append(name)
             # Names out of order, as only a forged cache has them, must not send this backwards for ever.
             after = max(self._range(f"{prefix}{name}").stop if slash else 0, rest.start + 1)
             rest = range(after, rest.stop)
         return folders, files
 
-    def _lists(self) -> list[str]:
-        lists = (path.name for path in self.folder.iterdir() if path.suffix.lower() in LISTS)
-        return sorted(name for name in lists if name not in (MANIFEST, PLAN, UNREADABLE))
+    def _lists(self, inner: str) -> tuple[list[str], list[str]]:
+        """The folders in folder ``inner`` that have lists at any depth, and the lists in it."""
+        folder = self.folder / inner
+        there = sorted(folder.iterdir()) if folder.is_dir() else []
+        lists = (path.name for path in there if path.suffix.lower() in LISTS and path.is_file())
+        own = (MANIFEST, PLAN, UNREADABLE) if not inner else ()
+        return [path.name for path in there if path.is_dir()], [name for name in lists if name not in own]
 
     def size(self, number: int) -> int:
         """Bytes of an image as it is stored: those of the file, or of its pixels."""
@@ -127,6 +135,11 @@ class StagedImages:
         return [self.cache.size(int(number)) if number >= 0 else 0 for number in self._numbers]
 
     @property
+    def digest(self) -> str:
+        """SHA-256 of the digests of the cache's files: another content is another, whatever its names."""
+        return hashlib.sha256(f"{self.cache.plan} {self.cache.manifest.parts}".encode()).hexdigest()
+
+    @property
     def deviations(self) -> tuple[str, ...]:
         """How the images differ from those that were staged."""
         return (self.cache.plan.to_form().deviation(),) if self.cache.manifest.changed else ()
@@ -140,7 +153,7 @@ class StagedImages:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def holds_pixels(images: Images) -> bool:
+def holds_pixels(images: Images) -> TypeGuard[StagedImages]:
     """Whether ``images`` are decoded already."""
     return isinstance(images, StagedImages) and images.cache.plan.form == "raw"
 

@@ -10,8 +10,8 @@ import numpy as np
 from crossmae.data.decode import UnreadableImage
 from crossmae.data.images import Images
 from crossmae.data.parallel import on_all_cores
-from crossmae.data.published import files_below, open_published
-from crossmae.data.staging.cache import LISTS, find_cache
+from crossmae.data.published import files_below, names_below, open_published
+from crossmae.data.staging.cache import LISTS, TABLES, find_cache
 from crossmae.data.staging.forms import Entry, Form, require_space
 from crossmae.data.staging.manifest import (
     INDEX,
@@ -126,9 +126,14 @@ class Staging:
             note_path(part_path(self.folder, number)).unlink(missing_ok=True)
 
     def _copy_lists(self) -> None:
-        for path in self.source.iterdir():
-            if path.suffix.lower() in LISTS and path.is_file() and not (self.folder / path.name).exists():
-                write_bytes(path.read_bytes(), self.folder / path.name)
+        beside = (path.name for path in self.source.iterdir() if path.suffix.lower() in LISTS)
+        within = names_below(self.source, lambda name: Path(name).suffix.lower() in TABLES)
+        for name in sorted({*beside, *within}):
+            target = self.folder / name
+            # A file of the cache itself, such as its lock, may be called as a folder of the data set.
+            if (self.source / name).is_file() and not any(place.is_file() for place in (target, *target.parents)):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_bytes((self.source / name).read_bytes(), target)
 
 
 @dataclass(frozen=True)

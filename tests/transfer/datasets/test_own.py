@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from crossmae.data.staging.forms import Form
+from crossmae.data.staging.stage import Staging
 from crossmae.errors import UserError
 from tests.support.labelled_images import save_image, task
 from transfer.datasets.own import OwnImages
@@ -94,6 +96,28 @@ def test_what_is_called_test_is_no_validation_set_unless_a_task_names_it(tmp_pat
     given = OwnImages({"val": place}).read_both(tmp_path)[1]
     assert len(given) == (1 if layout == "lists" else 3)
     assert "left alone" not in first_line(tmp_path, val=place)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_list_in_a_folder_of_the_data_may_name_files_relative_to_itself(tmp_path: Path, cached: bool) -> None:
+    root = tmp_path / "data"
+    outer = listed(root)  # names files relative to the data
+    listed(root / "train set", name="train.csv")  # relative to the folder of the list
+    (root / "meta").mkdir()
+    (root / "pictures of mine").rename(root / "photos")
+    (root / "meta" / "labels.csv").write_text(outer.read_text().replace("pictures of mine", "photos"))
+    outer.unlink()
+    if cached:
+        Staging(root, tmp_path / "cache", Form("jpeg", 400), processes=0).run()
+        root = tmp_path / "cache"
+    train, val = OwnImages({"train": "train set/train.csv", "val": "meta/labels.csv"}).read_both(root)
+    assert train.files[0] == "train set/pictures of mine/0 ü.png"
+    assert val.files[0] == "photos/0 ü.png"
+    assert not problems(root, train="train set/train.csv", val="meta/labels.csv")
+    assert "train.csv names images relative to train set" in first_line(root, train="train set/train.csv")
+    assert "relative" not in first_line(root, train="meta/labels.csv")
+    (line, *_) = problems(root / "meta" / "labels.csv")
+    assert "missing; add them, or correct their names, which are taken relative to" in line
 
 
 def test_a_test_set_without_labels_stops_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A staged data set is read where the data set itself would be."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from crossmae.backbone import Backbone
 from crossmae.data.keyed import SampleKey
-from crossmae.data.open import open_images
+from crossmae.data.open import entries, is_folder, open_images
 from crossmae.data.staging.forms import Form
 from crossmae.data.staging.stage import Staging
 from crossmae.recipe import Recipe
@@ -87,6 +88,68 @@ def test_lists_of_ones_own_come_along(imagenet: Path, suffix: str) -> None:
         assert after[0].images.read(0)
     assert recognise(cache) in ("imagefolder", "list")
     assert recognise(cache / path.name) == "list"
+
+
+def test_lists_in_folders_of_the_data_set_come_along(tmp_path: Path) -> None:
+    root = tmp_path / "birds"
+    for number in range(6):
+        save_image(root / "photos" / f"{number} ü.png", side=20 + number)
+    below = root / "photos" / "lists"
+    below.mkdir()
+    rows = [(f"photos/{number} ü.png", "wolf" if number % 2 else "fox") for number in range(6)]
+    pd.DataFrame(rows, columns=["file", "label"]).to_csv(below / "Mine.CSV", index=False)
+    (root / "meta").mkdir()
+    pd.DataFrame(rows, columns=["file", "label"]).to_csv(root / "meta" / "all.tsv", sep="\t", index=False)
+    (root / "photos" / "0.txt").write_text("a text file for each image stays behind")
+    cache = staged(root)
+    assert not (cache / "photos" / "0.txt").exists()
+    for options in ({"train": "photos/lists/Mine.CSV"}, {"train": "meta/all.tsv"}):
+        before, after = (OwnImages(options).read_both(place) for place in (root, cache))
+        assert [images.fingerprint for images in after] == [images.fingerprint for images in before]
+        assert OwnImages(options).fingerprint(cache) == OwnImages(options).fingerprint(root)
+        assert not list(OwnImages(options).check(cache))
+    for place in ("", "photos", "photos/lists", "meta", "nowhere"):
+        there = [sorted(set(names) - {"0.txt"}) for names in entries(root / place)]
+        assert [sorted(names) for names in entries(cache / place)] == there
+    assert is_folder(cache / "meta")
+    assert recognise(cache / "photos" / "lists" / "Mine.CSV") == "list"
+
+
+def test_places_205_comes_along(tmp_path: Path) -> None:
+    root = tmp_path / "places205"
+    lists = root / "trainvalsplit_places205"
+    lists.mkdir(parents=True)
+    for split in ("train", "val"):
+        names = [f"a/{name}/{split}.jpg" for name in ("abbey", "alley")]
+        (lists / f"{split}_places205.csv").write_text("".join(f"{name} {i}\n" for i, name in enumerate(names)))
+        for name in names:
+            save_image(root / "data/vision/torralba/deeplearning/images256" / name)
+    assert_same("places205", root, Size(2, 2, 2))
+
+
+def test_a_folder_within_a_cache_is_a_data_set(tmp_path: Path) -> None:
+    root = tmp_path / "all"
+    for name in ("cat", "dog"):
+        for number in range(3):
+            save_image(root / "pets" / name / f"{number}.png")
+    cache = staged(root)
+    assert recognise(cache / "pets") == recognise(root / "pets") == "imagefolder"
+    before, after = (OwnImages().read_both(place / "pets") for place in (root, cache))
+    assert [images.files for images in after] == [images.files for images in before]
+    assert not list(OwnImages().check(cache / "pets"))
+
+
+def test_other_pixels_under_the_same_names_are_another_data_set(tmp_path: Path) -> None:
+    roots = [tmp_path / name for name in ("first", "second")]
+    for root in roots:
+        for name in ("cat", "dog"):
+            for number in range(3):
+                save_image(root / name / f"{number}.png")
+    caches = [staged(root, "raw") for root in roots]
+    first, second = (OwnImages().fingerprint(cache) for cache in caches)
+    assert first != second
+    shutil.copytree(caches[0], tmp_path / "elsewhere")
+    assert OwnImages().fingerprint(tmp_path / "elsewhere") == first
 
 
 def test_problems_of_a_staged_data_set_are_named(imagenet: Path) -> None:

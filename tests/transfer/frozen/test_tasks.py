@@ -15,6 +15,8 @@ import pandas as pd
 import pytest
 
 from crossmae.backbone import Backbone
+from crossmae.data.staging.forms import Form
+from crossmae.data.staging.stage import Staging
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from crossmae.train.runtime.distributed import World
@@ -139,6 +141,19 @@ def test_another_image_transform_or_weight_is_another_cache(backbone: Backbone, 
     changed.write_bytes(changed.read_bytes() + b"\0")
     names += [caches(backbone, READERS["imagenet"]().read(copy, "train"), tmp_path)]
     assert len(set(names)) == 5
+
+
+def test_a_cache_of_other_images_has_other_features(backbone: Backbone, root: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "imagenet"
+    shutil.copytree(root, copy)
+    changed = copy / READERS["imagenet"]().read(copy, "train").files[7]
+    changed.write_bytes(changed.read_bytes() + b"\0")
+    names = []
+    for number, source in enumerate((root, copy, root)):
+        cache = tmp_path / f"cache-{number}"
+        Staging(source, cache, Form("jpeg", 400), processes=0).run()
+        names.append(caches(backbone, READERS["imagenet"]().read(cache, "train"), tmp_path))
+    assert names[0] == names[2] != names[1]
 
 
 def test_what_a_backbone_does_not_have_is_left_out_or_refused(backbone: Backbone, root: Path, tmp_path: Path) -> None:

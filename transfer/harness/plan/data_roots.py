@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from crossmae.data.open import is_folder
 from crossmae.errors import UserError
 from crossmae.files import DATA_VARIABLE, data_folder
 from crossmae.parsing import lists_objects, parse, read_yaml
@@ -86,7 +87,7 @@ def recognise(path: Path) -> str:
         if path.name.lower().endswith(LIST_SUFFIXES):
             return "multilabel" if gives_several(path) else "list"
         raise UserError(f"{path} is no list of images", f"name a folder, or a file {', '.join(LIST_SUFFIXES)}")
-    if not path.is_dir():
+    if not is_folder(path):
         raise UserError(f"no data at {path}", "put it there or say where it is: --data NAME=PATH")
     outer = _entries(path)
     inner = [entry for folder in outer[:_FOLDERS] for entry in _entries(folder)]
