@@ -7,8 +7,14 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8 --
 .PHONY: setup flash demo demo-seeds paper-mini reproduction docs picture test test-all test-fast test-slow test-kills fuzz chaos gpu bench-step bench-frozen bench-loader bench-harness lint clean
 
 # PYTHON=python3.12 chooses another Python than the newest that will do, and makes .venv anew if it was of another one.
+# WHEELS=DIR installs from what `make wheels WHEELS=DIR` collected elsewhere, and asks no registry.
 setup:
-	@python=$$(PYTHON="$(PYTHON)" scripts/find_python.sh) && "$$python" -m scripts.bootstrap
+	@python=$$(PYTHON="$(PYTHON)" scripts/find_python.sh) && WHEELS="$(WHEELS)" "$$python" -m scripts.bootstrap
+
+.PHONY: wheels
+wheels:
+	@$(MAKE) --no-print-directory setup WHEELS=
+	@$(BIN)/python -m scripts.wheels "$(WHEELS)"
 
 flash: setup
 	$(BIN)/pip install --quiet ninja packaging  # what its build imports and does not ask for

@@ -17,6 +17,7 @@ from pathlib import Path
 from scripts import detectron2_wheel
 from scripts.environment import Environment, SetupError
 from scripts.prerequisites import COMPILER, TOOLS, missing_libraries, missing_python, missing_tools, remedy
+from scripts.wheels import install_from_them_alone
 
 INSTALLERS = ("pip", "setuptools", "wheel")
 
@@ -37,6 +38,7 @@ def set_up(environment: Environment) -> None:
         if environment.is_complete():
             return
         begin = time.monotonic()
+        install_from_them_alone()
         for number, (title, step) in enumerate(STEPS.items(), 1):
             print(f"[{number}/{len(STEPS)}] {title}", flush=True)
             step(environment)
@@ -119,8 +121,7 @@ def help_torchvision(environment: Environment) -> None:
 
 def install_detectron2(environment: Environment) -> None:
     with tempfile.TemporaryDirectory() as temporary:
-        tag = ["--only-binary=:all:", "--python-version", "3.10", "--implementation", "cp"]
-        environment.pip("download", "--no-deps", *tag, "--dest", temporary, detectron2_wheel.SOURCE)
+        environment.pip("download", *detectron2_wheel.DOWNLOAD, "--dest", temporary)
         source = next(Path(temporary).glob("*.whl"))
         try:
             wheel = detectron2_wheel.repack(source, Path(temporary))

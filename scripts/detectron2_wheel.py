@@ -14,6 +14,8 @@ from pathlib import Path
 
 SOURCE = "sal-detectron2==0.7.2"
 SOURCE_SHA256 = "491af0c7f79bdb2d178e46f6cb16a97c4ac968d45c41ea3f6b6435d59bbee561"
+DOWNLOAD = ("--no-deps", "--only-binary=:all:", "--python-version", "3.10", "--implementation", "cp", SOURCE)
+"""What ``pip download`` is asked for."""
 SOURCE_INFO = "sal_detectron2-0.7.2.dist-info"
 
 VERSION = "0.6+registry"
