@@ -168,13 +168,17 @@ def bench(
 
 def export(
     source: Annotated[str, typer.Argument(help="What load_pretrained or Backbone.load takes.")],
-    form: Annotated[str, typer.Argument(help="official, timm, hf-vitmae, hf-vit or backbone.")],
-    destination: Annotated[Path, typer.Argument(help="File (official, timm) or folder to write.")],
+    form: Annotated[str, typer.Argument(help="official, timm, hf-vitmae, hf-vit, backbone or onnx.")],
+    destination: Annotated[Path, typer.Argument(help="File (official, timm, onnx) or folder to write.")],
 ) -> None:
-    """Writes weights under the released names, for timm, or as a Hugging Face folder."""
-    from crossmae.weights.export import export as run
+    """Writes weights under the released names, for timm, as a Hugging Face folder, or as an ONNX graph of features."""
+    from crossmae.onnx import export_onnx
+    from crossmae.weights.export import export as export_weights
 
-    run(source, destination, form)
+    if form == "onnx":
+        export_onnx(source, destination)
+    else:
+        export_weights(source, destination, form)
     print(f"{form} weights in {destination}")
 
 

@@ -30,7 +30,7 @@ def export(source: str, destination: Path, form: str) -> None:
         UserError: unknown form, unreadable source, or a model that the form cannot hold.
     """
     if form not in FORMATS:
-        raise UserError(f"no format {form!r}", f"the formats are {', '.join(FORMATS)}")
+        raise UserError(f"no format {form!r}", f"the formats are {', '.join(FORMATS)} and onnx")
     if form == "official":
         save_official(load_pretrained(source), destination)
     elif form == "hf-vitmae":

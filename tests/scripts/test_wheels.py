@@ -46,5 +46,5 @@ def test_missing_wheel_is_named(folder: Path) -> None:
 
 
 def test_folder_without_a_list_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="no SHA256SUMS in .*make wheels"):
+    with pytest.raises(SetupError, match=r"no SHA256SUMS in .*make wheels"):
         check(tmp_path)

@@ -93,7 +93,8 @@ def test_export_writes_what_backbones_are_loaded_from(mae: Path, tmp_path: Path)
         (("info", "vit_b16", "depth=["), "cannot be read"),
         (("info", "vit_b16", "preset=vit_l16"), "unknown model option preset"),
         (("attention", "nothing", "--data", "."), "no weight file nothing"),
-        (("export", "nothing", "onnx", "out"), "the formats are"),
+        (("export", "nothing", "gguf", "out"), "the formats are"),
+        (("export", "random:vit_demo", "onnx", "out"), "written to an .onnx"),
     ],
 )
 def test_mistakes_are_told_in_one_line(arguments: tuple[str, ...], says: str) -> None:
