@@ -72,6 +72,29 @@ def test_an_unknown_section_is_refused(folder: Path) -> None:
         load_recipe(folder, "typo")
 
 
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        ("base: odd\n", "its bases lead back to itself"),
+        ("- 1\n", "is no mapping"),
+        ("protocol: null\n", "protocol is None"),
+        ("protocol: [1]\n", "protocol is [1]"),
+        ("protocol: &a {x: *a}\n", "Circular reference"),
+        ("protocol: !!python/object/apply:os.mkdir [was-here]\n", "is not valid YAML"),
+        ("protocol: " + "[" * 3000, "is not valid YAML"),
+        ("\ufeff\0", "odd.yaml"),
+    ],
+)
+def test_a_malformed_file_is_one_line(content: str, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "odd.yaml").write_text(content)
+    with pytest.raises(UserError) as error:
+        load_recipe(tmp_path, "odd")
+    assert part in str(error.value)
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["odd.yaml"]
+
+
 def test_a_recipe_reads_no_environment_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "hunter2")
     (tmp_path / "leak.yaml").write_text("protocol: {note: '${oc.env:SECRET}'}\n")

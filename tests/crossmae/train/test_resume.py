@@ -2,7 +2,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,16 @@ def test_a_crashed_run_goes_on_to_the_very_weights_of_one_that_was_not(
     assert [m for m in caplog.messages if "resumed" in m] == expected
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT])
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """The end of the terminal is heard even if these tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("heard")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_finishes_the_update_saves_and_the_next_start_continues(
     number: signal.Signals, whole: Any, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """The report: one file that needs nothing else, shows everything, and claims no more than the runs can carry."""
 
 import json
+import os
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -193,6 +194,7 @@ def bad_pictures(tmp_path: Path, folder: Path) -> dict[str, str]:
     Image.new("RGB", (8, 8)).save(folder / "eps.jpg", "EPS")
     Image.new("1", (20_000, 20_000)).save(folder / "bomb.png")
     (folder / "folder.png").mkdir()
+    os.mkfifo(folder / "pipe.png")
     up = "/".join([".."] * 5)
     return {
         "absolute": str(tmp_path / "outside.png"),
@@ -201,6 +203,7 @@ def bad_pictures(tmp_path: Path, folder: Path) -> dict[str, str]:
         "eps": "eps.jpg",
         "bomb": "bomb.png",
         "folder": "folder.png",
+        "pipe": "pipe.png",
         "null": "a\0.png",
     }
 
@@ -213,7 +216,7 @@ def test_only_pictures_of_the_runs_own_folder_are_shown_and_the_rest_is_named(ma
     made.record("coco_vitdet", "mae", 0, {"box_ap": 1.0}, artifacts=artifacts)
     read = read_pictures(made.runs().records)
     assert [picture.name for picture in read.tasks["coco_vitdet"]] == ["good"]
-    assert len(read.problems) == read.left_out == 7
+    assert len(read.problems) == read.left_out == 8
     assert "cannot be shown" in report_of(made, tmp_path)
 
 

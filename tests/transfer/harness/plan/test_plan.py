@@ -7,9 +7,9 @@ import pytest
 
 from crossmae.errors import UserError
 from results.tables.spec import table_names
-from transfer.harness.plan.plan import make_plan
+from transfer.harness.plan.plan import evaluation_of, make_plan
 from transfer.harness.plan.suite import BUILT_IN, BackboneEntry, Suite, load_suite
-from transfer.harness.plan.tasks import load_specs
+from transfer.harness.plan.tasks import load_specs, recipe_of
 from transfer.harness.worker.adapter import load_adapter
 
 SPECS = load_specs()
@@ -156,3 +156,15 @@ def test_finished_models_are_evaluated_from_a_file_or_after_their_training(tmp_p
         make_plan(
             replace(suite, backbones=(BackboneEntry("none", source="random:vit_b16", arch="vit_b16"),)), SPECS, tmp_path
         )
+
+
+def test_evaluations_of_one_file_on_the_demo_and_on_other_data_are_runs_of_their_own(tmp_path: Path) -> None:
+    """Else each would remove the other's record."""
+    (tmp_path / "model.pth").write_bytes(b"a model")
+    spec = load_specs()["imagenet_finetune"]
+    recipe = recipe_of(spec, "demo")
+    runs = [
+        evaluation_of(tmp_path / "model.pth", "model", spec, recipe, tmp_path, data, demo)
+        for data, demo in (("0123", False), ("0123", True), ("4567", False), ("4567", True))
+    ]
+    assert len({run.folder for run in runs}) == len({run.identity for run in runs}) == 4

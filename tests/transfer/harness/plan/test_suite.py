@@ -25,7 +25,15 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(name: str, tmp_path: Pat
         ({"backbnes": {}}, "has unknown backbnes"),
         ({"title": None}, "title is None"),
         ({"seeds": [True]}, "seeds.0 is True"),
+        ({"seeds": [-1]}, "seeds.0 is -1"),
+        ({"seeds": "0"}, "seeds is '0'"),
         ({"backbones": {"a": {"sorce": "x"}}}, "has unknown backbones.a.sorce"),
+        ({"backbones": {"a": None}}, "backbones.a is None"),
+        ({"backbones": {"a": {"source": ["x"]}}}, r"backbones.a.source is \['x'\]"),
+        ({"tasks": ["inat19"]}, r"tasks is \['inat19'\]"),
+        ({"tasks": {"inat19": 3}}, "tasks.inat19 is 3"),
+        ({"tables": [1]}, "tables.0 is 1"),
+        ({"data": "nope"}, "data is 'nope'"),
     ],
 )
 def test_a_wrong_suite_is_one_line(content: object, message: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Estimates from real trials."""
 
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.bench import Bench
+from transfer.commands import estimate as command
 from transfer.harness.folder.expected import read_expected
 from transfer.harness.plan.plan import make_plan
 from transfer.harness.plan.suite import BackboneEntry, load_suite
@@ -63,3 +65,11 @@ def test_runs_that_can_start_overtake_those_that_wait(tmp_path: Path) -> None:
     long = next(run for run in runs if run.task.name == "pretrain" and run.backbone == "mae")
     estimates = [Estimate(run, 1, 60 if run is long else 10, 0) for run in runs]
     assert wall_seconds(estimates, devices=2) == 10 * ((len(runs) - 1 + 6 + 1) // 2)
+
+
+def test_folders_of_estimates_that_were_killed_are_removed_and_those_of_others_are_left(tmp_path: Path) -> None:
+    own, other_host = f".estimate-{command._HOST}-{os.getpid()}-a", f".estimate-elsewhere-{2**22 + 1}-b"
+    for name in (own, other_host, f".estimate-{command._HOST}-{2**22 + 1}-c", ".estimate-by-hand"):
+        (tmp_path / name).mkdir()
+    new = command._scratch(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {own, other_host, ".estimate-by-hand", new.name}
