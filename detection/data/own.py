@@ -64,13 +64,17 @@ def read_own(root: Path, options: Mapping[str, str]) -> OwnCoco:
     Raises:
         UserError: there is no such file, or it is no COCO file of instances; one line names it.
     """
-    parts = {split: _read(root, path) for split, path in _files(root, options).items()}
+    files = _files(root, options)
+    given = "val" in files
+    if "tuning" in options:  # Values are chosen on a part of the training images alone.
+        files.pop("val", None)
+    parts = {split: _read(root, path) for split, path in files.items()}
     train, val = parts["train"], parts.get("val")
     things = [thing for part in parts.values() for thing in part.content["annotations"]]
     masks = None if options.get("masks") == "no" else _kind_of_masks(things)
-    if "tuning" in options:  # Values are chosen on a part of the training images alone.
-        return OwnCoco(*_halves(train if val else _halves(train)[0]), given=False, masks=masks)
-    return OwnCoco(*((train, val) if val else _halves(train)), given=val is not None, masks=masks)
+    if "tuning" in options:
+        return OwnCoco(*_halves(train if given else _halves(train)[0]), given=False, masks=masks)
+    return OwnCoco(*((train, val) if val else _halves(train)), given=given, masks=masks)
 
 
 def tidy(data: OwnCoco, folder: Path) -> Path:

@@ -29,7 +29,7 @@ from transfer.task import Context, Problem
 
 _DEEPEST = 16
 _RULE = "a fifth of each class (at least one image of two), those whose paths have the smallest SHA-256"
-_RULE_OF_SEVERAL = "a fifth of the images, those whose paths have the smallest SHA-256; one of each class stays"
+_RULE_OF_SEVERAL = f"{_RULE}, rare classes first; one of each class stays"
 _ABSENT = "add them, or correct their names, which are taken relative to {}"
 _LAYOUTS = "one folder per class, perhaps below train and val, or a CSV file with a column of files and one of labels"
 

@@ -18,8 +18,8 @@ from transfer.task import Problem
 def held_out(images: LabelledImages, count: Callable[[int], int], salt: str = "") -> NDArray[np.int64]:
     """Rising places of the images of each class whose paths have the smallest SHA-256.
 
-    Of images with several labels, those of all images; but one image of each class stays. Most images stay where they
-    are if others come or go.
+    Of images with several labels, those of the class with the fewest images come first, and one that is held out counts
+    for all its classes; but one image of each class stays. Most images stay where they are if others come or go.
 
     Args:
         count: from the number of a class's images to how many of them are held out.
@@ -29,29 +29,34 @@ def held_out(images: LabelledImages, count: Callable[[int], int], salt: str = ""
         UserError: not one image is held out.
     """
     ranks = [hashlib.sha256(f"{salt}{file}".encode("utf-8", "surrogateescape")).digest() for file in images.files]
-    held = _of_all(images, ranks, count(len(images))) if images.several else _of_each_class(images, ranks, count)
+    held = (_of_all if images.several else _of_each_class)(images, ranks, count)
     if not held:
         raise UserError(f"{images.root}: no class has two training images, so none can be held out", "add images")
     return np.array(sorted(held))
 
 
-def _of_each_class(images: LabelledImages, ranks: list[bytes], count: Callable[[int], int]) -> list[int]:
-    held: list[int] = []
+def _of_each_class(images: LabelledImages, ranks: list[bytes], count: Callable[[int], int]) -> set[int]:
+    held = set[int]()
     for label in range(len(images.classes)):
         of_class = sorted(np.flatnonzero(images.labels == label).tolist(), key=ranks.__getitem__)
-        held += of_class[: count(len(of_class))]
+        held.update(of_class[: count(len(of_class))])
     return held
 
 
-def _of_all(images: LabelledImages, ranks: list[bytes], count: int) -> list[int]:
-    left = images.counts()
-    held: list[int] = []
-    for place in sorted(range(len(images)), key=ranks.__getitem__):
-        labels = images.labels[place]
-        if len(held) < count and (left[labels > 0] > 1).all():
-            left = left - labels
-            held.append(place)
-    return held
+def _of_all(images: LabelledImages, ranks: list[bytes], count: Callable[[int], int]) -> set[int]:
+    """Of each class in turn, those with the fewest images first, as many as are lacking; then of images without one."""
+    order = np.array(sorted(range(len(images)), key=ranks.__getitem__))
+    left, held = images.counts(), set[int]()
+    for label in np.argsort(left, kind="stable"):
+        of_class = order[images.labels[order, label] > 0].tolist()
+        lacking = count(len(of_class)) - len(held.intersection(of_class))
+        for place in of_class:
+            has = images.labels[place] > 0
+            if lacking > 0 and place not in held and (left[has] > 1).all():
+                held.add(place)
+                left, lacking = left - has, lacking - 1
+    bare = order[~images.labels[order].any(axis=1)].tolist()
+    return held.union(bare[: count(len(bare))])
 
 
 def a_fifth(count: int) -> int:

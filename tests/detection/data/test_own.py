@@ -98,6 +98,26 @@ def test_without_validation_a_fifth_is_held_out_and_stays_the_same(tmp_path: Pat
     assert before != fingerprint_of_own(shuffled, {}, digest_of_bytes)
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_values_are_tuned_on_training_images_alone(tmp_path: Path, given: bool) -> None:
+    """Other validation annotations, even such as are no such file, change nothing."""
+    names = [f"a{i}.png" for i in range(10)]
+    write(tmp_path, "annotations/instances_train.json", "images", names, masks=True)
+    if given:
+        write(tmp_path, "annotations/instances_val.json", "images", ["b0.png", "b1.png"], masks=True)
+    whole = {image["file_name"] for image in read_own(tmp_path, {}).train.content["images"]}
+    tuned = read_own(tmp_path, {"tuning": "yes"})
+    fitted, held = ({image["file_name"] for image in part.content["images"]} for part in (tuned.train, tuned.val))
+    assert fitted | held == whole
+    assert not fitted & held
+    assert len(held) == 2
+    if given:
+        before = fingerprint_of_own(tmp_path, {"tuning": "yes"}, digest_of_bytes)
+        write(tmp_path, "annotations/instances_val.json", "images", ["b0.png"], masks=False)
+        assert fingerprint_of_own(tmp_path, {"tuning": "yes"}, digest_of_bytes) == before
+        assert read_own(tmp_path, {"tuning": "yes"}).masks == "polygon"
+
+
 def test_what_is_called_test_is_no_validation_set_unless_a_task_names_it(tmp_path: Path) -> None:
     for split in ("train", "test"):
         write(tmp_path, f"annotations/instances_{split}.json", split, [f"{split} {i}.png" for i in range(5)])

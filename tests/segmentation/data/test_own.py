@@ -70,6 +70,24 @@ def test_usual_places_are_found(tmp_path: Path, images: str, masks: str) -> None
     assert not problems(tmp_path)
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_values_are_tuned_on_training_images_alone(tmp_path: Path, given: bool) -> None:
+    """Other validation masks change nothing."""
+    pairs(tmp_path, 10, "images/train" if given else "images", "masks/train" if given else "masks")
+    if given:
+        pairs(tmp_path, 3, "images/val", "masks/val", prefix="val ")
+    whole = set(read_own(tmp_path, {}).splits["training"].names)
+    tuned = read_own(tmp_path, {"tuning": "yes"})
+    fitted, held = (set(split.names) for split in tuned.splits.values())
+    assert fitted | held == whole
+    assert not fitted & held
+    assert len(held) == 2
+    if given:
+        before = fingerprint_of_own(tmp_path, {"tuning": "yes"})
+        save(tmp_path / "masks" / "val" / "val 0 ü.png", 7)
+        assert fingerprint_of_own(tmp_path, {"tuning": "yes"}) == before
+
+
 @pytest.mark.parametrize(("images", "masks"), [("images/{}", "masks/{}"), ("{}/images", "{}/masks")])
 def test_what_is_called_test_is_no_validation_set_unless_a_task_names_it(
     tmp_path: Path, images: str, masks: str

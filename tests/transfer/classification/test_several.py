@@ -3,6 +3,8 @@
 import csv
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from transfer.classification.accuracy import average_precisions
 from transfer.classification.finetune import mixer
 from transfer.classification.recipe import FinetuneProtocol
 from transfer.classification.task import ClassificationTask
+from transfer.classification.workload import ClassificationWorkload
 from transfer.harness.plan.tasks import load_specs, recipe_of
 from transfer.task import Context
 
@@ -51,6 +54,14 @@ def test_labels_are_mixed_as_pixels_are() -> None:
     torch.testing.assert_close(mixed.mean(dim=(2, 3)), targets)
     plain = mixer(replace(protocol, mixup=0.0), 3, several=True)(images, labels)
     assert torch.equal(plain[1], labels)
+
+
+def test_the_loss_is_binary_cross_entropy_of_every_class() -> None:
+    scores, targets = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0]]), torch.tensor([[1, 1, 0], [0, 0, 0]])
+    chance = 1 / (1 + torch.exp(-scores))
+    by_hand = -torch.where(targets > 0, chance, 1 - chance).log().sum() / 6
+    workload: Any = SimpleNamespace(train=SimpleNamespace(several=True))
+    torch.testing.assert_close(ClassificationWorkload.entropy(workload, scores, targets), by_hand)
 
 
 def listed(root: Path, several: bool = True) -> Path:

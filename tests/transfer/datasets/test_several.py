@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from tests.support.labelled_images import save_image
+from transfer.datasets.labelled import LabelledImages
+from transfer.datasets.layouts import reader_of
 from transfer.datasets.own import OwnImages
+from transfer.datasets.split import a_fifth, held_out
 from transfer.frozen.knn import KnnTask
 from transfer.harness.plan.data_roots import recognise
 from transfer.harness.plan.tasks import extended, load_specs
@@ -51,7 +54,8 @@ def test_both_ways_of_giving_labels_are_the_same_data(tmp_path: Path) -> None:
     assert not problems(paths[0])
     said, counts, average, *_ = OwnImages(SEVERAL).describe(paths[0])
     assert said.endswith("labels.csv gives an image several labels ('|' between them)")
-    assert "3 classes, 8 training and 2 validation images (a fifth of the images, those whose paths" in counts
+    assert "3 classes, 7 training and 3 validation images (a fifth of each class (at least one" in counts
+    assert "rare classes first; one of each class stays" in counts
     assert average.endswith("1.20 labels an image, 1 images without one")
 
 
@@ -63,6 +67,25 @@ def test_of_each_class_a_training_image_stays(tmp_path: Path) -> None:
         train, val = OwnImages(SEVERAL).read_both(listed(tmp_path / str(place), f"file,label\n{rows}"))
         assert (len(train), len(val)) == (8, 2)
         assert train.counts().tolist()[1] == 1
+
+
+def test_every_class_has_validation_images(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    files = tuple(f"{number}.png" for number in range(40))
+    for _ in range(20):
+        labels = (generator.random((40, 5)) < [0.05, 0.1, 0.2, 0.4, 0.6]).astype(np.int64)
+        labels[:2] = 1
+        images = LabelledImages(tmp_path, files, labels, tuple("abcde"))
+        held = images.subset(held_out(images, a_fifth)).counts()
+        assert (held >= [min(a_fifth(count), count - 1) for count in images.counts()]).all()
+        assert (held < images.counts()).all()
+    # Where each image has one label, it is the split of images of one label.
+    one = generator.integers(0, 5, 40)
+    single, several = (
+        held_out(LabelledImages(tmp_path, files, labels, tuple("abcde")), a_fifth)
+        for labels in (one, np.eye(5, dtype=np.int64)[one])
+    )
+    assert np.array_equal(single, several)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +140,22 @@ def test_class_folders_give_one_label(tmp_path: Path) -> None:
         save_image(tmp_path / name / "1.png")
     (line,) = problems(tmp_path)
     assert "is no list; several labels an image are given by a CSV or Parquet file" in line
+
+
+@pytest.mark.parametrize("labels", ["several", "one"])
+def test_values_are_tuned_on_training_images_alone(tmp_path: Path, labels: str) -> None:
+    """Other validation labels change nothing."""
+    names = ("bird", "cat", "red dog")
+    rows = [f"{number}.png,{names[number % 3]},train" for number in range(15)]
+    options = {"reader": "own", "labels": labels, "label_separator": "|"} if labels == "several" else {"reader": "own"}
+    path = listed(tmp_path, "\n".join(["file,label,split", *rows, "15.png,cat,val", ""]), 16)
+    whole = reader_of(options).read(path, "train")
+    fitted, held = reader_of({**options, "tuning": "yes"}).read_both(path)
+    assert sorted((*fitted.files, *held.files)) == sorted(whole.files)
+    assert len(held) == 3
+    assert fitted.classes == held.classes == names
+    described = reader_of({**options, "tuning": "yes"}).fingerprint(path)
+    path.write_text("\n".join(["file,label,split", *rows, "15.png,bird,val", ""]))
+    again = reader_of({**options, "tuning": "yes"}).read_both(path)
+    assert [images.fingerprint for images in again] == [images.fingerprint for images in (fitted, held)]
+    assert reader_of({**options, "tuning": "yes"}).fingerprint(path) == described
