@@ -1,6 +1,7 @@
 """How emphasis, marks and line breaks are written in each form of a table."""
 
 import html
+import sys
 import textwrap
 from dataclasses import dataclass
 
@@ -22,12 +23,15 @@ class Markup:
 
     line_break = "\n"
     heading_width: int | None = 14
-    """Headings are broken into lines of this many characters; None where the form breaks lines by itself."""
+    """Headings are broken into lines of this many characters, between words, as names of tasks are copied from them;
+    None where the form breaks lines by itself.
+    """
 
     def heading(self, *parts: str) -> str:
         """A column's heading, each part on a line of its own."""
         width = self.heading_width
-        lines = [line for part in parts for line in (textwrap.wrap(part, width) if width else [part])]
+        wrapper = textwrap.TextWrapper(width or sys.maxsize, break_long_words=False)
+        lines = [line for part in parts for line in wrapper.wrap(part)]
         return self.line_break.join(self.text(line) for line in lines)
 
     def text(self, text: str) -> str:

@@ -242,6 +242,11 @@ def test_the_overview_shows_own_tasks_and_only_columns_that_have_runs(made: RunF
     assert "12.5" in terminal(filled("overview", made))
 
 
+def test_names_of_tasks_are_not_broken(made: RunFolder) -> None:
+    made.record("my_own_flowers_frozen_linear", "mine", 0, {"top1": 70.0})
+    assert "my_own_flowers_frozen_linear" in terminal(filled("overview", made))
+
+
 def test_the_overview_misses_nothing_that_nobody_planned(made: RunFolder) -> None:
     made.record("pets_knn", "a", 0, {"top1": 50.0})
     made.record("nuts_vitdet", "b", 0, {"box_ap": 40.0, "mask_ap": 35.0})

@@ -70,7 +70,8 @@ class BenchmarkOptions:
         for change in self.changes:
             task, _, assignment = change.partition(".")
             if task not in suite.all_tasks:
-                raise UserError(f"--set {change}: give TASK.KEY=VALUE with a task of the suite")
+                known = ", ".join(sorted(suite.all_tasks))
+                raise UserError(f"--set {change}: give TASK.KEY=VALUE with a task of the suite", f"it has {known}")
             suite = suite.override(task, assignment)
         return suite
 

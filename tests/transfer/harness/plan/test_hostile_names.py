@@ -74,6 +74,13 @@ def test_a_change_that_is_no_value_is_one_line(change: str, tmp_path: Path) -> N
     assert "\n" not in str(error.value)
 
 
+def test_a_change_to_no_task_of_the_suite_names_those_that_it_has(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"--set birds_finetune\.epochs=1: .* task of the suite; it has inat19, pretrain$"
+    ):
+        options(tmp_path, "birds_finetune.epochs=1").load()
+
+
 @pytest.mark.parametrize("asked", ["abc", "", ",", "cpu:0", "cpu:x", "cpu:²", "cpux", "cpu:100000", "-1", "0,x"])
 def test_devices_that_are_none_are_one_line(asked: str) -> None:
     with pytest.raises(UserError, match=f"--devices {asked}: "):
