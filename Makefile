@@ -52,7 +52,7 @@ test-fast: setup
 	$(PYTEST) -m "not slow"
 
 test-slow: setup
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow --durations=30
 
 # The walk-throughs of docs/your_data.md, from nothing to a report: some minutes.
 .PHONY: walk

@@ -72,8 +72,7 @@ class ViTDetTask(Task):
         Raises:
             UserError: no detectron2, unusable data, or a backbone that ViTDet cannot take.
         """
-        if backbone is None:
-            raise UserError(f"{self.spec.name} needs a backbone", "name one with --backbone")
+        backbone, data_root = self.given(backbone, context)
         self._require_detectron2()
         from detection.training.train import train_vitdet
 
@@ -81,7 +80,7 @@ class ViTDetTask(Task):
         if self._own:
             fitted, masks = self._own_data(recipe, context)
             return train_vitdet(backbone, fitted, context, relative_positions, masks, wrapped=self._wrapped)
-        published = context.data_root is not None and not is_generated(context.data_root)
+        published = not is_generated(data_root)
         return train_vitdet(backbone, recipe, context, relative_positions, published=published, wrapped=self._wrapped)
 
     @property

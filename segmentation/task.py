@@ -71,17 +71,15 @@ class UperNetTask(Task):
         Raises:
             UserError: mmsegmentation is not installed, or the data is unusable.
         """
-        if backbone is None:
-            raise UserError(f"{self.spec.name} needs a backbone", "name one with --backbone")
+        backbone, data_root = self.given(backbone, context)
         require_mmsegmentation(self.spec.name)
         from segmentation.run import train
 
         if self._own:
             fitted, keep_zero = self._own_data(recipe, context, backbone.about.depth)
             return train(backbone, fitted, context, keep_zero, self._wrapped)
-        if context.data_root is not None:
-            for text in check.departures(context.data_root):
-                context.deviation(text)
+        for text in check.departures(data_root):
+            context.deviation(text)
         return train(backbone, recipe, context, wrapped=self._wrapped)
 
     @property

@@ -223,6 +223,18 @@ class Task(ABC):
     def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
         """Trains and evaluates; returns the metrics that the TaskSpec names. ``None`` only where none is consumed."""
 
+    def given(self, backbone: "Backbone | None", context: Context) -> "tuple[Backbone, Path]":
+        """The backbone and the data root, for ``run`` of a task that consumes both.
+
+        Raises:
+            UserError: one of them was not given.
+        """
+        if backbone is None:
+            raise UserError(f"{self.spec.name} needs a backbone", "name one with --backbone")
+        if context.data_root is None:
+            raise UserError(f"{self.spec.name} needs its data set {self.spec.dataset}", "say where it lies with --data")
+        return backbone, context.data_root
+
     def evaluate(self, weights: Path, recipe: Recipe, context: Context) -> dict[str, float]:
         """Evaluates the finished model in ``weights``, ours or a released one; the metrics of ``run``, or some of them.
 

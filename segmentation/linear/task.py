@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossmae.data.images import FileDigest, digest_of_bytes
-from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from segmentation.data.reader import SegmentationSet
 from segmentation.data.sets import SETS
@@ -56,14 +55,12 @@ class LinearSegmentationTask(Task):
         Raises:
             UserError: mmsegmentation is not installed, the data is unusable, or the backbone lacks the features.
         """
-        if backbone is None:
-            raise UserError(f"{self.spec.name} needs a backbone", "name one with --backbone")
+        backbone, data_root = self.given(backbone, context)
         require_mmsegmentation(self.spec.name)
         from segmentation.linear.run import train
 
-        if context.data_root is not None:
-            for text in self.data.departures(context.data_root):
-                context.deviation(text)
+        for text in self.data.departures(data_root):
+            context.deviation(text)
         return train(backbone, recipe, self.data, context)
 
     def evaluate(self, weights: Path, recipe: Recipe, context: Context) -> dict[str, float]:

@@ -77,12 +77,11 @@ class AnalysisTask(Task):
 
         from crossmae.analysis.views import batches, open_validation, pick
 
-        if backbone is None or context.data_root is None:
-            raise UserError(f"task {self.spec.name} needs a backbone and its data set {self.spec.dataset}")
+        backbone, data_root = self.given(backbone, context)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         values = read_sections(recipe, AnalysisProtocol, AnalysisExecution)
         model = autoencoder_of(backbone, values.protocol).to(device)
-        images = open_validation(context.data_root)
+        images = open_validation(data_root)
         indices = pick(images, values.protocol.images)
         seen = partial(batches, images, config=model.config, seed=context.seed, device=device)
         drawn = next(seen(indices=pick(images, _DRAWN), batch=_DRAWN))

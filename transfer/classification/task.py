@@ -70,10 +70,9 @@ class ClassificationTask(Task):
         from transfer.classification.accuracy import MEAN_AP
         from transfer.classification.job import make_job, save
 
-        if backbone is None or context.data_root is None:
-            raise UserError(f"task {self.spec.name} needs a backbone and its data set {self.spec.dataset}")
+        backbone, data_root = self.given(backbone, context)
         context.deviation(precision_deviation(context.precision))
-        train, val = self.reader.read_both(context.data_root)
+        train, val = self.reader.read_both(data_root)
         job = make_job(backbone, recipe, train, val, context)
         fitted = fit(job.workload, job.plan, context.folder, context.progress, job.execution)
         context.throughput = fitted.images_per_second

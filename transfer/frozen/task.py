@@ -12,7 +12,6 @@ from torch import Tensor
 from crossmae.backbone import Backbone
 from crossmae.data.demo.scenes import SceneSource
 from crossmae.data.images import FileDigest, digest_of_bytes
-from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from crossmae.train.runtime.distributed import join_world
 from transfer.classification.accuracy import MACRO, Outcomes, label_rank, sample_table, score_classes, top_k
@@ -97,11 +96,10 @@ class FrozenTask(Task, Generic[P]):
 
     def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
         """``top1`` and ``top5`` of each classifier, in percent of the validation images, which are scored once."""
-        if backbone is None or context.data_root is None:
-            raise UserError(f"task {self.spec.name} needs a backbone and its data set {self.spec.dataset}")
+        backbone, data_root = self.given(backbone, context)
         values = read_recipe(self.protocol, recipe)
         protocol, execution = values.protocol, values.execution
-        everything, val = self.reader.read_both(context.data_root)
+        everything, val = self.reader.read_both(data_root)
         train = few(everything, protocol, context.seed)
         self.refuse(backbone, train, protocol)
         with join_world(execution.device) as world:

@@ -36,7 +36,8 @@ def lineage_of_source(source: str, cache: Path) -> dict[str, Any]:
     files = _weight_files(path)
     if not all(file.is_file() for file in files):
         raise UserError(
-            f"no weights at {source}", "give a folder, a .pth or .safetensors file, timm:NAME or random:ARCH"
+            f"no weights at {source}",
+            "give a folder, a .pth or .safetensors file, timm:NAME, hf:FOLDER, python:MODULE:FUNCTION or random:ARCH",
         )
     if place.startswith("hf:") or _is_wrapped(path):
         files += [path / name for name in _CONFIGS if (path / name).is_file()]
