@@ -16,6 +16,7 @@ from crossmae.weights.files import Weights
 from crossmae.weights.options import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    OTHERWISE,
     SourceOptions,
     with_option,
 )
@@ -61,10 +62,10 @@ def describe(
     odd = any(tensor.ndim != _DIMENSIONS[name] or not tensor.numel() for name, tensor in read.items())
     if odd or not {"patch_embed.proj.weight", "pos_embed"} <= set(weights):
         lacking = "no patch_embed.proj.weight or no pos_embed"
-        raise UserError(f"{source} holds no vision transformer ({lacking})", "give weights of a plain ViT")
+        raise UserError(f"{source} holds no plain vision transformer ({lacking})", OTHERWISE)
     _refuse_gates(weights, source)
     if len(widths := {weights[name].shape[-1] for name in ("pos_embed", "reg_token") if name in weights}) > 1:
-        raise UserError(f"{source} holds no vision transformer (widths {widths})", "give weights of a plain ViT")
+        raise UserError(f"{source} holds no plain vision transformer (widths {widths})", OTHERWISE)
     spec = _read(weights, source, said or SourceOptions(), dict(pretraining or {}))
     complete = {**weights, "pos_embed": _with_prefix(weights["pos_embed"], spec.num_prefix)}
     spec = replace(spec, image_size=_side(complete["pos_embed"].shape[1] - spec.num_prefix, source) * spec.patch_size)
@@ -154,7 +155,7 @@ def _refuse_gates(weights: Mapping[str, Tensor], source: str) -> None:
     first, second = (weights.get(f"blocks.0.mlp.{layer}.weight") for layer in ("fc1", "fc2"))
     packed = first is not None and second is not None and first.shape[0] == 2 * second.shape[1]
     if packed or any(name.startswith(("blocks.0.mlp.fc1_g.", "blocks.0.mlp.w12.")) for name in weights):
-        raise UserError(f"{source} has gated MLPs (SwiGLU), which no task can take", "use a ViT with plain MLPs")
+        raise UserError(f"{source} has gated MLPs (SwiGLU), so it is no plain vision transformer", OTHERWISE)
 
 
 def _with_prefix(pos_embed: Tensor, num_prefix: int) -> Tensor:

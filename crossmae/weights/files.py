@@ -41,6 +41,8 @@ _MOST_OPTIONS = 10_000
 
 _ADVICE = "download it again, or take another checkpoint of the run"
 
+_CONVERT = "load it with the library that wrote it and save the state_dict of the model alone"
+
 _OBJECTS = ("nsupported global", "unsupported GLOBAL", "Can only create new object", "Can only build", "reduce for")
 """What PyTorch's restricted unpickler says of files that hold code or objects."""
 
@@ -172,7 +174,7 @@ def _read_torch(path: Path) -> Content:
     size = path.stat().st_size
     known = torch.serialization.safe_globals(_harmless())
     try:
-        _refuse_compressed(path, size)
+        _refuse_archives(path, size)
         # Opened here: PyTorch goes by the name of a path.
         with known, warnings.catch_warnings(action="ignore"), open_regular(path) as file:
             content = torch.load(file, map_location="cpu", weights_only=True)
@@ -193,10 +195,18 @@ def _refused(path: Path) -> UserError:
     return UserError(what, "take a file of weights alone, best a .safetensors")
 
 
-def _refuse_compressed(path: Path, size: int) -> None:
-    """PyTorch stores without compression; what unpacks to more than the file holds was made to fill the memory."""
+def _refuse_archives(path: Path, size: int) -> None:
+    """Refuses those of others, and compressed ones.
+
+    PyTorch stores without compression; what unpacks to more than the file holds was made to fill the memory.
+    """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if any(name.endswith(".npy") for name in names):
+                raise UserError(f"{path} is an archive of NumPy's, as JAX's models are released", _CONVERT)
+            if any(name.endswith("/constants.pkl") for name in names):
+                raise UserError(f"{path} is a TorchScript archive, which holds code; none of it was run", _CONVERT)
             if sum(entry.file_size for entry in archive.infolist()) > size:
                 raise UserError(f"{path} is compressed", "unpack and save it again with torch.save")
 

@@ -8,6 +8,11 @@ from annotated_types import Ge, Le
 from crossmae.errors import UserError
 from crossmae.parsing import Count, Positive, Strict, parse
 
+PAGE = "docs/your_checkpoint.md"
+
+OTHERWISE = f"name the model of timm that it is (timm:NAME@FILE), or see {PAGE}"
+"""What to do with weights of no plain vision transformer."""
+
 WRAPPED = "crossmae.wrapped"
 """``format`` in the ``config.json`` of a backbone that is no plain vision transformer."""
 

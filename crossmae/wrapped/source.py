@@ -22,9 +22,9 @@ from crossmae.weights.files import Weights, part_of, read_weights, write_weights
 from crossmae.weights.fit import misfit
 from crossmae.weights.huggingface.folder import FILES, local_folder, read_part
 from crossmae.weights.layouts.distributed import read_anything
-from crossmae.weights.layouts.find import PAGE, FoundViT, find_vit, log_left_out, taken_from, weight_sets
+from crossmae.weights.layouts.find import FoundViT, find_vit, log_left_out, taken_from, weight_sets
 from crossmae.weights.layouts.names import LEFT_OUT, Layout
-from crossmae.weights.options import WRAPPED, SourceOptions, split_source, with_option
+from crossmae.weights.options import PAGE, WRAPPED, SourceOptions, split_source, with_option
 from crossmae.weights.sources import naming, read_source
 from crossmae.weights.spec import BackboneSpec
 from crossmae.weights.timm import has_plain_weights, pretrained_weights

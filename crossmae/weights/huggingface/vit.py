@@ -17,7 +17,7 @@ from crossmae.weights.files import Weights
 from crossmae.weights.huggingface.folder import IMAGES, local_folder, read_images, read_part, weights_in, write_folder
 from crossmae.weights.huggingface.names import encoder_from_ours
 from crossmae.weights.layouts.find import encoder_of, find_vit, log_left_out
-from crossmae.weights.options import Activation, SourceOptions
+from crossmae.weights.options import OTHERWISE, Activation, SourceOptions
 from crossmae.weights.spec import BackboneSpec, with_final_norm
 
 _KINDS = {
@@ -79,7 +79,7 @@ def read_encoder(name: str, source: str, options: SourceOptions) -> tuple[Weight
 def _said(folder: Path, config: _VitConfig, source: str) -> SourceOptions:
     """What a folder's configurations say that its weights do not; an epsilon that is not named has its type's value."""
     if config.use_swiglu_ffn:
-        raise UserError(f"{source} has gated MLPs (SwiGLU), which no task can take", "use a ViT with plain MLPs")
+        raise UserError(f"{source} has gated MLPs (SwiGLU), so it is no plain vision transformer", OTHERWISE)
     if config.hidden_act not in _ACTIVATIONS:
         raise UserError(f"{source} has an activation that no task can take ({config.hidden_act})", "give another ViT")
     images = read_images(folder)

@@ -12,11 +12,9 @@ from crossmae.errors import UserError
 from crossmae.run.rank import is_main
 from crossmae.weights.files import DEEPEST, Weights, part_of
 from crossmae.weights.layouts.names import LAYOUTS, Layout, to_timm
-from crossmae.weights.options import SourceOptions
+from crossmae.weights.options import OTHERWISE, SourceOptions
 
 log = logging.getLogger("crossmae")
-
-PAGE = "docs/your_checkpoint.md"
 
 _WRAPPERS = re.compile(r"(^|(?<=\.))(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """What torch.compile, FSDP and activation checkpointing put into names."""
@@ -64,7 +62,7 @@ def find_vit(
         tried = ", ".join(layout.name for layout in layouts)
         raise UserError(
             f"{source} holds no vision transformer with names of {tried} under any key or prefix; at its top: {keys}",
-            f"see {PAGE}",
+            OTHERWISE,
         )
     writings = " or ".join(_writings(chosen or everything, source))
     if chosen:

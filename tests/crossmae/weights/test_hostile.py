@@ -110,6 +110,16 @@ def deep() -> list[Any]:
     return value
 
 
+def scripted() -> bytes:
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), buffer := io.BytesIO())
+    return buffer.getvalue()
+
+
+def numpy_archive() -> bytes:
+    np.savez(buffer := io.BytesIO(), kernel=np.zeros(3))
+    return buffer.getvalue()
+
+
 def nested(levels: int) -> dict[str, Any]:
     return {"model": nested(levels - 1)} if levels else {**weights()}
 
@@ -137,6 +147,8 @@ PTH: dict[str, Callable[[], bytes]] = {
     "wrong magic": lambda: b"XX" + WHOLE[2:],
     "git-lfs pointer": lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n",
     "ONNX": lambda: b"\x08\x07\x12\x07pytorch\x1a\x052.1.0:",
+    "TorchScript": scripted,
+    "NumPy archive": numpy_archive,
     "web page": lambda: b"\n<!DOCTYPE html><html><body>404</body></html>",
     "json": lambda: b'{"a": 1}',
     "zip without data.pkl": lambda: zipped({"readme.txt": b"hello"}),
@@ -252,6 +264,8 @@ def test_a_malformed_file_is_one_line_with_a_remedy(name: str, tmp_path: Path, m
         ("git-lfs pointer.pth", "git lfs pull"),
         ("web page.pth", "web page"),
         ("ONNX.pth", "ONNX"),
+        ("TorchScript.pth", "TorchScript archive, which holds code; none of it was run"),
+        ("NumPy archive.pth", "archive of NumPy's"),
         ("cut in the middle.pth", "damaged"),
         ("zip bomb.pth", "compressed"),
         ("150 GB of stride 0.pth", "cls_token is larger than the file"),

@@ -17,6 +17,7 @@ from crossmae.data.keyed import SampleKey
 from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from crossmae.train.workload import Workload
+from crossmae.weights.options import OTHERWISE
 from tests.support.labelled_images import save_image
 from transfer.classification.job import make_job
 from transfer.datasets.layouts import READERS
@@ -123,6 +124,6 @@ def test_images_are_normalised_as_the_backbone_wants_them(root: Path) -> None:
 def test_gated_mlps_are_refused_before_anything_starts(layer: type[nn.Module], tmp_path: Path) -> None:
     path = tmp_path / "gated.pth"
     torch.save(vit(img_size=64, patch_size=16, mlp_layer=layer).state_dict(), path)
-    said = re.escape(f"{path} has gated MLPs (SwiGLU), which no task can take; use a ViT with plain MLPs")
+    said = re.escape(f"{path} has gated MLPs (SwiGLU), so it is no plain vision transformer; {OTHERWISE}")
     with pytest.raises(UserError, match=f"^timm:vit_small_patch16_224@{said}$"):
         Backbone.load(f"timm:vit_small_patch16_224@{path}")
