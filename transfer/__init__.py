@@ -44,7 +44,7 @@ def evaluate(
 
     Args:
         backbone: a source: a file or folder of weights, ``timm:NAME``, ``random:vit_demo``, ...
-        task: name of a task, such as ``imagenet_knn``.
+        task: name of a task, such as ``imagenet_knn@raw``.
         data: the data set's folder; ``demo``: small data that is written where it is missing; None: where ``data.yaml``
             or ``CROSSMAE_DATA`` says.
         recipe: the task's recipe. Default: on the demo's data ``demo``; on yours there is none.

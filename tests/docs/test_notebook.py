@@ -26,8 +26,8 @@ def test_the_notebook_runs_and_leaves_records(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=600)
     records = find_runs(tmp_path / RUNS).records
     assert [(stored.record.task.name, stored.backbone) for stored in records] == [
-        ("imagenet_knn", "crossmae"),
-        ("imagenet_knn", "random"),
+        ("imagenet_knn@zscore", "crossmae"),
+        ("imagenet_knn@zscore", "random"),
     ]
 
     table = pd.read_csv(tmp_path / "table.csv")

@@ -18,18 +18,18 @@ def measured(made: RunFolder, task: str, backbone: str, values: tuple[float, ...
 
 def test_overlapping_intervals_share_a_rank(made: RunFolder) -> None:
     # Half a t interval of three seeds is 2.484 deviations: about 0.25 around the first two, and 2.5 around the third.
-    measured(made, "imagenet_knn", "best", (80.0, 80.1, 80.2))
-    measured(made, "imagenet_knn", "worst", (70.0, 70.1, 70.2))
-    measured(made, "imagenet_knn", "wide", (77.0, 78.0, 79.0))
-    measured(made, "imagenet_knn", "near", (77.9, 78.0, 78.1))
+    measured(made, "imagenet_knn@raw", "best", (80.0, 80.1, 80.2))
+    measured(made, "imagenet_knn@raw", "worst", (70.0, 70.1, 70.2))
+    measured(made, "imagenet_knn@raw", "wide", (77.0, 78.0, 79.0))
+    measured(made, "imagenet_knn@raw", "near", (77.9, 78.0, 78.1))
     (board,) = boards(made.runs())
     assert ranks(board) == {"best": (1, True), "wide": (1, True), "near": (2, True), "worst": (4, False)}
     assert [standing.backbone for standing in board.standings] == ["best", "near", "wide", "worst"]
 
 
 def test_one_seed_ranks_nobody(made: RunFolder) -> None:
-    measured(made, "imagenet_knn", "a", (80.0,))
-    measured(made, "imagenet_knn", "b", (20.0,))
+    measured(made, "imagenet_knn@raw", "a", (80.0,))
+    measured(made, "imagenet_knn@raw", "b", (20.0,))
     (board,) = boards(made.runs())
     assert set(ranks(board).values()) == {(1, True)}
     assert "one seed" in terminal([board])

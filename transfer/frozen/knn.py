@@ -20,36 +20,27 @@ _QUERIES = 128
 
 
 class KnnTask(FrozenTask[KnnProtocol]):
-    """Three protocols in one run, each with its own metrics, as their numbers lie far apart (MAE: 10 to 51 %).
-
-    ``_raw``: features of the last block. ``_norm``: after the final norm, where the backbone has one (DINO's protocol).
-    ``_zscore``: raw ones, each dimension with mean 0 and variance 1 over the training images (MAE-CT's).
-    """
+    """Features before the final norm, after it, or standardised: variants far apart (MAE: 10 to 51 %), a task each."""
 
     protocol = KnnProtocol
 
     def refuse(self, backbone: Backbone, train: LabelledImages, protocol: KnnProtocol) -> None:
-        """Refuses more neighbours than there are training images."""
+        """Refuses features that the backbone does not have, and more neighbours than there are training images."""
+        if protocol.point == "norm" and not backbone.about.final_norm:
+            what = f"{backbone.about.source} has no final norm, and these neighbours are sought after it"
+            raise UserError(what, "take the task whose name ends in @raw or @zscore")
         if protocol.k > len(train):
             raise UserError(f"k is {protocol.k} and there are {len(train)} training images", "set a smaller k")
 
-    def fit(
-        self, train: TrainingSet, protocol: KnnProtocol, context: Context
-    ) -> tuple[dict[str, Classifier], dict[str, float]]:
+    def fit(self, train: TrainingSet, protocol: KnnProtocol, context: Context) -> tuple[Classifier, dict[str, float]]:
         """Nothing is fitted and nothing chosen: ``k`` and ``temperature`` are the recipe's."""
         own = "token" if "raw token" in train.views.names else "avg"
-        variants = {"_raw": (f"raw {own}", False), "_zscore": (f"raw {own}", True), "_norm": (f"norm {own}", False)}
-        classify = partial(_classify, train, protocol)
-        return {
-            ending: partial(classify, view, zscore)
-            for ending, (view, zscore) in variants.items()
-            if view in train.views.names
-        }, {}
+        return partial(_classify, train, protocol, f"{protocol.point} {own}"), {}
 
 
-def _classify(train: TrainingSet, protocol: KnnProtocol, view: str, zscore: bool, views: Views) -> Tensor:
+def _classify(train: TrainingSet, protocol: KnnProtocol, view: str, views: Views) -> Tensor:
     bank = train.views.rows(view).to(train.device)
-    scale = Standardiser.of(bank, zscore)
+    scale = Standardiser.of(bank, protocol.standardise)
     queries = normalize(scale(views.rows(view).to(train.device)))
     return votes(queries, normalize(scale(bank)), train.labels, train.classes, protocol.k, protocol.temperature)
 

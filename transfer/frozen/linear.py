@@ -43,7 +43,7 @@ class LinearTask(FrozenTask[LinearProtocol]):
 
     def fit(
         self, train: TrainingSet, protocol: LinearProtocol, context: Context
-    ) -> tuple[dict[str, Classifier], dict[str, float]]:
+    ) -> tuple[Classifier, dict[str, float]]:
         """Trains all heads without the held-out images; the chosen one is not trained again."""
         split = hold_out(train.images, protocol.held_out_per_class)
         kinds = usable_tokens(train.views.names, protocol.point, protocol.tokens)
@@ -63,7 +63,7 @@ class LinearTask(FrozenTask[LinearProtocol]):
                 classifiers.append(partial(_classify, protocol.point, tokens, scale, heads, head))
         best = choose([candidate["top1"] for candidate in grid])
         note_choice(context, split, grid, best)
-        return {"": classifiers[best]}, {"top1_held_out": grid[best]["top1"], "chosen_lr": grid[best]["lr"]}
+        return classifiers[best], {"top1_held_out": grid[best]["top1"], "chosen_lr": grid[best]["lr"]}
 
 
 def _classify(point: Point, tokens: Tokens, scale: Standardiser, heads: "Heads", head: int, views: Views) -> Tensor:

@@ -43,7 +43,7 @@ class LogisticTask(FrozenTask[LogisticProtocol]):
 
     def fit(
         self, train: TrainingSet, protocol: LogisticProtocol, context: Context
-    ) -> tuple[dict[str, Classifier], dict[str, float]]:
+    ) -> tuple[Classifier, dict[str, float]]:
         """Fits the grid without the held-out images and, if the recipe says so, what was chosen on all."""
         split = hold_out(train.images, protocol.held_out_per_class)
         fits: list[tuple[Tokens, Standardiser, Fit]] = []
@@ -68,7 +68,7 @@ class LogisticTask(FrozenTask[LogisticProtocol]):
         if fit.gradient > protocol.tolerance:
             context.deviation(f"logistic regression had not converged after {fit.iterations} iterations")
         classify = partial(_classify, protocol.point, tokens, scale, fit.weights)
-        return {"": classify}, {"top1_held_out": grid[best]["top1"], "chosen_c": grid[best]["c"]}
+        return classify, {"top1_held_out": grid[best]["top1"], "chosen_c": grid[best]["c"]}
 
     @staticmethod
     def _path(inputs: Tensor, train: TrainingSet, fitted: Tensor, protocol: LogisticProtocol) -> Iterator[Fit]:

@@ -40,6 +40,9 @@ class FrozenProtocol(Strict):
 class KnnProtocol(FrozenProtocol):
     """Weighted vote of the nearest training images by cosine similarity. Source: DINO's ``eval_knn.py``."""
 
+    point: Point = "raw"
+    standardise: bool = False
+    """Give every dimension mean 0 and variance 1 over the training images, as MAE-CT does."""
     k: Count = 20
     temperature: Positive = 0.07
 

@@ -91,11 +91,11 @@ class FrozenTask(Task, Generic[P]):
         read_recipe(self.protocol, recipe)
 
     @abstractmethod
-    def fit(self, train: TrainingSet, protocol: P, context: Context) -> tuple[dict[str, Classifier], dict[str, float]]:
-        """Classifiers by the ending of their metrics' names, and metrics that say how they were chosen."""
+    def fit(self, train: TrainingSet, protocol: P, context: Context) -> tuple[Classifier, dict[str, float]]:
+        """A classifier, and metrics that say how it was chosen."""
 
     def run(self, backbone: "Backbone | None", recipe: Recipe, context: Context) -> dict[str, float]:
-        """``top1`` and ``top5`` of each classifier, in percent of the validation images, which are scored once."""
+        """``top1`` and ``top5`` in percent of the validation images, which are scored once."""
         backbone, data_root = self.given(backbone, context)
         values = read_recipe(self.protocol, recipe)
         protocol, execution = values.protocol, values.execution
@@ -113,14 +113,12 @@ class FrozenTask(Task, Generic[P]):
             return {}  # The rest takes one process, and only the first one's numbers are kept.
         self.reader.note(context, everything, val)
         labels = torch.from_numpy(train.labels).to(world.device)
-        classifiers, metrics = self.fit(TrainingSet(of_train, train, labels), protocol, context)
-        for ending, classify in classifiers.items():
-            outcomes = outcomes_of(classify(of_val).cpu(), torch.from_numpy(val.labels))
-            metrics |= {f"top1{ending}": top_k(outcomes, 1), f"top5{ending}": top_k(outcomes, 5)}
-            if not ending:
-                context.per_sample(sample_table(val, outcomes))
-            if MACRO in self.spec.metrics and ending == next(iter(classifiers)):
-                metrics[MACRO] = score_classes(val, outcomes, context)
+        classify, chosen = self.fit(TrainingSet(of_train, train, labels), protocol, context)
+        outcomes = outcomes_of(classify(of_val).cpu(), torch.from_numpy(val.labels))
+        context.per_sample(sample_table(val, outcomes))
+        metrics = {**chosen, "top1": top_k(outcomes, 1), "top5": top_k(outcomes, 5)}
+        if MACRO in self.spec.metrics:
+            metrics[MACRO] = score_classes(val, outcomes, context)
         return metrics
 
     def refuse(self, backbone: Backbone, train: LabelledImages, protocol: P) -> None:

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 import pytest
+import yaml
 
 from crossmae.errors import UserError
 from results.runs import Planned, find_runs
@@ -56,10 +57,14 @@ def test_a_cell_that_never_ran_is_missing(hand_checked: RunFolder) -> None:
     assert cell_of(filled("demo", hand_checked), "MAE", "ADE20K mIoU")["status"] == "missing"
 
 
-def test_a_metric_that_a_finished_run_does_not_have_is_not_missing(made: RunFolder) -> None:
-    made.record("imagenet_knn", "crossmae", 0, {"top1_raw": 30.0})
-    made.record("imagenet_knn", "mae", 0, {"top1_raw": 30.0, "top1_norm": 20.0})
-    text = terminal(filled("frozen", made))
+def test_a_metric_that_a_finished_run_does_not_have_is_not_missing(made: RunFolder, tmp_path: Path) -> None:
+    made.record("ade20k_upernet", "crossmae", 0, {"miou": 30.0})
+    made.record("ade20k_upernet", "mae", 0, {"miou": 30.0, "miou_foreground": 20.0})
+    columns = [{"task": "ade20k_upernet", "metric": metric} for metric in ("miou", "miou_foreground")]
+    (tmp_path / "table.yaml").write_text(
+        yaml.safe_dump({"title": "t", "rows": [{"backbone": "*"}], "columns": columns})
+    )
+    text = terminal(filled(str(tmp_path / "table.yaml"), made))
     assert "20.0" in text
     assert "missing" not in text
 

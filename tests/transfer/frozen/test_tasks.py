@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from crossmae.backbone import Backbone
 from crossmae.data.staging.forms import Form
@@ -30,11 +31,11 @@ from transfer.frozen.logistic import LogisticTask
 from transfer.frozen.recipe import FrozenExecution, FrozenProtocol
 from transfer.frozen.selection import choose, few, hold_out
 from transfer.frozen.task import FrozenTask
-from transfer.harness.plan.tasks import load_specs
+from transfer.harness.plan.tasks import load_specs, recipe_of
 from transfer.task import Context
 
 SPECS = load_specs()
-KNN = KnnTask(SPECS["imagenet_knn"])
+KNN = KnnTask(SPECS["imagenet_knn@raw"])
 LOGISTIC = LogisticTask(SPECS["imagenet_logistic"])
 LINEAR = LinearTask(SPECS["imagenet_frozen_linear"])
 GRIDS: dict[str, dict[str, Any]] = {
@@ -80,9 +81,8 @@ def test_metrics_are_those_that_the_tasks_file_names(kind: str, backbone: Backbo
     metrics, context = run(kind, backbone, root, tmp_path / "run")
     TASKS[kind].spec.check_metrics(metrics)
     assert context.throughput
-    if kind != "knn":
-        table = pd.read_csv(tmp_path / "run" / "per_sample.csv")
-        assert 100 * table["top1"].mean() == pytest.approx(metrics["top1"])
+    table = pd.read_csv(tmp_path / "run" / "per_sample.csv")
+    assert 100 * table["top1"].mean() == pytest.approx(metrics["top1"])
 
 
 @pytest.mark.parametrize("kind", ["logistic", "linear"])
@@ -122,8 +122,6 @@ def test_features_are_computed_once_for_all_probes(
 
 
 def caches(backbone: Backbone, images: LabelledImages, folder: Path, **changes: Any) -> str:
-    import torch
-
     protocol = replace(FrozenProtocol(image_size=64), **changes)
     world = World(0, 1, torch.device("cpu"))
     return Extractor(backbone, protocol, FrozenExecution(), "fp32", folder, world).cache_of(images).path.name
@@ -160,8 +158,9 @@ def test_what_a_backbone_does_not_have_is_left_out_or_refused(backbone: Backbone
     weights = {name: value for name, value in backbone.state_dict().items() if not name.startswith("norm.")}
     spec = replace(backbone.spec, final_norm=False, missing=("norm.weight", "norm.bias"))
     bare = Backbone(weights, spec)
-    assert "top1_norm" in run("knn", backbone, root, tmp_path / "whole")[0]
-    assert "top1_norm" not in run("knn", bare, root, tmp_path / "bare")[0]
+    run("knn", bare, root, tmp_path / "bare")
+    with pytest.raises(UserError, match=r"^[^\n]*no final norm[^\n]*take the task whose name ends in @raw or @zscore$"):
+        run("knn", bare, root, tmp_path / "bare", point="norm")
     with pytest.raises(UserError, match="no features norm token"):
         run("logistic", bare, root, tmp_path / "norm", point="norm", tokens=["token"])
     with pytest.raises(UserError, match="smaller k"):
@@ -244,3 +243,32 @@ def test_a_published_list_is_followed_and_known_by_its_digest(backbone: Backbone
         few(images, FrozenProtocol(train_list="1percent.txt"), 0)
     with pytest.raises(UserError, match=r"10percent.txt does not exist"):
         few(images, FrozenProtocol(train_list="10percent.txt"), 0)
+
+
+def test_variants_of_nearest_neighbours_differ_in_what_their_names_say_alone(
+    backbone: Backbone, root: Path, tmp_path: Path
+) -> None:
+    protocols = {name: recipe_of(SPECS[f"imagenet_knn@{name}"], "full").protocol for name in ("dino", "raw", "zscore")}
+    assert protocols["raw"] == {**protocols["dino"], "point": "raw"}
+    assert protocols["zscore"] == {**protocols["raw"], "standardise": True, "k": 10}
+    reader, views = READERS["imagenet"](), {}
+    run("knn", backbone, root, tmp_path / "run")
+    world = World(0, 1, torch.device("cpu"))
+    extractor = Extractor(
+        backbone, FrozenProtocol(image_size=64, crop_pct=1.0), FrozenExecution(), "fp32", tmp_path / "features", world
+    )
+    for split in ("train", "val"):
+        views[split] = extractor.extract(reader.read(root, split), lambda images: None)
+    labels = {split: reader.read(root, split).labels for split in views}
+    for point, standardise in (("raw", False), ("norm", False), ("raw", True)):
+        bank, queries = (views[split].rows(f"{point} token").double().numpy() for split in ("train", "val"))
+        if standardise:
+            bank, queries = ((part - bank.mean(0)) / np.sqrt(bank.var(0) + 1e-6) for part in (bank, queries))
+        near = (queries / np.linalg.norm(queries, axis=1)[:, None]) @ (bank / np.linalg.norm(bank, axis=1)[:, None]).T
+        votes = np.zeros((len(near), 6))
+        for query, similarities in enumerate(near):
+            for place in np.argsort(-similarities)[:5]:
+                votes[query, labels["train"][place]] += np.exp(similarities[place] / 0.07)
+        expected = 100 * (votes.argmax(1) == labels["val"]).mean()
+        found = run("knn", backbone, root, tmp_path / "run", point=point, standardise=standardise)[0]["top1"]
+        assert found == pytest.approx(expected, abs=1e-6)
