@@ -25,7 +25,7 @@ from crossmae.parsing import Strict, parse, read_yaml
 
 FOLDER = Path(__file__).parents[1] / "data" / "tables"
 
-_LESS = frozenset({"minutes_per_epoch", "ms_per_step", "memory_mb", "loss", "mce"})
+_LESS = frozenset({"minutes_per_epoch", "ms_per_step", "memory_mb", "loss", "mce", "rmse", "abs_rel"})
 
 
 def lower_is_better(metric: str) -> bool:

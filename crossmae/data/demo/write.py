@@ -26,7 +26,7 @@ def mark_generated(folder: Path) -> None:
     (folder / DEMO_FILE).write_text("{}\n")
 
 
-def save_png(image: NDArray[np.uint8], path: Path) -> None:
+def save_png(image: NDArray[np.uint8] | NDArray[np.uint16], path: Path) -> None:
     """Writes an (H, W, 3) or (H, W) image without loss, fast rather than small."""
     Image.fromarray(image).save(path, compress_level=1)
 
