@@ -1,4 +1,4 @@
-"""The registry of released downstream models: where from, and what they must score."""
+"""The registry of released downstream models and backbones: where from, and what they must score."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +23,19 @@ class _ReleasedValues(Strict):
     """By metric: a number, or table, row and column of a published one."""
     band: NotNegative
     digest: str | None = None
+    backbone: str | None = None
+    """Of a backbone, on which the task is run: its source, with ``{file}`` and ``{folder}``. None: a finished model."""
 
 
 @dataclass(frozen=True)
 class Released(_ReleasedValues):
-    """One finished model, as ``released.yaml`` explains."""
+    """One finished model or backbone, as ``released.yaml`` and ``frozen.yaml`` explain."""
 
     name: str
+
+    def source(self, file: Path) -> str | None:
+        """What the backbone in ``file`` is called as a source; None of a finished model."""
+        return self.backbone and self.backbone.replace("{file}", str(file)).replace("{folder}", str(file.parent))
 
     def numbers(self) -> dict[str, float]:
         """What is expected of each metric.

@@ -103,9 +103,10 @@ def table_of(verdicts: Iterable[CalibrationVerdict]) -> Table:
     """Returns a table with one row per metric."""
     table = Table("model", "metric", "expected", "measured", "band", "verdict")
     for verdict in verdicts:
-        measured = "" if verdict.measured is None else f"{verdict.measured:.2f}"
+        decimals = 2 if verdict.band >= 0.1 else 3
+        measured = "" if verdict.measured is None else f"{verdict.measured:.{decimals}f}"
         names = escape(verdict.model), escape(verdict.metric)
-        table.add_row(*names, f"{verdict.expected:.2f}", measured, f"±{verdict.band:g}", verdict.text)
+        table.add_row(*names, f"{verdict.expected:.{decimals}f}", measured, f"±{verdict.band:g}", verdict.text)
     return table
 
 

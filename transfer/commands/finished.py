@@ -23,7 +23,7 @@ from transfer.harness.folder.request import request_for, write_request
 from transfer.harness.launch.choose import choose_launcher
 from transfer.harness.launch.devices import Pool, find_pool
 from transfer.harness.plan.data_roots import DataRoots, data_roots
-from transfer.harness.plan.plan import Run, evaluation_of
+from transfer.harness.plan.plan import Run, evaluation_of, probe_of
 from transfer.harness.plan.suite import Suite
 from transfer.harness.plan.tasks import load_specs, make_importable, recipe_of, spec_of
 from transfer.harness.preflight.data import look_at_data
@@ -113,6 +113,7 @@ def calibrate(
 ) -> None:
     """Evaluates released models and says whether this installation reproduces their published numbers.
 
+    A registry may name backbones, too, on which a frozen probe is run (transfer/calibration/frozen.yaml).
     Only what lies in the folder of weights is evaluated; for the rest it says where to get it. The exit code is 0 if
     something was evaluated and all of it is reproduced. The same command again resumes where it stopped.
 
@@ -150,8 +151,9 @@ def _plan(candidates: list[Candidate], roots: DataRoots, folders: list[Path], ou
     runs = {}
     for one, spec in zip(originals, tasks, strict=True):
         assert one.file is not None
-        recipe = recipe_of(spec, one.model.recipe)
-        runs[one.model.name] = evaluation_of(one.file, one.model.name, spec, recipe, out, data.get(spec.name))
+        recipe, source = recipe_of(spec, one.model.recipe), one.model.source(one.file)
+        rest = one.model.name, spec, recipe, out, data.get(spec.name)
+        runs[one.model.name] = evaluation_of(one.file, *rest) if source is None else probe_of(source, *rest)
     return runs
 
 

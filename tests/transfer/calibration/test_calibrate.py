@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from crossmae.backbone import Backbone
 from crossmae.errors import UserError
+from results.tables.published import load_published
 from tests.support.bench import TASKS
 from transfer.calibration.registry import BUILT_IN, Released, load_registry
 from transfer.harness.plan.tasks import load_specs, recipe_of
@@ -44,7 +46,7 @@ def calibrate(place: Path, models: dict[str, Any], *options: str) -> tuple[int, 
     command = [sys.executable, "-c", "from transfer.cli import main; main()", "calibrate", "--weights", "weights"]
     command += ["--registry", "registry.yaml", "--out", "out", "--tasks", str(TASKS), "--devices", "cpu:2"]
     command += ["--data", "numbers=numbers", *options]
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=600)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -129,17 +131,39 @@ def test_a_wrong_registry_is_one_line(tmp_path: Path, content: Any, message: str
     assert "\n" not in str(error.value)
 
 
-ROBUSTNESS = BUILT_IN.with_name("robustness.yaml")
+ROBUSTNESS, FROZEN = BUILT_IN.with_name("robustness.yaml"), BUILT_IN.with_name("frozen.yaml")
+BANDS = {"imagenet_a": 1.0, "ade20k_linear": 0.5, "voc2012_linear": 0.5, "nyu_depth_linear": 0.01}
+ALL = [model for registry in (BUILT_IN, ROBUSTNESS, FROZEN) for model in load_registry(registry)]
 
 
-@pytest.mark.parametrize("model", [*load_registry(), *load_registry(ROBUSTNESS)], ids=lambda model: model.name)
+@pytest.mark.parametrize("model", ALL, ids=lambda model: model.name)
 def test_every_released_model_can_be_evaluated_and_judged(model: Released) -> None:
     spec = load_specs()[model.task]
     assert set(model.numbers()) <= set(spec.metrics)
     assert recipe_of(spec, model.recipe).protocol
     assert model.url.endswith(model.file.rpartition("/")[2])
     assert model.url.startswith("https://")
-    assert 0 < model.band <= {"imagenet_a": 1.0}.get(model.task, 0.5 if spec.evaluates else 0.2)
+    assert 0 < model.band <= BANDS.get(model.task.partition("@")[0], 0.5 if spec.evaluates else 0.2)
+
+
+@pytest.mark.parametrize("model", load_registry(FROZEN), ids=lambda model: model.name)
+def test_a_frozen_number_is_expected_of_the_variant_that_it_was_measured_by(model: Released) -> None:
+    (reference,) = model.expected.values()
+    assert isinstance(reference, tuple)
+    said = " ".join((load_published(reference[0]).title, *map(str, load_published(reference[0]).protocol.values())))
+    variant = model.task.partition("@")[2]
+    assert variant in said or (reference[0] == "ibot_readme" and variant == "dino")
+
+
+@pytest.mark.slow
+def test_a_task_is_run_on_a_released_backbone(place: Path) -> None:
+    Backbone.load("random:vit_demo", seed=1).save(place / "weights" / "mine")
+    models = {"mine": entry("mine/model.safetensors", backbone="{folder}?heads=4", expected={"total": 190.0})}
+    code, text = calibrate(place, models)
+    assert row(text, "mine")[2:] == ["190.00", "190.00", "±0.2", "reproduced"]
+    assert code == 0
+    (record,) = place.glob("out/counting/mine/*/record.json")
+    assert set(json.loads(record.read_text())["backbone"]["lineage"]) == {"file", "options"}
 
 
 def test_no_two_released_models_share_a_file() -> None:

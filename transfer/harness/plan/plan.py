@@ -89,10 +89,28 @@ def evaluation_of(
 ) -> Run:
     """The run that evaluates the model in the file ``weights``; its folder is ``out/TASK/NAME/0-HASH``."""
     lineage = {"finished_model": digest_of_file(weights, out / "digests.json")}
+    return replace(_alone(name, spec, recipe, out, data, lineage, demo), weights=weights)
+
+
+def probe_of(source: str, name: str, spec: TaskSpec, recipe: Recipe, out: Path, data: str | None) -> Run:
+    """The run of a task on the backbone ``source`` alone; its folder is ``out/TASK/NAME/0-HASH``."""
+    lineage = lineage_of_source(source, out / "digests.json")
+    return replace(_alone(name, spec, recipe, out, data, lineage), source=source)
+
+
+def _alone(
+    name: str,
+    spec: TaskSpec,
+    recipe: Recipe,
+    out: Path,
+    data: str | None,
+    lineage: Mapping[str, Any],
+    demo: bool = False,
+) -> Run:
     asked = {"task": spec.name, "version": spec.version, "protocol": recipe.protocol, "data": data, **lineage}
     identity = digest_of({**asked, "demo_data": True} if demo else asked)
     folder = out / spec.name / name / f"0-{identity}"
-    return Run(spec, recipe, name, None, lineage, 0, identity, folder, data=data, demo_data=demo, weights=weights)
+    return Run(spec, recipe, name, None, lineage, 0, identity, folder, data=data, demo_data=demo)
 
 
 def _seeded(suite: Suite) -> Iterator[tuple[int, BackboneEntry]]:
