@@ -11,7 +11,6 @@ import torch
 from crossmae.backbone import Backbone
 from crossmae.data.demo.scenes import SceneSource
 from crossmae.data.images import FileDigest, digest_of_bytes
-from crossmae.errors import UserError
 from crossmae.recipe import Recipe
 from crossmae.train.config import FitExecution, Precision, split_batch
 from crossmae.train.fit import fit
@@ -55,14 +54,13 @@ class DepthTask(Task):
         Raises:
             UserError: the data is unusable, or the backbone lacks the features.
         """
-        if backbone is None or context.data_root is None:
-            raise UserError(f"task {self.spec.name} needs a backbone and its data set {self.spec.dataset}")
+        backbone, data_root = self.given(backbone, context)
         values = read_recipe(recipe)
-        pairs = {split: pairs_of(context.data_root, split) for split in COUNTS}
-        for text in departures(context.data_root):
+        pairs = {split: pairs_of(data_root, split) for split in COUNTS}
+        for text in departures(data_root):
             context.deviation(text)
         execution = replace(values.execution, precision=cast(Precision, context.precision))
-        data = fingerprint_of_nyu(context.data_root)
+        data = fingerprint_of_nyu(data_root)
         workload = DepthWorkload(backbone, values.protocol, pairs, context.seed, data)
         _note_batches(values.protocol, execution, context)
         if values.protocol.class_token and not backbone.about.class_token:
