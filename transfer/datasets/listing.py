@@ -23,7 +23,19 @@ if TYPE_CHECKING:
 LIST_SUFFIXES = (".csv", ".tsv", ".parquet")
 _PLURALS = ("labels", "tags", "classes", "categories")
 _NAMES = {
-    "file": ("file", "file_name", "filename", "filepath", "file_path", "path", "image", "image_path", "img"),
+    "file": (
+        "file",
+        "file_name",
+        "filename",
+        "filepath",
+        "file_path",
+        "path",
+        "image",
+        "image_path",
+        "image_name",
+        "image_id",
+        "img",
+    ),
     "label": ("label", "class", "class_name", "category", "target", *_PLURALS),
     "split": ("split", "set", "subset", "partition"),
 }
@@ -40,13 +52,13 @@ class Row(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """The rows of a list; ``several`` says how it gives an image several labels, or is empty; ``relative_to``, the
-    folder in the data set that its files were named relative to, if not to the data set itself.
+    """The rows of a list; ``several`` says how it gives an image several labels, or is empty; ``named`` says
+    how its files are called, NAME being what it names, if that is no path of the data set.
     """
 
     rows: list[Row]
     several: str = ""
-    relative_to: str = ""
+    named: str = ""
 
 
 def read_list(path: Path, options: Mapping[str, str] = MappingProxyType({})) -> Listed:

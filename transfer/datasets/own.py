@@ -28,6 +28,8 @@ from transfer.datasets.split import a_fifth, digest_of_names, held_out, twins
 from transfer.task import Context, Problem
 
 _DEEPEST = 16
+_MACOS = "__MACOSX"
+"""What macOS packs into an archive next to its folders."""
 _RULE = "a fifth of each class (at least one image of two), those whose paths have the smallest SHA-256"
 _RULE_OF_SEVERAL = f"{_RULE}, rare classes first; one of each class stays"
 _ABSENT = "add them, or correct their names, which are taken relative to {}"
@@ -177,13 +179,22 @@ class OwnImages(Reader):
         return listed
 
     def _rows(self, root: Path, place: str) -> Listed:
-        """The list ``place``, with files relative to ``root``, where it names them so or relative to its own folder."""
+        """The list ``place``, with files relative to ``root``.
+
+        It may name them relative to its own folder or, if it has none, to the one folder of the data that holds the
+        first; and without their suffix, if all have the same.
+        """
         listed = read_list(root / place, self.options)
-        folder, first = place.rpartition("/")[0], listed.rows[0].file
-        if not folder or _is_there(root, first) or not _is_there(root, f"{folder}/{first}"):
+        inner, first = place.rpartition("/")[0], listed.rows[0].file
+        found = [("", suffix) for suffix in _suffixes(root, first)]
+        if not found:
+            folders = [f"{name}/" for name in ([inner] if inner else entries(root)[0])]
+            found = [(folder, suffix) for folder in folders for suffix in _suffixes(root, f"{folder}{first}")]
+        if len(found) != 1 or found == [("", "")]:
             return listed
-        rows = [row._replace(file=f"{folder}/{row.file}") for row in listed.rows]
-        return listed._replace(rows=rows, relative_to=folder)
+        ((before, after),) = found
+        rows = [row._replace(file=f"{before}{row.file}{after}") for row in listed.rows]
+        return listed._replace(rows=rows, named=f"{before}NAME{after}")
 
     def _list(self, root: Path, place: str, said: str | None) -> _Found:
         """The rows of the list ``place`` by its column of splits, where those of ``said`` are the validation ones."""
@@ -213,7 +224,7 @@ def _class_folders(root: Path, place: str) -> Iterator[Row]:
     if not is_folder(folder):
         raise UserError(f"{folder} does not exist", f"it needs {_LAYOUTS}")
     classes, files = entries(folder)
-    classes = sorted(name for name in classes if name[0] != ".")
+    classes = sorted(name for name in classes if name[0] != "." and name != _MACOS)
     if not classes:
         count = sum(map(is_image, files))
         what = f"{folder} is flat: {count:,} images and no class folders" if count else f"{folder} is empty"
@@ -222,7 +233,9 @@ def _class_folders(root: Path, place: str) -> Iterator[Row]:
     for name in classes:
         images = list(_images_below(root, f"{before}{name}", 0, ways))
         if not images:
-            raise UserError(f"{folder / name} holds no image", "add some, or remove the folder")
+            lists = sorted(filter(is_list, entries(folder / name)[1]))
+            instead = f", or name its list in a task file: train: {before}{name}/{lists[0]}" if lists else ""
+            raise UserError(f"{folder / name} holds no image", f"add some, or remove the folder{instead}")
         yield from (Row(file, (name,), None) for file in images)
 
 
@@ -238,15 +251,17 @@ def _images_below(root: Path, place: str, depth: int, ways: Ways) -> Iterator[st
             yield from _images_below(root, f"{place}/{name}", depth + 1, ways)
 
 
-def _is_there(root: Path, file: str) -> bool:
+def _suffixes(root: Path, file: str) -> list[str]:
+    """What the image ``file`` is called behind that name: nothing if it is there, else the suffixes of such images."""
     folder, _, name = file.rpartition("/")
-    return name in entries(root / folder)[1]
+    there = entries(root / folder)[1]
+    return [""] if name in there else [Path(one).suffix for one in there if Path(one).stem == name and is_image(one)]
 
 
 def _said(place: str, listed: Listed) -> tuple[str, ...]:
     several = f"{place} gives an image several labels ({listed.several})" if listed.several else ""
-    relative = f"{place} names images relative to {listed.relative_to}" if listed.relative_to else ""
-    return tuple(filter(None, (several, relative)))
+    named = f"{place} names images that are called {listed.named}" if listed.named else ""
+    return tuple(filter(None, (several, named)))
 
 
 def _labelled(folder: Path, rows: Sequence[Row], classes: tuple[str, ...], several: bool) -> LabelledImages:

@@ -114,10 +114,42 @@ def test_a_list_in_a_folder_of_the_data_may_name_files_relative_to_itself(tmp_pa
     assert train.files[0] == "train set/pictures of mine/0 ü.png"
     assert val.files[0] == "photos/0 ü.png"
     assert not problems(root, train="train set/train.csv", val="meta/labels.csv")
-    assert "train.csv names images relative to train set" in first_line(root, train="train set/train.csv")
-    assert "relative" not in first_line(root, train="meta/labels.csv")
+    assert "train.csv names images that are called train set/NAME" in first_line(root, train="train set/train.csv")
+    assert "called" not in first_line(root, train="meta/labels.csv")
     (line, *_) = problems(root / "meta" / "labels.csv")
     assert "missing; add them, or correct their names, which are taken relative to" in line
+
+
+@pytest.mark.parametrize(("folder", "suffix"), [("train_images/", ""), ("", ".jpg"), ("0000 ü/", ".jpg")])
+def test_lists_that_leave_out_the_folder_or_the_suffix_are_read(tmp_path: Path, folder: str, suffix: str) -> None:
+    """As those of competitions do."""
+    files = [f"{number:04d} ü.jpg" for number in range(6)]
+    for file in files:
+        save_image(tmp_path / folder / file)
+    rows = "".join(f"{file.removesuffix(suffix)},{number % 2}\n" for number, file in enumerate(files))
+    (tmp_path / "train.csv").write_text(f"image_id,label\n{rows}")
+    (tmp_path / "sample_submission.csv").write_text("image_id,label\n")
+    assert not problems(tmp_path)
+    assert sorted(file for part in OwnImages().read_both(tmp_path) for file in part.files) == [
+        f"{folder}{f}" for f in files
+    ]
+    assert f"train.csv names images that are called {folder}NAME{suffix}" in first_line(tmp_path)
+    save_image(tmp_path / "more" / "0000 ü.jpg")
+    save_image(tmp_path / folder / "0000 ü.png")
+    assert bool(problems(tmp_path)) == bool(folder or suffix)
+
+
+def test_what_macos_packs_and_folders_of_lists_are_no_classes(tmp_path: Path) -> None:
+    root = folder_of_classes(tmp_path)
+    (root / "__MACOSX").mkdir()
+    (root / "__MACOSX" / "._cat").write_bytes(b"")
+    assert not problems(root)
+    (root / "meta").mkdir()
+    (root / "meta" / "all.csv").write_text("file,label\n")
+    (line,) = problems(root)
+    assert line.endswith(
+        "meta holds no image; add some, or remove the folder, or name its list in a task file: train: meta/all.csv"
+    )
 
 
 def test_a_test_set_without_labels_stops_nothing(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from crossmae.data.names import is_image
 from crossmae.data.open import is_folder
 from crossmae.errors import UserError
 from crossmae.files import DATA_VARIABLE, data_folder
@@ -95,9 +96,16 @@ def recognise(path: Path) -> str:
     if any(lists_objects(file, COCO_LISTS) for file in json[:_FILES]):
         return "coco"
     names, inside = ({entry.name.lower() for entry in entries} for entries in (outer, inner))
-    if any(_IMAGES & there and _MASKS & there for there in (names, inside)):
+    if any(_IMAGES & there and _MASKS & there for there in (names, inside)) and _has_masks((*outer, *inner)):
         return "masks"
     return _of_labels(path)
+
+
+def _has_masks(places: Iterable[Path]) -> bool:
+    """Whether one of the folders that are called as those of masks are holds images, and not lists or texts alone."""
+    folders = (place for place in places if place.name.lower() in _MASKS)
+    inner = (entry for folder in folders for entry in _entries(folder))
+    return any(is_image(file.name) for entry in inner for file in (entry, *_entries(entry)))
 
 
 def _of_labels(path: Path) -> str:

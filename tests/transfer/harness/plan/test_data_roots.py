@@ -57,3 +57,24 @@ def test_huge_and_odd_files_are_looked_at_in_no_time(pets: Path) -> None:
     begin = process_time()
     assert recognise(pets) == "imagefolder"
     assert process_time() - begin < 5
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "layout"),
+    [
+        ("images/0.jpg", "masks/0.png", "masks"),
+        ("images/train/0.jpg", "labels/train/0.png", "masks"),
+        ("train/images/0.jpg", "train/masks/0.png", "masks"),
+        ("JPEGImages/0.jpg", "SegmentationClass/0.png", "masks"),
+        ("images/0.jpg", "annotations/labels.csv", "imagefolder"),
+        ("images/train/0.jpg", "labels/train/0.txt", "imagefolder"),
+    ],
+)
+def test_masks_are_images_and_no_lists_or_texts(tmp_path: Path, images: str, masks: str, layout: str) -> None:
+    for file in (images, masks):
+        if Path(file).suffix in (".jpg", ".png"):
+            save_image(tmp_path / file)
+        else:
+            (tmp_path / file).parent.mkdir(parents=True)
+            (tmp_path / file).write_text("")
+    assert recognise(tmp_path) == layout
