@@ -32,6 +32,10 @@ class InterBlockAttention(nn.Module):
         """k maps (N, L, C) to one map (N, L, C) per decoder block."""
         if self.projections:
             maps = [project(tokens) for project, tokens in zip(self.projections, maps, strict=True)]
+        device = maps[0].device.type
+        if torch.is_autocast_enabled(device):
+            # The product would cast the stack: cast before, the maps are copied once, in half of the bytes.
+            maps = [tokens.to(torch.get_autocast_dtype(device)) for tokens in maps]
         # One matrix product over maps stacked in the first dimension: stacked in the last one, as k is small,
         # every read and write would be strided.
         stacked = torch.stack(list(maps))

@@ -127,7 +127,8 @@ class Unreadable:
 def normalize(images: Tensor) -> Tensor:
     """(N, 3, H, W) on the 0-255 scale to zero mean and unit variance over ImageNet."""
     shift, scale = _statistics(images.device)
-    return torch.addcmul(shift, images.float(), scale)
+    # A GPU converts bytes as it reads them: converted before, they would be written and read again as floats.
+    return torch.addcmul(shift, images, scale)
 
 
 @cache
