@@ -4,7 +4,7 @@ BENCH := .venv-bench
 # One thread in each of pytest's processes: they share the cores among themselves. By file: what a file sets up, once.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
-.PHONY: setup flash demo demo-seeds paper-mini reproduction docs picture test test-all test-fast test-slow test-kills fuzz chaos gpu bench-step bench-frozen bench-loader bench-harness lint clean
+.PHONY: setup flash demo demo-seeds paper-mini reproduction docs picture test test-all test-fast test-slow test-kills fuzz chaos gpu bench-step bench-graph bench-frozen bench-loader bench-harness lint clean
 
 # PYTHON=python3.12 chooses another Python than the newest that will do, and makes .venv anew if it was of another one.
 # WHEELS=DIR installs from what `make wheels WHEELS=DIR` collected elsewhere, and asks no registry.
@@ -80,6 +80,10 @@ chaos: setup
 # Training steps next to other implementations; the ratios come last. Nothing else should run meanwhile.
 bench-step: $(BENCH)/ready
 	$(BENCH)/bin/python -m benchmarks.step.compare
+
+# Kernels and bytes of an update, eager and compiled for CUDA, and what it takes at least: counted without a GPU, in minutes.
+bench-graph: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.graph.compare
 
 # Fine-tuning, ViTDet, UperNet and COCO's evaluation next to timm, detectron2, mmsegmentation and pycocotools.
 bench-downstream: setup

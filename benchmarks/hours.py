@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from benchmarks.graph import roofline
 from crossmae.analysis.cost import training_flops
 from crossmae.analysis.speed import IMAGENET, data_sheet_peak
 from crossmae.model.presets import PRESETS
@@ -19,6 +20,7 @@ from transfer.harness.plan.suite import load_suite
 from transfer.harness.plan.tasks import load_specs
 
 SHARE = 0.4
+A100 = next(card for card in roofline.CARDS if card.name == "A100")
 GPUS = 8
 IMAGES = {"imagenet_finetune": IMAGENET, "imagenet_linear": IMAGENET, "inat19": 265_213, "places365": 1_803_460}
 VITDET_SECONDS = {"vit_b16": 0.314, "vit_l16": 0.603}
@@ -59,7 +61,10 @@ def _pretraining(run: Run) -> Derived:
     recipe = read_recipe(run.recipe, seed=0)
     assert recipe.plan.epochs is not None
     flops = training_flops(recipe.model)
-    return _by_flops(flops * IMAGENET * recipe.plan.epochs, f"{flops / 1e9:.1f} GFLOPs a training image")
+    how = f"{flops / 1e9:.1f} GFLOPs a training image"
+    if run.recipe.name in roofline.read():
+        how += f"; at least {roofline.least_hours(run.recipe.name, 'compiled', A100):.2f} h by the roofline"
+    return _by_flops(flops * IMAGENET * recipe.plan.epochs, how)
 
 
 def _classification(run: Run) -> Derived:

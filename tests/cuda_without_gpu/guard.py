@@ -1,10 +1,14 @@
 """Compiles the device guard, and loads it into a process that has not imported torch yet."""
 
 import ctypes
+import fcntl
+import hashlib
+import importlib.metadata
 import importlib.util
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("guard.cpp")
@@ -14,6 +18,19 @@ _LIBRARIES = ("libtorch_global_deps.so", "libc10.so", "libtorch_cpu.so")
 def compiler() -> str | None:
     """The C++ compiler of this machine, if it has one."""
     return shutil.which("g++") or shutil.which("c++")
+
+
+def built() -> Path:
+    """The compiled guard; its name holds what it was made from, so that it is made once on a machine."""
+    made_from = hashlib.sha256(SOURCE.read_bytes() + importlib.metadata.version("torch").encode()).hexdigest()[:16]
+    library = Path(tempfile.gettempdir()) / f"crossmae-device-guard-{made_from}.so"
+    with open(library.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not library.exists():
+            part = library.with_suffix(".part")
+            build(part)
+            part.rename(library)
+    return library
 
 
 def build(library: Path) -> None:
