@@ -19,6 +19,12 @@ ALL = sorted({path.stem for path in RECIPES.glob("*.yaml")} - NO_RECIPES)
 WHOLE = ["crossmae25_vit_b16", "mae_vit_b16"]
 WHOLE_SLOW = [f"{method}_{size}" for size in ("vit_l16", "vit_h14") for method in ("mae", "crossmae75")]
 """CrossMAE at 25 % is CrossMAE at 75 % with fewer mask tokens."""
+VARIANTS = [
+    *("crossmae75_selfattention_400ep", "crossmae75_projection_400ep", "mae_iba_400ep"),
+    *("crossmae_mask65_400ep", "crossmae_mask85_400ep", "crossmae25_448_400ep", "mae_448_400ep"),
+    *("crossmae75_vit_s16", "mae_vit_s16"),
+]
+"""Every other recipe is one of all these with fewer mask tokens, feature maps or decoder blocks, or the demo's."""
 
 
 def updates_of(recipes: list[str], extent: str, library: Path) -> dict[str, dict[str, Any]]:
@@ -63,3 +69,10 @@ def test_vit_b_fits_a_gpu_of_80_gb(guard_library: Path) -> None:
 @pytest.mark.parametrize("recipe", WHOLE_SLOW)
 def test_larger_vits_fit_a_gpu_of_80_gb(recipe: str, guard_library: Path) -> None:
     assert updates_of([recipe], "whole", guard_library)[recipe]["peak"] < 72 * GIB
+
+
+@pytest.mark.slow
+def test_variants_fit_a_gpu_of_80_gb(guard_library: Path) -> None:
+    updates = updates_of(VARIANTS, "whole", guard_library)
+    assert {recipe: update["peak"] for recipe, update in updates.items() if update["peak"] >= 72 * GIB} == {}
+    assert len(updates) == len(VARIANTS)
