@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.graph import roofline
 
-RECIPES = ("crossmae25_vit_b16",)
+RECIPES = ("crossmae25_vit_b16", "mae_vit_b16")
 
 
 def main(recipes: tuple[str, ...]) -> None:

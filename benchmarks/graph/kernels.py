@@ -141,7 +141,8 @@ def _update(recipe: str, depth: int | None, kernels: list[Kernel]) -> None:
     count = chosen.execution.per_device_batch
     execution = replace(chosen.execution, cuda_graphs=False)
     with (
-        torch._inductor.config.patch(force_disable_caches=True),
+        # Folding would make its constants on the GPU.
+        torch._inductor.config.patch(force_disable_caches=True, joint_graph_constant_folding=False),
         pretended_gpu(),
         # Asked of the tensors' class, which is not that of a GPU's here.
         mock.patch("torch.nn.utils.clip_grad._has_foreach_support", return_value=True),
