@@ -59,6 +59,8 @@ class Listed(NamedTuple):
     rows: list[Row]
     several: str = ""
     named: str = ""
+    backslashes: bool = False
+    """Its paths are those of Windows, whose backslashes were read as slashes."""
 
 
 def read_list(path: Path, options: Mapping[str, str] = MappingProxyType({})) -> Listed:
@@ -79,11 +81,13 @@ def read_list(path: Path, options: Mapping[str, str] = MappingProxyType({})) -> 
             remedy += "; options: {label_separator: none} says that they are names of classes"
         raise UserError(f"{path} gives an image several labels ({several})", remedy)
     files, labels, splits = table.text(table.file), table.labels(), table.splits()
+    if backslashes := any("\\" in file for file in files) and not any("/" in file for file in files):
+        files = [file.replace("\\", "/") for file in files]
     rows = [Row(*values) for values in zip(files, labels, splits, strict=True)]
     if not rows:
         raise UserError(f"{path} has no rows", "give a file and a label in each")
     _check(path, rows, bare=bool(several))
-    return Listed(rows, several)
+    return Listed(rows, several, backslashes=backslashes)
 
 
 def gives_several(path: Path) -> bool:

@@ -67,7 +67,9 @@ class OwnImages(Reader):
             what = (
                 f"the training images have one class only ({classes[0]})" if classes else "there is no training image"
             )
-            raise UserError(f"{root}: {what}", f"it needs two classes at least: {_LAYOUTS}")
+            inner = folder / classes[0] if classes else folder
+            instead = f"; if the folders in it are the classes, give {inner}" if is_folder(inner) else ""
+            raise UserError(f"{root}: {what}", f"it needs two classes at least: {_LAYOUTS}{instead}")
         train = _labelled(folder, rows["train"], classes, self._several)
         if "val" not in rows:
             held = held_out(train, a_fifth)
@@ -261,7 +263,8 @@ def _suffixes(root: Path, file: str) -> list[str]:
 def _said(place: str, listed: Listed) -> tuple[str, ...]:
     several = f"{place} gives an image several labels ({listed.several})" if listed.several else ""
     named = f"{place} names images that are called {listed.named}" if listed.named else ""
-    return tuple(filter(None, (several, named)))
+    windows = f"the backslashes of {place} separate folders" if listed.backslashes else ""
+    return tuple(filter(None, (several, named, windows)))
 
 
 def _labelled(folder: Path, rows: Sequence[Row], classes: tuple[str, ...], several: bool) -> LabelledImages:

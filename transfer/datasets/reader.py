@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
+from unicodedata import normalize
 
 from crossmae.data.decode import UnreadableImage, read_rgb
 from crossmae.data.images import DEMO_FILE, described, fingerprint_of, is_generated
+from crossmae.data.open import entries
 from crossmae.data.staging.cache import holds_pixels
 from crossmae.errors import UserError
 from crossmae.parsing import CountOrZero, Strict, parse_file
@@ -169,9 +171,18 @@ def check_split(
 def check_files(images: LabelledImages, where: str, absent: str = "unpack the archive again") -> Iterator[Problem]:
     """Files that are not there and, of a few hundred that are spread over the set, those that cannot be read."""
     if missing := images.missing():
-        yield Problem(f"{where}: {_some(missing, 'files')} missing", absent)
+        yield Problem(f"{where}: {_some(missing, 'files')} missing", _otherwise_written(images, missing[0]) or absent)
     if broken := _unreadable(images, set(missing)):
         yield Problem(f"{where}: {_some(broken, 'images')} cannot be read", "copy them again")
+
+
+def _otherwise_written(images: LabelledImages, missing: str) -> str:
+    """What to do if the file is there under the same letters in another form of Unicode, as macOS writes accents."""
+    folder, _, name = missing.rpartition("/")
+    there = entries(images.root / folder)[1]
+    if not any(normalize("NFC", other) == normalize("NFC", name) for other in there):
+        return ""
+    return f"{missing} is there with its accents in another form of Unicode: write it as the folder has it"
 
 
 def _unreadable(images: LabelledImages, missing: set[str]) -> list[str]:

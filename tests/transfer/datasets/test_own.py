@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -137,6 +138,30 @@ def test_lists_that_leave_out_the_folder_or_the_suffix_are_read(tmp_path: Path, 
     save_image(tmp_path / "more" / "0000 ü.jpg")
     save_image(tmp_path / folder / "0000 ü.png")
     assert bool(problems(tmp_path)) == bool(folder or suffix)
+
+
+def test_a_list_with_the_paths_of_windows_is_read_and_cannot_leave_the_folder(tmp_path: Path) -> None:
+    listed(tmp_path)
+    text = (tmp_path / "labels.csv").read_text()
+    (tmp_path / "labels.csv").write_text(text.replace("/", "\\"))
+    assert not problems(tmp_path)
+    assert OwnImages().read_both(tmp_path)[0].files[0].startswith("pictures of mine/")
+    assert "the backslashes of labels.csv separate folders" in first_line(tmp_path)
+    (tmp_path / "labels.csv").write_text("file,label\n..\\secret.png,cat\n")
+    assert "line 2 leaves the data folder: '../secret.png'" in problems(tmp_path)[0]
+
+
+def test_a_name_in_another_form_of_unicode_is_told_apart_from_a_missing_file(tmp_path: Path) -> None:
+    listed(tmp_path)
+    text = (tmp_path / "labels.csv").read_text()
+    (tmp_path / "labels.csv").write_text(normalize("NFD", text))
+    assert "is there with its accents in another form of Unicode" in problems(tmp_path)[0]
+
+
+def test_a_folder_around_the_class_folders_is_named(tmp_path: Path) -> None:
+    folder_of_classes(tmp_path / "pets-main")
+    assert problems(tmp_path)[0].endswith(f"if the folders in it are the classes, give {tmp_path / 'pets-main'}")
+    assert not problems(tmp_path / "pets-main")
 
 
 def test_what_macos_packs_and_folders_of_lists_are_no_classes(tmp_path: Path) -> None:
