@@ -14,7 +14,7 @@ from crossmae.train.config import Execution
 RECIPES = Path(__file__).parent / "recipes"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SegmentationProtocol(Strict):
     """The values that recipes of every segmenter choose, in pixels, images and updates."""
 
@@ -37,9 +37,13 @@ class SegmentationProtocol(Strict):
     """Length of the linear warm-up."""
     steps: Count
     """On data of one's own with ``epochs``, the length that ``warmup_steps`` is for."""
+    epochs: Positive | None = None
+    """On data of one's own, the schedule is stretched to so many epochs."""
+    least_steps: CountOrZero = 0
+    """Updates that ``epochs`` of a small data set are raised to."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class UperNetProtocol(SegmentationProtocol):
     """What of mmsegmentation's MAE configurations recipes choose, too."""
 
@@ -57,10 +61,6 @@ class UperNetProtocol(SegmentationProtocol):
     """Width of the auxiliary FCN head."""
     layer_decay: Annotated[float, Gt(0), Le(1)]
     """Factor on the learning rate from one block to the one before it."""
-    epochs: Positive | None = None
-    """On data of one's own, the schedule is stretched to so many epochs."""
-    least_steps: CountOrZero = 0
-    """Updates that ``epochs`` of a small data set are raised to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,18 +100,23 @@ def read_recipe(recipe: Recipe) -> UperNetRecipe:
     return values
 
 
-def fit_to_data(recipe: Recipe, classes: int, images: int, depth: int) -> Recipe:
-    """``recipe`` for data of ``classes`` classes and ``images`` training images, and a backbone of ``depth`` blocks.
+def fit_to_depth(recipe: Recipe, depth: int) -> Recipe:
+    """An UperNet's ``recipe`` for a backbone of ``depth`` blocks.
 
     Raises:
         UserError: as ``read_recipe``, or a backbone of fewer than four blocks.
     """
-    protocol = read_recipe(recipe).protocol
+    if read_recipe(recipe).protocol.out_indices is not None:
+        return recipe
+    if depth < 4:
+        raise UserError(f"UperNet taps four blocks, the backbone has {depth}", "take a deeper one")
+    taps = [round(depth * quarter / 4) - 1 for quarter in range(1, 5)]
+    return replace(recipe, protocol={**recipe.protocol, "out_indices": taps})
+
+
+def fit_to_data(recipe: Recipe, protocol: SegmentationProtocol, classes: int, images: int) -> Recipe:
+    """``recipe``, whose values are ``protocol``, for data of ``classes`` classes and ``images`` training images."""
     values = {**recipe.protocol, "classes": classes, "epochs": None}
-    if protocol.out_indices is None:
-        if depth < 4:
-            raise UserError(f"UperNet taps four blocks, the backbone has {depth}", "take a deeper one")
-        values["out_indices"] = [round(depth * quarter / 4) - 1 for quarter in range(1, 5)]
     if protocol.epochs is not None:
         steps = max(protocol.least_steps, round(protocol.epochs * images / protocol.global_batch), 2)
         warmup = max(1, min(steps - 1, round(protocol.warmup_steps * steps / protocol.steps)))

@@ -12,8 +12,8 @@ from segmentation.data import check, demo
 from segmentation.data.layout import fingerprint_of_ade20k
 from segmentation.data.own import fingerprint_of_own, read_own, tidy
 from segmentation.data.own_check import check_own, describe_own
-from segmentation.recipe import fit_to_data, read_recipe
-from transfer.task import OWN_DATA, Context, Problem, Task
+from segmentation.recipe import SegmentationProtocol, fit_to_data, fit_to_depth, read_recipe
+from transfer.task import OWN_DATA, Context, Problem, Task, TaskSpec
 
 if TYPE_CHECKING:
     from crossmae.backbone import Backbone
@@ -25,6 +25,21 @@ def require_mmsegmentation(task: str) -> None:
     missing = [name for name in ("mmengine", "mmcv", "mmseg") if find_spec(name) is None]
     if missing:
         raise UserError(f"{task} needs mmsegmentation ({missing[0]} is not installed)", "run `make setup`")
+
+
+def lay_out(recipe: Recipe, protocol: SegmentationProtocol, spec: TaskSpec, context: Context) -> tuple[Recipe, bool]:
+    """Lays data of one's own out in the run's folder, where ``context`` then looks for it.
+
+    Args:
+        protocol: the values of ``recipe``.
+
+    Returns:
+        The recipe for the data, and whether label 0 is a class.
+    """
+    assert context.data_root is not None
+    data = read_own(context.data_root, spec.options)
+    context.data_root = tidy(data, context.folder / OWN_DATA)
+    return fit_to_data(recipe, protocol, len(data.classes), len(data.splits["training"].names)), data.keep_zero
 
 
 class UperNetTask(Task):
@@ -102,9 +117,5 @@ class UperNetTask(Task):
         return evaluate(weights, recipe, context)
 
     def _own_data(self, recipe: Recipe, context: Context, depth: int) -> tuple[Recipe, bool]:
-        """Lays the data out in the run's folder; the recipe for it, and whether label 0 is a class."""
-        assert context.data_root is not None
-        data = read_own(context.data_root, self.spec.options)
-        context.data_root = tidy(data, context.folder / OWN_DATA)
-        images = len(data.splits["training"].names)
-        return fit_to_data(recipe, len(data.classes), images, depth), data.keep_zero
+        """As ``lay_out``, for a backbone of ``depth`` blocks."""
+        return lay_out(fit_to_depth(recipe, depth), read_recipe(recipe).protocol, self.spec, context)

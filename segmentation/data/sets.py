@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class Ade20k(SegmentationSet):
-    """``ADEChallengeData2016``: label 0 is ignored."""
+    """``ADEChallengeData2016``, or other data that lies as it does. ``keep_zero``: label 0 is a class, not ignored."""
+
+    def __init__(self, keep_zero: bool = False) -> None:
+        self.keep_zero = keep_zero
 
     def check(self, root: Path) -> Iterable[Problem]:
         """Everything wrong with the data at ``root``."""
@@ -33,8 +36,8 @@ class Ade20k(SegmentationSet):
         """How mmsegmentation reads the data at ``root``; errors as those of ``check.require_readable``."""
         check.require_readable(root, classes)
         names = class_names(root)
-        values = loader_values(root, classes, names)
-        return Loaders(values, values, names, keep_zero=False)
+        values = loader_values(root, classes, names, self.keep_zero)
+        return Loaders(values, values, names, self.keep_zero)
 
     def demo(self, root: Path, scenes: "SceneSource") -> None:
         """Writes 400 + 300 scenes with background and four garments."""

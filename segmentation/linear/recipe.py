@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from crossmae.errors import UserError
 from crossmae.recipe import Recipe, TypedRecipe
 from segmentation.recipe import SegmentationExecution, SegmentationProtocol, read_segmenter
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LinearProtocol(SegmentationProtocol):
     """The values of DINOv2's linear segmentation that recipes choose; ``lr`` is that of the only head."""
 
@@ -21,7 +20,4 @@ LinearRecipe = TypedRecipe[LinearProtocol, SegmentationExecution]
 
 def read_recipe(recipe: Recipe) -> LinearRecipe:
     """A linear probe's ``recipe``; errors as those of ``read_segmenter``."""
-    values = read_segmenter(LinearProtocol, recipe)
-    if values.protocol.classes is None:
-        raise UserError(f"recipe {recipe.name}: classes is null", "give the number of classes")
-    return values
+    return read_segmenter(LinearProtocol, recipe)

@@ -14,7 +14,7 @@ from segmentation.data import check
 from segmentation.data.layout import class_names
 from segmentation.data.own import fingerprint_of_own, read_own, tidy
 from segmentation.data.own_check import check_own, describe_own
-from segmentation.recipe import RECIPES, fit_to_data
+from segmentation.recipe import RECIPES, fit_to_data, fit_to_depth, read_recipe
 
 
 def save(path: Path, value: Any, mode: str = "L", size: tuple[int, int] = (40, 30), **options: Any) -> None:
@@ -147,7 +147,7 @@ def test_names_of_classes_by_a_file_or_a_task(tmp_path: Path) -> None:
 
 def test_the_recipe_follows_data_and_backbone() -> None:
     recipe = load_recipe(RECIPES, "masks_upernet_small")
-    values = fit_to_data(recipe, 3, images=1000, depth=12).protocol
+    values = fit_to_depth(fit_to_data(recipe, read_recipe(recipe).protocol, 3, images=1000), depth=12).protocol
     assert (values["classes"], values["steps"], values["out_indices"]) == (3, 2500, [2, 5, 8, 11])
 
 
