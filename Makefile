@@ -23,6 +23,13 @@ flash: setup
 demo: setup
 	$(BIN)/run_all --suite demo --out runs/demo --seed $(SEED)
 
+# Every engine for a few updates: what a report looks like, before a whole demo. Its numbers mean nothing.
+.PHONY: look
+look: setup
+	$(BIN)/run_all --suite smoke --out runs/look
+	@echo "runs/look/report.html: the report of these few updates"
+	@echo "docs/reproduction.md: what a whole demo printed; docs/images/report.png: its report"
+
 demo-seeds: setup
 	$(BIN)/run_all --suite demo --out runs/demo --seed 0 --seed 1 --seed 2
 
@@ -52,7 +59,12 @@ test-fast: setup
 	$(PYTEST) -m "not slow"
 
 test-slow: setup
-	$(PYTEST) -m slow --durations=30
+	$(PYTEST) -m "slow and not long" --durations=30
+
+# The slow tests that take minutes each, for which continuous integration has no time: before a release.
+.PHONY: test-long
+test-long: setup
+	$(PYTEST) -m long
 
 # The walk-throughs of docs/your_data.md, from nothing to a report: some minutes.
 .PHONY: walk

@@ -66,12 +66,14 @@ def test_vit_b_fits_a_gpu_of_80_gb(guard_library: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("recipe", WHOLE_SLOW)
 def test_larger_vits_fit_a_gpu_of_80_gb(recipe: str, guard_library: Path) -> None:
     assert updates_of([recipe], "whole", guard_library)[recipe]["peak"] < 72 * GIB
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_variants_fit_a_gpu_of_80_gb(guard_library: Path) -> None:
     updates = updates_of(VARIANTS, "whole", guard_library)
     assert {recipe: update["peak"] for recipe, update in updates.items() if update["peak"] >= 72 * GIB} == {}

@@ -61,6 +61,7 @@ def moments() -> list[tuple[str, Moment]]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_ten_kills_leave_the_weights_of_an_undisturbed_run(tmp_path: Path) -> None:
     whole, folder = tmp_path / "whole", tmp_path / "killed"
     undisturbed = start(whole)
